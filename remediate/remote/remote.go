@@ -1,0 +1,93 @@
+// Package remote is the narrow waist over which a machine is reached: a command with its standard input goes in,
+// bounded output and an exit status come back, and what went wrong on the way has one of four names.
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Failures a caller acts on. Every transport wraps one of them, so that errors.Is names the phase that failed.
+var (
+	// ErrUnreachable: no connection, or one that ended before the login was complete.
+	ErrUnreachable = errors.New("unreachable")
+	// ErrHostKey: the host's key is unknown, changed or revoked.
+	ErrHostKey = errors.New("host key")
+	// ErrAuth: the host refused every credential offered.
+	ErrAuth = errors.New("authentication failed")
+	// ErrPrivilege: the login works, becoming root does not.
+	ErrPrivilege = errors.New("no privilege")
+	// ErrCut: the command was begun and its end was not seen: time ran out, the link was lost, too much output.
+	ErrCut = errors.New("cut off")
+)
+
+// Cmd is one command for a host.
+type Cmd struct {
+	Argv  []string // the words of the command; a transport quotes them for the login shell (sh, csh and fish read them alike)
+	Stdin []byte   // standard input; nil is an empty one
+}
+
+// String is the command as a person would type it into a POSIX shell.
+func (c Cmd) String() string {
+	words := make([]string, len(c.Argv))
+	for i, w := range c.Argv {
+		words[i] = Quote(w)
+	}
+	return strings.Join(words, " ")
+}
+
+// Quote returns word as one word of a POSIX shell command line (XCU 2.2.2, single quotes). A word that needs no quotes is returned as it is.
+func Quote(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// Result is what a command left behind.
+type Result struct {
+	Stdout []byte
+	Stderr []byte // bounded to 64 KiB: it is for messages
+	Exit   int
+}
+
+// Transport says how a host was reached, for the report: a weak transport is worth a finding of its own.
+type Transport struct {
+	Name    string   // "ssh" or "local"
+	User    string   // the account that logged in
+	Become  string   // "" or how root was reached: sudo
+	HostKey string   // type and SHA256 fingerprint of the host's key
+	Server  string   // the server's version string
+	Legacy  []string // algorithms in use that are no longer thought safe
+}
+
+// Host is one machine.
+type Host interface {
+	// Run runs c as root (by the host's own way of becoming it) and waits for its end. At most limit bytes of standard output are
+	// taken; more is ErrCut. The Result holds what had come when an error is returned. A non-zero exit is no error.
+	Run(ctx context.Context, c Cmd, limit int) (Result, error)
+	Transport() Transport
+	Close() error
+}
+
+// Timeouts bound each phase of reaching a host; zero means the transport's default.
+type Timeouts struct {
+	Dial  time.Duration // TCP connect; default 10 s
+	Login time.Duration // key exchange and authentication; default 20 s
+	Run   time.Duration // one command from start to end; default 180 s
+}
+
+// Error is a failure at a host: what was tried, on whom, and why it failed.
+type Error struct {
+	Op   string // "connect to", "log in to", "become root on", "run the collector on"
+	Host string
+	Kind error // one of the Err values above
+	Err  error // the cause
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("cannot %s %s: %v", e.Op, e.Host, e.Err) }
+
+func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
