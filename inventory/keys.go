@@ -1,0 +1,418 @@
+package inventory
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Roles a host may have: what its mail server is there for.
+const (
+	RoleMX         = "mx"         // takes mail from outside for its own domains
+	RoleRelay      = "relay"      // relays for the networks of relay_networks
+	RoleSubmission = "submission" // takes mail from authenticated users
+	RoleLocalOnly  = "local-only" // sends what the host itself makes
+	RoleNone       = "none"       // no mail server is needed
+)
+
+// setting is one key as a stanza gives it.
+type setting struct {
+	value  any
+	origin Origin
+	node   *node
+}
+
+// settings are a stanza's keys; a variable stands as "vars.NAME".
+type settings map[string]setting
+
+// hostKey is one key of a host: how its value is read, and where it goes.
+type hostKey struct {
+	name  string
+	parse func(*reader, *node) (any, error)
+	set   func(*Host, any)
+}
+
+// hostKeys lists the keys that [defaults], a group and a host may have. Order is that of `inventory list -v`.
+func hostKeys() []hostKey {
+	return []hostKey{
+		{"address", parseAddress, func(h *Host, v any) { h.Address = v.(string) }},
+		{"port", parsePort, func(h *Host, v any) { h.Port = v.(int) }},
+		{"user", parseUser, func(h *Host, v any) { h.User = v.(string) }},
+		{"identity", parsePaths, func(h *Host, v any) { h.Identity = v.([]string) }},
+		{"known_hosts", parsePaths, func(h *Host, v any) { h.KnownHosts = v.([]string) }},
+		{"host_key_alias", parseAlias, func(h *Host, v any) { h.HostKeyAlias = v.(string) }},
+		{"become", oneOf("become", "sudo", "none"), func(h *Host, v any) { h.Become = v.(string) }},
+		{"password_file", parsePath, func(h *Host, v any) { h.PasswordFile = v.(string) }},
+		{"become_password_file", parsePath, func(h *Host, v any) { h.BecomePasswordFile = v.(string) }},
+		{"collect_command", parseCommand, func(h *Host, v any) { h.CollectCommand = v.([]string) }},
+		{"accept_new", parseBool, func(h *Host, v any) { h.AcceptNew = v.(bool) }},
+		{"allow_legacy_ssh", parseBool, func(h *Host, v any) { h.AllowLegacySSH = v.(bool) }},
+		{"jump", parseJump, func(h *Host, v any) { h.Jump = v.([]string) }},
+		{"playbooks", parsePlaybooks, func(h *Host, v any) { h.Playbooks = v.([]string) }},
+		{"relay_networks", parseNetworks, func(h *Host, v any) { h.RelayNetworks = v.([]netip.Prefix) }},
+		{"role", oneOf("role", RoleMX, RoleRelay, RoleSubmission, RoleLocalOnly, RoleNone), func(h *Host, v any) { h.Role = v.(string) }},
+		{"max_unavailable", parseCount, func(h *Host, v any) { h.MaxUnavailable = v.(int) }},
+		{"window", parseWindowKey, func(h *Host, v any) { w := v.(Window); h.Window = &w }},
+	}
+}
+
+// Keys are the names of the keys a host may have, in the order in which they are shown; "vars" is not among them.
+func Keys() []string {
+	var names []string
+	for _, k := range hostKeys() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// stanza reads the keys of one table; own names the keys that are not a host's, and are read elsewhere.
+func (r *reader) stanza(n *node, from string, own ...string) settings {
+	out := settings{}
+	if n == nil {
+		return out
+	}
+	if n.table == nil {
+		r.errs.val(n, "%s must be a table, not %s", from, kind(n.value))
+		return out
+	}
+	words := append(append(Keys(), "vars"), own...)
+	for _, name := range n.keys {
+		child := n.table[name]
+		if slices.Contains(own, name) {
+			continue
+		}
+		if name == "vars" {
+			r.vars(child, from, out)
+			continue
+		}
+		at := slices.IndexFunc(r.keys, func(k hostKey) bool { return k.name == name })
+		if at < 0 {
+			r.errs.key(child, "unknown key %q in %s%s", name, from, hint(name, words))
+			continue
+		}
+		v, err := r.keys[at].parse(r, child)
+		if err != nil {
+			r.errs.val(child, "%s: %v", name, err)
+			continue
+		}
+		out[name] = setting{v, origin(child, from), child}
+	}
+	return out
+}
+
+func origin(n *node, from string) Origin {
+	line, _ := n.file.place(n.at)
+	return Origin{n.file.name, line, from}
+}
+
+func (r *reader) vars(n *node, from string, out settings) {
+	if n.table == nil {
+		r.errs.val(n, "vars must be a table, not %s", kind(n.value))
+		return
+	}
+	for _, name := range n.keys {
+		child := n.table[name]
+		switch v := child.value.(type) {
+		case string, int64, bool:
+			if !variable.MatchString(name) || strings.ContainsFunc(fmt.Sprint(v), isControl) {
+				r.errs.key(child, "vars.%q: a name has letters, digits, - and _ alone, and a value no control characters", name)
+				continue
+			}
+			out["vars."+name] = setting{fmt.Sprint(v), origin(child, from), child}
+		default:
+			r.errs.val(child, "vars.%s must be a string, a whole number or true/false, not %s", name, kind(v))
+		}
+	}
+}
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func isControl(c rune) bool { return c < ' ' || c >= 0x7f && c < 0xa0 }
+
+// kind names a value's TOML type for a message.
+func kind(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a fraction"
+	case bool:
+		return "true/false"
+	case []any:
+		return "a list"
+	case []map[string]any:
+		return "a list of tables"
+	case map[string]any:
+		return "a table"
+	}
+	return "a date or time"
+}
+
+func asString(n *node) (string, error) {
+	s, ok := n.value.(string)
+	if !ok {
+		return "", fmt.Errorf("must be a string, not %s", kind(n.value))
+	}
+	if s == "" {
+		return "", fmt.Errorf("must not be empty")
+	}
+	if strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("must not hold control characters")
+	}
+	return s, nil
+}
+
+// asStrings takes a string or a list of strings.
+func asStrings(n *node) ([]string, error) {
+	if _, ok := n.value.(string); ok {
+		s, err := asString(n)
+		return []string{s}, err
+	}
+	if !n.array {
+		return nil, fmt.Errorf("must be a string or a list of strings, not %s", kind(n.value))
+	}
+	out := make([]string, 0, len(n.list))
+	for i, e := range n.list {
+		s, err := asString(e)
+		if err != nil {
+			return nil, fmt.Errorf("element %d %v", i+1, err)
+		}
+		if slices.Contains(out, s) {
+			return nil, fmt.Errorf("%q is there twice", s)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func parseBool(_ *reader, n *node) (any, error) {
+	b, ok := n.value.(bool)
+	if !ok {
+		return nil, fmt.Errorf("must be true or false, not %s", kind(n.value))
+	}
+	return b, nil
+}
+
+func asInt(n *node, low, high int64) (any, error) {
+	v, ok := n.value.(int64)
+	if !ok {
+		return nil, fmt.Errorf("must be a whole number, not %s", kind(n.value))
+	}
+	if v < low || v > high {
+		return nil, fmt.Errorf("must be from %d to %d, not %d", low, high, v)
+	}
+	return int(v), nil
+}
+
+func parsePort(_ *reader, n *node) (any, error)  { return asInt(n, 1, 65535) }
+func parseCount(_ *reader, n *node) (any, error) { return asInt(n, 1, maxHosts) }
+
+func oneOf(name string, words ...string) func(*reader, *node) (any, error) {
+	return func(_ *reader, n *node) (any, error) {
+		s, err := asString(n)
+		if err == nil && !slices.Contains(words, s) {
+			err = fmt.Errorf("unknown %s %q (one of %s)%s", name, s, strings.Join(words, ", "), hint(s, words))
+		}
+		return s, err
+	}
+}
+
+// userName refuses what an SSH client or a shell would take for something else than an account's name.
+var userName = regexp.MustCompile(`^[^\s@:/'"\\-][^\s:/'"\\]*$`)
+
+func parseUser(_ *reader, n *node) (any, error) {
+	s, err := asString(n)
+	if err == nil && !userName.MatchString(s) {
+		err = fmt.Errorf("%q is not an account's name", s)
+	}
+	return s, err
+}
+
+func parseAlias(_ *reader, n *node) (any, error) {
+	s, err := asString(n)
+	if err == nil && strings.ContainsAny(s, " \t,*?!|#") {
+		err = fmt.Errorf("%q is not a name as known_hosts has it", s)
+	}
+	return s, err
+}
+
+func parseAddress(_ *reader, n *node) (any, error) {
+	s, err := asString(n)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, nil
+	}
+	if at, err := netip.ParseAddrPort(s); err == nil {
+		return nil, fmt.Errorf("%q has a port: write address = %q and port = %d", s, at.Addr(), at.Port())
+	}
+	if strings.ContainsAny(s, ":") || !validName(s) {
+		return nil, fmt.Errorf("%q is neither an IP address nor a host name", s)
+	}
+	if strings.Trim(s, "0123456789.") == "" {
+		return nil, fmt.Errorf("%q is not an IP address", s)
+	}
+	return s, nil
+}
+
+// path makes a path of the inventory absolute: ~ is the home directory, what is relative is relative to the inventory's own directory.
+func (r *reader) path(n *node, s string) (string, error) {
+	if s == "~" || strings.HasPrefix(s, "~/") {
+		if r.home == "" {
+			return "", fmt.Errorf("cannot expand %q: no home directory is known", s)
+		}
+		return filepath.Join(r.home, s[1:]), nil
+	}
+	if strings.HasPrefix(s, "~") {
+		return "", fmt.Errorf("cannot expand %q: only ~/ is known", s)
+	}
+	if filepath.IsAbs(s) {
+		return filepath.Clean(s), nil
+	}
+	return filepath.Abs(filepath.Join(filepath.Dir(n.file.name), s))
+}
+
+func parsePath(r *reader, n *node) (any, error) {
+	s, err := asString(n)
+	if err != nil {
+		return nil, err
+	}
+	return r.path(n, s)
+}
+
+func parsePaths(r *reader, n *node) (any, error) {
+	list, err := asStrings(n)
+	for i := range list {
+		if err == nil {
+			list[i], err = r.path(n, list[i])
+		}
+	}
+	return list, err
+}
+
+// parseCommand takes a list of words, or a string that is cut at blanks.
+func parseCommand(_ *reader, n *node) (any, error) {
+	var words []string
+	var err error
+	if s, ok := n.value.(string); ok {
+		_, err = asString(n)
+		words = strings.Fields(s)
+	} else if words, err = asWords(n); err == nil && len(words) == 0 {
+		err = fmt.Errorf("must not be empty")
+	}
+	if err == nil && (len(words) == 0 || !strings.HasPrefix(words[0], "/")) {
+		err = fmt.Errorf("must begin with the command's full path on the host")
+	}
+	return words, err
+}
+
+// asWords takes a list of strings in which a word may come twice.
+func asWords(n *node) (words []string, err error) {
+	if !n.array {
+		return nil, fmt.Errorf("must be a string or a list of words, not %s", kind(n.value))
+	}
+	for i, e := range n.list {
+		s, err := asString(e)
+		if err != nil {
+			return nil, fmt.Errorf("word %d %v", i+1, err)
+		}
+		words = append(words, s)
+	}
+	return words, nil
+}
+
+// parseJump takes hosts as ssh's -J does: [user@]host[:port]. A user and a port are for hosts that have no stanza.
+func parseJump(_ *reader, n *node) (any, error) {
+	list, err := asStrings(n)
+	for _, j := range list {
+		if _, _, _, ok := SplitJump(j); err == nil && !ok {
+			err = fmt.Errorf("%q is not [user@]host[:port]", j)
+		}
+	}
+	return list, err
+}
+
+// SplitJump takes a word of jump apart: [user@]host[:port], an IPv6 address in brackets where a port follows. port is 0 where none is given.
+func SplitJump(word string) (user, host string, port int, ok bool) {
+	host = word
+	if at := strings.LastIndexByte(word, '@'); at >= 0 {
+		user, host = word[:at], word[at+1:]
+		if !userName.MatchString(user) {
+			return "", "", 0, false
+		}
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return user, a.String(), 0, true
+	}
+	if at := strings.LastIndexByte(host, ':'); at >= 0 {
+		p, err := strconv.ParseUint(host[at+1:], 10, 16)
+		if err != nil || p == 0 {
+			return "", "", 0, false
+		}
+		host, port = host[:at], int(p)
+	}
+	if inner, found := strings.CutPrefix(host, "["); found {
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return user, a.String(), port, err == nil && strings.HasSuffix(inner, "]")
+	}
+	return user, host, port, validName(host) && !strings.Contains(host, ":")
+}
+
+// parsePlaybooks takes names of built-in playbooks, and files: what holds a slash or ends in .toml.
+func parsePlaybooks(r *reader, n *node) (any, error) {
+	list, err := asStrings(n)
+	for i, p := range list {
+		if err == nil && (strings.Contains(p, "/") || strings.HasSuffix(p, ".toml")) {
+			list[i], err = r.path(n, p)
+		}
+	}
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("must not be empty")
+	}
+	return list, err
+}
+
+func parseNetworks(_ *reader, n *node) (any, error) {
+	list, err := asStrings(n)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]netip.Prefix, 0, len(list))
+	for _, s := range list {
+		p, err := parseNetwork(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func parseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" && !a.Is4In6() {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4In6() {
+		return p, fmt.Errorf("%q is not a network (write it as 192.0.2.0/24 or 2001:db8::/48)", s)
+	}
+	if p.Masked() != p {
+		return p, fmt.Errorf("%q has bits set beyond /%d: did you mean %q?", s, p.Bits(), p.Masked())
+	}
+	return p, nil
+}
+
+func parseWindowKey(_ *reader, n *node) (any, error) {
+	s, err := asString(n)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWindow(s)
+}
