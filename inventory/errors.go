@@ -1,8 +1,10 @@
 package inventory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -64,16 +66,52 @@ func (e *Errors) offset(s *source, offset int, format string, args ...any) {
 
 // syntax notes what the decoder said.
 func (e *Errors) syntax(s *source, err error) {
+	var own *Error
+	if errors.As(err, &own) {
+		e.put(own)
+		return
+	}
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
 		e.put(&Error{File: s.name, Text: err.Error()})
 		return
 	}
+	at := parse.Position
+	line, col := at.Line, at.Col
+	if at.Start <= len(s.text) {
+		line, col = s.place(at.Start)
+	}
 	text := parse.Message
 	if text == "" {
 		text = strings.TrimPrefix(parse.Error(), "toml: ")
 	}
-	e.put(&Error{s.name, parse.Position.Line, parse.Position.Col, text})
+	if key, ok := strings.CutPrefix(text, "Key '"); ok {
+		text = s.twice(strings.TrimSuffix(key, "' has already been defined."), s.lines[line-1], text)
+	}
+	e.put(&Error{s.name, line, col, text})
+}
+
+// twice says where a key that stands twice stood first: somewhere before end.
+func (s *source) twice(key string, end int, text string) string {
+	before := &scanner{file: s, text: s.text[:end]}
+	first := before.document().find(key, nil)
+	if first == nil {
+		return text
+	}
+	what := "key " + key
+	for _, word := range []string{"host", "group"} {
+		if name, ok := strings.CutPrefix(key, word+"s."); ok && first.table != nil {
+			what = word + " " + name
+		}
+	}
+	return what + " is there twice: first at " + where(first)
+}
+
+// sort brings the mistakes into the order of the files, and of the places in them.
+func (e *Errors) sort(files []string) {
+	slices.SortStableFunc(e.List, func(a, b *Error) int {
+		return cmp.Or(slices.Index(files, a.File)-slices.Index(files, b.File), a.Line-b.Line, a.Col-b.Col)
+	})
 }
 
 // hint is `: did you mean "word"?` with the word nearest to what was written, or "" where none is near.

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -11,9 +12,15 @@ import (
 const maxHosts = 100_000
 
 // names are what hosts and groups may be called: such a name is safe as a file's name, as a word of a command and on a terminal.
-var names = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:%-]*$`)
+var names = regexp.MustCompile(`^[A-Za-z0-9_:][A-Za-z0-9._:%-]*$`)
 
-func validName(s string) bool { return len(s) <= 253 && names.MatchString(s) }
+func validName(s string) bool {
+	if strings.ContainsAny(s, ":%") { // then it is an IPv6 address or nothing: a colon parts the terms of a choice
+		_, err := netip.ParseAddr(s)
+		return err == nil && names.MatchString(s)
+	}
+	return len(s) <= 253 && names.MatchString(s)
+}
 
 // expand gives the names of a pattern with ranges, in order: mx[01:04], [1:9:2], [a:d]; several ranges count like an odometer.
 // At most limit names are made.

@@ -54,6 +54,7 @@ type Host struct {
 type Origin struct {
 	File string `json:"file"`
 	Line int    `json:"line"`
+	Col  int    `json:"col"`
 	From string `json:"from"` // "defaults", "group NAME" or "host NAME"
 }
 

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write what was found into testdata's wa
 // their places, or the inventory and the choices written out.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) < 1 {
+	if err != nil || len(files) < 20 {
 		t.Fatalf("%d cases, %v", len(files), err)
 	}
 	for _, file := range files {

@@ -45,7 +45,7 @@ func hostKeys() []hostKey {
 		{"identity", parsePaths, func(h *Host, v any) { h.Identity = v.([]string) }},
 		{"known_hosts", parsePaths, func(h *Host, v any) { h.KnownHosts = v.([]string) }},
 		{"host_key_alias", parseAlias, func(h *Host, v any) { h.HostKeyAlias = v.(string) }},
-		{"become", oneOf("become", "sudo", "none"), func(h *Host, v any) { h.Become = v.(string) }},
+		{"become", oneOf("sudo", "none"), func(h *Host, v any) { h.Become = v.(string) }},
 		{"password_file", parsePath, func(h *Host, v any) { h.PasswordFile = v.(string) }},
 		{"become_password_file", parsePath, func(h *Host, v any) { h.BecomePasswordFile = v.(string) }},
 		{"collect_command", parseCommand, func(h *Host, v any) { h.CollectCommand = v.([]string) }},
@@ -54,7 +54,7 @@ func hostKeys() []hostKey {
 		{"jump", parseJump, func(h *Host, v any) { h.Jump = v.([]string) }},
 		{"playbooks", parsePlaybooks, func(h *Host, v any) { h.Playbooks = v.([]string) }},
 		{"relay_networks", parseNetworks, func(h *Host, v any) { h.RelayNetworks = v.([]netip.Prefix) }},
-		{"role", oneOf("role", RoleMX, RoleRelay, RoleSubmission, RoleLocalOnly, RoleNone), func(h *Host, v any) { h.Role = v.(string) }},
+		{"role", oneOf(RoleMX, RoleRelay, RoleSubmission, RoleLocalOnly, RoleNone), func(h *Host, v any) { h.Role = v.(string) }},
 		{"max_unavailable", parseCount, func(h *Host, v any) { h.MaxUnavailable = v.(int) }},
 		{"window", parseWindowKey, func(h *Host, v any) { w := v.(Window); h.Window = &w }},
 	}
@@ -105,8 +105,8 @@ func (r *reader) stanza(n *node, from string, own ...string) settings {
 }
 
 func origin(n *node, from string) Origin {
-	line, _ := n.file.place(n.at)
-	return Origin{n.file.name, line, from}
+	line, col := n.file.place(n.at)
+	return Origin{n.file.name, line, col, from}
 }
 
 func (r *reader) vars(n *node, from string, out settings) {
@@ -213,11 +213,11 @@ func asInt(n *node, low, high int64) (any, error) {
 func parsePort(_ *reader, n *node) (any, error)  { return asInt(n, 1, 65535) }
 func parseCount(_ *reader, n *node) (any, error) { return asInt(n, 1, maxHosts) }
 
-func oneOf(name string, words ...string) func(*reader, *node) (any, error) {
+func oneOf(words ...string) func(*reader, *node) (any, error) {
 	return func(_ *reader, n *node) (any, error) {
 		s, err := asString(n)
 		if err == nil && !slices.Contains(words, s) {
-			err = fmt.Errorf("unknown %s %q (one of %s)%s", name, s, strings.Join(words, ", "), hint(s, words))
+			err = fmt.Errorf("%q is not one of %s%s", s, strings.Join(words, ", "), hint(s, words))
 		}
 		return s, err
 	}

@@ -29,7 +29,7 @@ type reader struct {
 	hosts    map[string]*node // where each host was first named
 	folded   map[string]string
 	order    []string // hosts as first named
-	waivers  []*node
+	waivers  []waiver
 }
 
 // group is a group as it is written.
@@ -140,7 +140,11 @@ func (r *reader) file(name, text string) {
 		case "waivers":
 			r.readWaivers(n)
 		default:
-			r.errs.key(n, "unknown key %q%s", key, hint(key, append(known, Keys()...)))
+			if slices.Contains(append(Keys(), "vars"), key) {
+				r.errs.key(n, "key %q belongs in [defaults], a group or a host", key)
+				continue
+			}
+			r.errs.key(n, "unknown key %q%s", key, hint(key, known))
 		}
 	}
 }
@@ -307,14 +311,14 @@ func (r *reader) finish() (*Inventory, error) {
 	if len(r.order) == 0 && len(r.errs.List) == 0 {
 		r.errs.put(&Error{File: strings.Join(r.inv.Files, ", "), Text: "no hosts"})
 	}
-	if err := r.errs.orNil(); err != nil {
-		return nil, err
+	if len(r.errs.List) == 0 {
+		r.resolve(groups)
+		r.loops()
+		for _, w := range r.waivers {
+			r.cover(w)
+		}
 	}
-	r.resolve(groups)
-	r.loops()
-	for _, n := range r.waivers {
-		r.waiver(n)
-	}
+	r.errs.sort(r.inv.Files)
 	if err := r.errs.orNil(); err != nil {
 		return nil, err
 	}

@@ -215,8 +215,7 @@ func (r *reader) host(name string, l *layer) *Host {
 	r.ownJump(name, set, own)
 	n := r.hosts[name]
 	h := &Host{Name: name, Groups: l.groups, Origin: make(map[string]Origin, len(set)+1)}
-	line, _ := n.file.place(n.at)
-	h.Origin[""] = Origin{n.file.name, line, "host " + name}
+	h.Origin[""] = origin(n, "host "+name)
 	for _, k := range r.keys {
 		if s, ok := set[k.name]; ok {
 			k.set(h, s.value)
@@ -265,7 +264,7 @@ func (r *reader) loops() {
 			}
 			if state[next.Name] == 1 {
 				o := h.Origin["jump"]
-				r.errs.put(&Error{o.File, o.Line, 1, fmt.Sprintf("jump: loop of hosts: %s", strings.Join(append(way, next.Name), " > "))})
+				r.errs.put(&Error{o.File, o.Line, o.Col, fmt.Sprintf("jump: loop of hosts: %s", strings.Join(append(way, next.Name), " > "))})
 				continue
 			}
 			walk(next, way)

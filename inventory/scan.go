@@ -20,7 +20,8 @@ type node struct {
 	keys  []string
 	table map[string]*node
 	list  []*node
-	array bool // an array, or an array of tables
+	array bool  // an array, or an array of tables
+	first *node // for a key that is there twice
 	value any
 }
 
@@ -56,10 +57,29 @@ func decode(s *source) (*node, error) {
 	}
 	sc := &scanner{file: s, text: s.text}
 	root := sc.document()
+	if len(sc.twice) > 0 { // the decoder passes over some of them: in a.b = 1, a = 2 it drops the second
+		again := sc.twice[0]
+		line, col := s.place(again.at)
+		return nil, &Error{s.name, line, col, fmt.Sprintf("key %q is there twice: first at %s", again.key, where(again.first))}
+	}
 	if err := join(root, values); err != nil {
 		return nil, err
 	}
 	return root, nil
+}
+
+// find gives the node whose dotted key, as the decoder writes it, is key.
+func (n *node) find(key string, path toml.Key) *node {
+	for _, name := range n.keys {
+		child, at := n.table[name], append(path[:len(path):len(path)], name)
+		if at.String() == key {
+			return child
+		}
+		if found := child.find(key, at); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 func join(n *node, value any) error {
@@ -100,9 +120,10 @@ func joinList(n *node, count int, at func(int) any) error {
 
 // scanner walks a text that the decoder has found to be valid TOML, and notes where each key and value stands.
 type scanner struct {
-	file *source
-	text string
-	i    int
+	file  *source
+	text  string
+	i     int
+	twice []*node // keys with a value that were there already
 }
 
 // part is one part of a dotted key.
@@ -126,9 +147,10 @@ func (s *scanner) document() *node {
 			s.i++
 		}
 		key := s.dotted()
-		s.i += strings.IndexByte(s.text[s.i:]+"]", ']') + 1
+		s.to("]")
+		s.skip(1)
 		if array {
-			s.i++
+			s.skip(1)
 		}
 		cur = s.header(root, key, array)
 	}
@@ -188,11 +210,16 @@ func (n *node) add(child *node) {
 // pair reads key = value into the table n.
 func (s *scanner) pair(n *node) {
 	key := s.dotted()
-	s.i = min(s.i+1, len(s.text)) // the equals sign
+	s.skip(1) // the equals sign
 	s.spaces()
 	child := s.newNode(key[len(key)-1])
 	s.scanValue(child)
-	s.descend(n, key[:len(key)-1]).add(child)
+	parent := s.descend(n, key[:len(key)-1])
+	if child.first = parent.table[child.key]; child.first != nil {
+		s.twice = append(s.twice, child)
+		return
+	}
+	parent.add(child)
 }
 
 func (s *scanner) scanValue(n *node) {
@@ -211,11 +238,7 @@ func (s *scanner) scanValue(n *node) {
 		n.table = map[string]*node{}
 		s.list('}', func() { s.pair(n) })
 	default:
-		end := strings.IndexAny(s.text[s.i:], ",]}#\n")
-		if end < 0 {
-			end = len(s.text) - s.i
-		}
-		s.i += end
+		s.to(",]}#\n")
 	}
 }
 
@@ -233,7 +256,7 @@ func (s *scanner) list(closing byte, item func()) {
 			s.i++ // only a text that is not TOML comes here; go on all the same
 		}
 	}
-	s.i = min(s.i+1, len(s.text))
+	s.skip(1)
 }
 
 // dotted reads a key of one or more parts; it stops before what follows the key.
@@ -246,9 +269,8 @@ func (s *scanner) dotted() []part {
 		case '"', '\'':
 			p.name = unquote(s.str())
 		default:
-			end := strings.IndexAny(s.text[s.i:]+"=", " \t.=]\r\n")
-			p.name = s.text[s.i : s.i+end]
-			s.i += end
+			s.to(" \t.=]\r\n")
+			p.name = s.text[p.at:s.i]
 		}
 		key = append(key, p)
 		s.spaces()
@@ -271,9 +293,9 @@ func (s *scanner) str() string {
 		if quote == '"' && s.text[s.i] == '\\' {
 			s.i++
 		}
-		s.i++
+		s.skip(1)
 	}
-	s.i = min(s.i+len(mark), len(s.text))
+	s.skip(len(mark))
 	for len(mark) == 3 && s.peek() == quote { // up to two quotes may stand before the closing three
 		s.i++
 	}
@@ -285,6 +307,17 @@ func (s *scanner) peek() byte {
 		return 0
 	}
 	return s.text[s.i]
+}
+
+func (s *scanner) skip(n int) { s.i = min(s.i+n, len(s.text)) }
+
+// to goes to the next of the characters, or to the end.
+func (s *scanner) to(chars string) {
+	if n := strings.IndexAny(s.text[s.i:], chars); n >= 0 {
+		s.i += n
+	} else {
+		s.i = len(s.text)
+	}
 }
 
 func (s *scanner) spaces() {
@@ -300,7 +333,7 @@ func (s *scanner) blank() {
 		case ' ', '\t', '\r', '\n':
 			s.i++
 		case '#':
-			s.i += strings.IndexByte(s.text[s.i:]+"\n", '\n')
+			s.to("\n")
 		default:
 			return
 		}

@@ -264,3 +264,8 @@ func (c *chooser) unknown(name string) error {
 	}
 	return fmt.Errorf("unknown host or group %q%s", name, hint(name, append(words, "all")))
 }
+
+// inOrder gives the hosts to keep, in the order of the inventory.
+func (inv *Inventory) inOrder(keep func(*Host) bool) []*Host {
+	return slices.DeleteFunc(slices.Clone(inv.Hosts), func(h *Host) bool { return !keep(h) })
+}

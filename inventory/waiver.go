@@ -36,73 +36,86 @@ func (r *reader) readWaivers(n *node) {
 		return
 	}
 	for _, e := range n.list {
-		r.waivers = append(r.waivers, e)
+		r.readWaiver(e)
 	}
 }
 
 var ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// waiver reads one [[waivers]] table once the hosts are known.
-func (r *reader) waiver(n *node) {
-	words := []string{"rule", "hosts", "reason", "expires"}
-	line, col := n.file.place(n.at)
-	w := Waiver{File: n.file.name, Line: line, col: col}
-	into := map[string]*string{"rule": &w.Rule, "hosts": &w.Hosts, "reason": &w.Reason}
-	ok := true
-	bad := func(at *node, format string, args ...any) {
-		ok = false
-		r.errs.val(at, format, args...)
-	}
+// waiver is a waiver whose hosts are not looked up yet.
+type waiver struct {
+	Waiver
+	hosts *node // the value of its key hosts
+}
+
+// readWaiver reads one [[waivers]] table.
+func (r *reader) readWaiver(n *node) {
 	if n.table == nil {
-		bad(n, "a waiver must be a table, not %s", kind(n.value))
+		r.errs.val(n, "a waiver must be a table, not %s", kind(n.value))
 		return
 	}
+	line, col := n.file.place(n.at)
+	w := waiver{Waiver{File: n.file.name, Line: line, col: col}, n.table["hosts"]}
+	words := []string{"rule", "hosts", "reason", "expires"}
+	ok := true
 	for _, key := range n.keys {
-		c := n.table[key]
-		var err error
-		switch {
-		case into[key] != nil:
-			*into[key], err = asString(c)
-		case key == "expires":
-			w.Expires, err = asDate(c)
-		default:
+		if !slices.Contains(words, key) {
+			r.errs.key(n.table[key], "unknown key %q in a waiver%s", key, hint(key, words))
 			ok = false
-			r.errs.key(c, "unknown key %q in a waiver%s", key, hint(key, words))
-		}
-		if err != nil {
-			bad(c, "%s: %v", key, err)
+		} else if err := w.set(key, n.table[key]); err != nil {
+			r.errs.val(n.table[key], "%s: %v", key, err)
+			ok = false
 		}
 	}
 	for _, key := range words {
 		if n.table[key] == nil {
-			bad(n, "waiver without %q", key)
+			r.errs.val(n, "waiver without %q", key)
+			ok = false
 		}
 	}
-	if ok && !ruleName.MatchString(w.Rule) {
-		bad(n.table["rule"], "rule: %q is not a rule's id", w.Rule)
-	}
-	if ok && strings.TrimSpace(w.Reason) == "" {
-		bad(n.table["reason"], "reason: must not be empty")
-	}
 	if ok {
-		r.cover(w, n.table["hosts"])
+		r.waivers = append(r.waivers, w)
 	}
 }
 
-func (r *reader) cover(w Waiver, n *node) {
-	hosts, err := r.inv.Select(w.Hosts)
-	if strings.HasPrefix(w.Hosts, "@") {
-		err = fmt.Errorf("a file of names is for the command line alone")
+func (w *waiver) set(key string, n *node) (err error) {
+	switch key {
+	case "rule":
+		w.Rule, err = asString(n)
+		if err == nil && !ruleName.MatchString(w.Rule) {
+			err = fmt.Errorf("%q is not a rule's id", w.Rule)
+		}
+	case "hosts":
+		w.Hosts, err = asString(n)
+		if err == nil && strings.HasPrefix(w.Hosts, "@") {
+			err = fmt.Errorf("a file of names is for the command line alone")
+		}
+	case "reason":
+		w.Reason, err = asString(n)
+		if err == nil && strings.TrimSpace(w.Reason) == "" {
+			err = fmt.Errorf("must not be empty")
+		}
+	case "expires":
+		w.Expires, err = asDate(n)
 	}
+	return err
+}
+
+// cover looks up the hosts of a waiver.
+func (r *reader) cover(w waiver) {
+	noFile := func(string) (string, error) {
+		return "", fmt.Errorf("a file of names is for the command line alone")
+	}
+	hosts, err := r.inv.choose([]string{w.Waiver.Hosts}, noFile)
 	if err != nil {
-		r.errs.val(n, "hosts: %v", err)
+		r.errs.val(w.hosts, "hosts: %v", err)
 		return
 	}
 	w.names = make(map[string]bool, len(hosts))
 	for _, h := range hosts {
 		w.names[h.Name] = true
 	}
-	r.inv.Waivers = append(r.inv.Waivers, w)
+	r.inv.Waivers = append(r.inv.Waivers, w.Waiver)
 }
 
 // asDate takes a TOML local date, or the same in a string.
@@ -118,9 +131,4 @@ func asDate(n *node) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("must be a date (2027-03-31)")
-}
-
-// sortHosts brings hosts into the order of the inventory.
-func (inv *Inventory) inOrder(keep func(*Host) bool) []*Host {
-	return slices.DeleteFunc(slices.Clone(inv.Hosts), func(h *Host) bool { return !keep(h) })
 }

@@ -33,7 +33,7 @@ func ParseWindow(s string) (Window, error) {
 	}
 	w := Window{clock(m[1], m[2]), clock(m[3], m[4]), zone}
 	if w.Begin == w.End {
-		return Window{}, fmt.Errorf("window %q is empty: it begins when it ends", s)
+		return Window{}, fmt.Errorf("%q is empty: it begins when it ends", s)
 	}
 	return w, nil
 }
