@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The network, all of it in namespaces of its own: `router` holds the bridge that the hosts are on and forwards to
+// `outside`; this machine is on the bridge too, by the link mtalab0. Taking the namespaces away takes all of it away.
+const (
+	bridgeName = "mtabr0"
+	linkName   = "mtalab0"
+)
+
+func netnsName(v string) string { return "mtalab-" + v }
+func netnsPath(v string) string { return "/run/netns/" + netnsName(v) }
+
+func (l *Lab) vantageAddr(v string) netip.Addr {
+	if v == "outside" {
+		return nth(l.Network.Outside4, l.Network.Outside)
+	}
+	return nth(l.Network.Bridge4, l.Network.Inside)
+}
+
+// netCommands is how the network is made, one ip(8) batch line each, from nothing.
+func (l *Lab) netCommands() []string {
+	n := l.Network
+	at := func(p netip.Prefix, i int) string { return fmt.Sprintf("%s/%d", nth(p, i), p.Bits()) }
+	router, inside, outside := netnsName("router"), netnsName("inside"), netnsName("outside")
+	lines := []string{
+		"netns add " + router, "netns add " + inside, "netns add " + outside,
+		"-n " + router + " link set lo up", "-n " + inside + " link set lo up", "-n " + outside + " link set lo up",
+		"-n " + router + " link add " + bridgeName + " address 02:6d:74:61:00:01 type bridge", // else it changes with each port, and neighbours lose it
+		"link add " + linkName + " type veth peer name mtaport0 netns " + router,
+		"-n " + inside + " link add eth0 type veth peer name mtaport1 netns " + router,
+		"-n " + outside + " link add eth0 type veth peer name mtaport2 netns " + router,
+		"-n " + router + " link set mtaport0 master " + bridgeName + " up",
+		"-n " + router + " link set mtaport1 master " + bridgeName + " up",
+		"-n " + router + " link set mtaport2 up",
+		"-n " + router + " link set " + bridgeName + " up",
+	}
+	for _, i := range []int{n.Router, n.Sink, n.Resolver} {
+		lines = append(lines, "-n "+router+" addr add "+at(n.Bridge4, i)+" dev "+bridgeName,
+			"-n "+router+" addr add "+at(n.Bridge6, i)+" dev "+bridgeName+" nodad")
+	}
+	return append(lines,
+		"-n "+router+" addr add "+at(n.Outside4, n.OutsideRouter)+" dev mtaport2",
+		"-n "+inside+" addr add "+at(n.Bridge4, n.Inside)+" dev eth0",
+		"-n "+inside+" addr add "+at(n.Bridge6, n.Inside)+" dev eth0 nodad",
+		"-n "+inside+" link set eth0 up",
+		"-n "+inside+" route add default via "+nth(n.Bridge4, n.Router).String(),
+		"-n "+outside+" addr add "+at(n.Outside4, n.Outside)+" dev eth0",
+		"-n "+outside+" link set eth0 up",
+		"-n "+outside+" route add default via "+nth(n.Outside4, n.OutsideRouter).String(),
+		"addr add "+at(n.Bridge4, n.Controller)+" dev "+linkName,
+		"addr add "+at(n.Bridge6, n.Controller)+" dev "+linkName+" nodad",
+		"link set "+linkName+" alias "+l.State+" up",
+		"route add "+n.Outside4.String()+" via "+nth(n.Bridge4, n.Router).String()+" dev "+linkName,
+	)
+}
+
+// networkUp makes the network, or mends it when a part of it is missing.
+func (l *Lab) networkUp(ctx context.Context) error {
+	alias, err := os.ReadFile("/sys/class/net/" + linkName + "/ifalias")
+	if err == nil && strings.TrimSpace(string(alias)) == l.State && l.networkWhole() {
+		return nil
+	}
+	if err == nil && len(strings.TrimSpace(string(alias))) > 0 && strings.TrimSpace(string(alias)) != l.State {
+		return fmt.Errorf("cannot make the lab's network: the lab of %s runs on this machine; take it down first", strings.TrimSpace(string(alias)))
+	}
+	if err := l.networkDown(ctx); err != nil {
+		return err
+	}
+	for _, line := range l.netCommands() {
+		if err := runTool(ctx, "ip", strings.Fields(line)...); err != nil {
+			return err
+		}
+	}
+	return inNetns(netnsPath("router"), func() error {
+		for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+			if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0o644); err != nil {
+				return fmt.Errorf("cannot let the lab's router forward: %v", err)
+			}
+		}
+		return nil
+	})
+}
+
+func (l *Lab) networkWhole() bool {
+	for _, v := range []string{"router", "inside", "outside"} {
+		if _, err := os.Stat(netnsPath(v)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// networkDown takes every namespace and link away and waits until the kernel has.
+func (l *Lab) networkDown(ctx context.Context) error {
+	if _, err := os.Stat("/sys/class/net/" + linkName); err == nil {
+		if err := runTool(ctx, "ip", "link", "del", linkName); err != nil {
+			return err
+		}
+	}
+	for _, v := range []string{"outside", "inside", "router"} {
+		if _, err := os.Stat(netnsPath(v)); err == nil {
+			if err := runTool(ctx, "ip", "netns", "del", netnsName(v)); err != nil {
+				return err
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return poll(ctx, func() (bool, error) {
+		_, err := os.Stat("/sys/class/net/" + linkName)
+		return os.IsNotExist(err), nil
+	})
+}
+
+// inNetns runs a function on a thread that is in another network namespace. The thread ends with it.
+func inNetns(path string, do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the runtime ends the thread, and nobody else meets its namespace
+		f, err := os.Open(path)
+		if err != nil {
+			done <- fmt.Errorf("cannot enter the network of %s: %v", path, err)
+			return
+		}
+		defer f.Close()
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("cannot enter the network of %s: %v", path, err)
+			return
+		}
+		done <- do()
+	}()
+	return <-done
+}

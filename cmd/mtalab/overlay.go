@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountOverlay lays dir/upper over the layers (topmost first) and mounts the sum on dir/root.
+func mountOverlay(dir string, layers []string) error {
+	for _, name := range []string{"upper", "work", "root"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			return err
+		}
+	}
+	data := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(layers, ":"),
+		filepath.Join(dir, "upper"), filepath.Join(dir, "work"))
+	root := filepath.Join(dir, "root")
+	if err := unix.Mount("overlay", root, "overlay", 0, data); err != nil {
+		return fmt.Errorf("cannot mount the image on %s: %v", root, err)
+	}
+	// Nothing mounted below may show, or linger, elsewhere.
+	if err := unix.Mount("", root, "", unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("cannot make the mount on %s private: %v", root, err)
+	}
+	return nil
+}
+
+// unmount takes away everything mounted on or below a path; a path with nothing mounted is no error.
+func unmount(path string) error {
+	for range 3 {
+		mounts, err := mountsBelow(path)
+		if err != nil || len(mounts) == 0 {
+			return err
+		}
+		for _, m := range mounts {
+			if err := unix.Unmount(m, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+				return fmt.Errorf("cannot unmount %s: %v", m, err)
+			}
+		}
+	}
+	return nil
+}
+
+// mountsBelow lists the mounts on or below a path, deepest first.
+func mountsBelow(path string) ([]string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var mounts []string
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		fields := strings.Fields(s.Text())
+		if len(fields) < 5 {
+			continue
+		}
+		m := unescapeMount(fields[4])
+		if m == path || strings.HasPrefix(m, path+"/") {
+			mounts = append(mounts, m)
+		}
+	}
+	sort.Sort(sort.Reverse(sort.StringSlice(mounts)))
+	return mounts, s.Err()
+}
+
+// unescapeMount undoes the octal escapes of proc(5)'s mountinfo.
+func unescapeMount(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}

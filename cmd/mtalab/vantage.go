@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// serveSSH is the sshd of the vantage point `outside`: it forwards connections (direct-tcpip, RFC 4254 §7.2) for the
+// lab's own key and does nothing else. A shell there would be one on this machine, so there is none.
+func (l *Lab) serveSSH(ctx context.Context) error {
+	config, err := l.vantageConfig()
+	if err != nil {
+		return err
+	}
+	var listener net.Listener
+	err = inNetns(netnsPath("outside"), func() error {
+		listener, err = net.Listen("tcp", net.JoinHostPort(l.vantageAddr("outside").String(), "22"))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = listener.Close() })
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go serveVantage(conn, config)
+	}
+}
+
+func (l *Lab) vantageConfig() (*ssh.ServerConfig, error) {
+	login, err := os.ReadFile(filepath.Join(l.keysDir(), "id_ed25519.pub"))
+	if err != nil {
+		return nil, err
+	}
+	allowed, _, _, _, err := ssh.ParseAuthorizedKey(login)
+	if err != nil {
+		return nil, err
+	}
+	private, err := os.ReadFile(l.hostKeyPath("outside"))
+	if err != nil {
+		return nil, err
+	}
+	signer, err := ssh.ParsePrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	config := &ssh.ServerConfig{
+		MaxAuthTries: 6,
+		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			if string(key.Marshal()) != string(allowed.Marshal()) {
+				return nil, fmt.Errorf("not the lab's key")
+			}
+			return nil, nil
+		},
+	}
+	config.AddHostKey(signer)
+	return config, nil
+}
+
+func serveVantage(conn net.Conn, config *ssh.ServerConfig) {
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	server, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		conn.Close()
+		return
+	}
+	_ = conn.SetDeadline(time.Time{})
+	defer server.Close()
+	go ssh.DiscardRequests(requests)
+	for c := range channels {
+		if c.ChannelType() != "direct-tcpip" {
+			_ = c.Reject(ssh.Prohibited, "a vantage point forwards connections and does nothing else")
+			continue
+		}
+		go forward(c)
+	}
+}
+
+// forward joins a channel to a connection made from the outside network.
+func forward(c ssh.NewChannel) {
+	var to struct {
+		Host       string
+		Port       uint32
+		OriginHost string
+		OriginPort uint32
+	}
+	if err := ssh.Unmarshal(c.ExtraData(), &to); err != nil {
+		_ = c.Reject(ssh.ConnectionFailed, "cannot read the request")
+		return
+	}
+	var conn net.Conn
+	err := inNetns(netnsPath("outside"), func() (err error) {
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), 10*time.Second)
+		return err
+	})
+	if err != nil {
+		_ = c.Reject(ssh.ConnectionFailed, err.Error())
+		return
+	}
+	defer conn.Close()
+	channel, requests, err := c.Accept()
+	if err != nil {
+		return
+	}
+	defer channel.Close()
+	go ssh.DiscardRequests(requests)
+	go func() {
+		_, _ = io.Copy(conn, channel)
+		if half, ok := conn.(*net.TCPConn); ok {
+			_ = half.CloseWrite()
+		}
+	}()
+	_, _ = io.Copy(channel, conn)
+}
