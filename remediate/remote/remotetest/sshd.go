@@ -1,0 +1,365 @@
+// Package remotetest is hosts for tests: an SSH server within the test's process and a directory that passes for a machine, both with faults on demand.
+package remotetest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// Server is an SSH server on a loopback port. Its fields are set before Start.
+type Server struct {
+	User     string            // the account that may log in
+	Keys     []ssh.PublicKey   // accepted of it
+	Password string            // accepted of it; "" is none
+	Keyboard bool              // the password is asked for by keyboard-interactive
+	HostKeys []ssh.Signer      // none: a new ed25519 key
+	Version  string            // "": SSH-2.0-remotetest
+	Shell    []string          // login shell, given "-c" and the command; none: /bin/sh
+	Env      []string          // environment of commands; none: PATH alone
+	Config   *ssh.ServerConfig // algorithms and the like; nil: the library's
+
+	SilentAccept  bool          // connections are taken and never spoken to
+	Greeting      string        // written instead of SSH
+	BannerDelay   time.Duration // before the version string
+	HangAfterKex  bool          // authentication requests are never answered
+	HangAfterAuth bool          // channels are never opened
+	NoChannel     bool          // channels are refused
+	HangExec      bool          // commands hang
+	DeafExec      bool          // commands are started and nothing of them is ever read, written or answered
+	Flood         bool          // commands write for ever
+	CutAfter      int           // the connection is cut when a command has written as many bytes; 0: never
+
+	Logins, Execs, Conns, AuthTries atomic.Int32
+
+	mu       sync.Mutex
+	commands []string
+	listener net.Listener
+	stop     chan struct{}
+	wg       sync.WaitGroup
+}
+
+// Start runs the server until the test ends and returns its port.
+func (s *Server) Start(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.HostKeys) == 0 {
+		s.HostKeys = []ssh.Signer{NewSigner(t)}
+	}
+	s.listener, s.stop = l, make(chan struct{})
+	s.wg.Go(s.accept)
+	t.Cleanup(func() {
+		close(s.stop)
+		l.Close()
+		s.wg.Wait()
+	})
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Commands are the command lines that were run.
+func (s *Server) Commands() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string{}, s.commands...)
+}
+
+// KnownHosts writes a known_hosts file with the server's keys and returns its path.
+func (s *Server) KnownHosts(t testing.TB) string {
+	t.Helper()
+	var b bytes.Buffer
+	for _, k := range s.HostKeys {
+		b.WriteString(knownhosts.Line([]string{s.listener.Addr().String()}, k.PublicKey()) + "\n")
+	}
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func (s *Server) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.Conns.Add(1)
+		s.wg.Go(func() {
+			ended := make(chan struct{})
+			s.wg.Go(func() { // no connection outlives the test
+				select {
+				case <-s.stop:
+				case <-ended:
+				}
+				conn.Close()
+			})
+			s.serve(conn)
+			close(ended)
+		})
+	}
+}
+
+func (s *Server) serve(conn net.Conn) {
+	if s.SilentAccept {
+		io.Copy(io.Discard, conn)
+		return
+	}
+	if s.Greeting != "" {
+		io.WriteString(conn, s.Greeting)
+		return
+	}
+	if s.BannerDelay > 0 {
+		select {
+		case <-time.After(s.BannerDelay):
+		case <-s.stop:
+		}
+	}
+	c, chans, reqs, err := ssh.NewServerConn(conn, s.config())
+	if err != nil {
+		return
+	}
+	s.Logins.Add(1)
+	defer c.Close()
+	go ssh.DiscardRequests(reqs)
+	for ch := range chans {
+		switch {
+		case s.HangAfterAuth:
+			continue
+		case s.NoChannel || ch.ChannelType() != "session":
+			ch.Reject(ssh.Prohibited, "no sessions here")
+			continue
+		}
+		channel, reqs, err := ch.Accept()
+		if err == nil {
+			s.wg.Go(func() { s.session(conn, channel, reqs) })
+		}
+	}
+}
+
+func (s *Server) config() *ssh.ServerConfig {
+	c := &ssh.ServerConfig{}
+	if s.Config != nil {
+		copied := *s.Config
+		c = &copied
+	}
+	c.ServerVersion = s.Version
+	if c.ServerVersion == "" {
+		c.ServerVersion = "SSH-2.0-remotetest"
+	}
+	tried := func() {
+		s.AuthTries.Add(1)
+		if s.HangAfterKex {
+			<-s.stop
+		}
+	}
+	no := errors.New("no")
+	c.PublicKeyCallback = func(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		tried()
+		for _, k := range s.Keys {
+			if m.User() == s.User && bytes.Equal(k.Marshal(), key.Marshal()) {
+				return nil, nil
+			}
+		}
+		return nil, no
+	}
+	check := func(m ssh.ConnMetadata, password string) (*ssh.Permissions, error) {
+		tried()
+		if s.Password != "" && m.User() == s.User && password == s.Password {
+			return nil, nil
+		}
+		return nil, no
+	}
+	switch {
+	case s.Password == "":
+	case s.Keyboard:
+		c.KeyboardInteractiveCallback = func(m ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+			answers, err := ask("", "", []string{"Password: "}, []bool{false})
+			if err != nil || len(answers) != 1 {
+				return nil, no
+			}
+			return check(m, answers[0])
+		}
+	default:
+		c.PasswordCallback = func(m ssh.ConnMetadata, p []byte) (*ssh.Permissions, error) { return check(m, string(p)) }
+	}
+	for _, k := range s.HostKeys {
+		c.AddHostKey(k)
+	}
+	return c
+}
+
+func (s *Server) session(conn net.Conn, ch ssh.Channel, reqs <-chan *ssh.Request) {
+	defer ch.Close()
+	for req := range reqs {
+		if req.Type != "exec" {
+			req.Reply(req.Type == "env", nil)
+			continue
+		}
+		var msg struct{ Command string }
+		if err := ssh.Unmarshal(req.Payload, &msg); err != nil {
+			return
+		}
+		req.Reply(true, nil)
+		s.Execs.Add(1)
+		s.mu.Lock()
+		s.commands = append(s.commands, msg.Command)
+		s.mu.Unlock()
+		go ssh.DiscardRequests(reqs)
+		s.exec(conn, ch, msg.Command)
+		return
+	}
+}
+
+func (s *Server) exec(conn net.Conn, ch ssh.Channel, line string) {
+	out := io.Writer(ch)
+	if s.CutAfter > 0 {
+		out = &cutter{ch, conn, s.CutAfter}
+	}
+	switch {
+	case s.DeafExec:
+		<-s.stop
+		return
+	case s.HangExec:
+		io.Copy(io.Discard, ch)
+		<-s.stop
+		return
+	case s.Flood:
+		block := bytes.Repeat([]byte("flood!\n"), 4096)
+		for {
+			if _, err := out.Write(block); err != nil {
+				return
+			}
+		}
+	}
+	shell := s.Shell
+	if len(shell) == 0 {
+		shell = []string{"/bin/sh"}
+	}
+	cmd := exec.Command(shell[0], append(shell[1:], "-c", line)...)
+	cmd.Env = s.Env
+	if len(cmd.Env) == 0 {
+		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	}
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = out, ch.Stderr()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = time.Second
+	s.finish(cmd, ch)
+}
+
+// finish runs cmd with the channel's input and sends its status.
+func (s *Server) finish(cmd *exec.Cmd, ch ssh.Channel) {
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(ch.Stderr(), err)
+		ch.SendRequest("exit-status", false, ssh.Marshal(struct{ S uint32 }{126}))
+		return
+	}
+	ended := make(chan struct{})
+	s.wg.Go(func() {
+		select {
+		case <-s.stop:
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		case <-ended:
+		}
+	})
+	go func() {
+		io.Copy(stdin, ch)
+		stdin.Close()
+	}()
+	cmd.Wait()
+	close(ended)
+	if w, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		name := map[syscall.Signal]string{syscall.SIGKILL: "KILL", syscall.SIGTERM: "TERM", syscall.SIGSEGV: "SEGV"}[w.Signal()]
+		ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
+			S    string
+			C    bool
+			T, L string
+		}{name, false, "", ""}))
+		return
+	}
+	ch.SendRequest("exit-status", false, ssh.Marshal(struct{ S uint32 }{uint32(cmd.ProcessState.ExitCode())}))
+}
+
+// cutter ends the connection when left bytes have been written.
+type cutter struct {
+	io.Writer
+	conn net.Conn
+	left int
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	n := min(len(p), c.left)
+	if _, err := c.Writer.Write(p[:n]); err != nil {
+		return 0, err
+	}
+	if c.left -= n; c.left == 0 {
+		c.conn.Close()
+		return n, io.ErrClosedPipe
+	}
+	return n, nil
+}
+
+// NewSigner returns a new ed25519 key.
+func NewSigner(t testing.TB) ssh.Signer {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// NewKeyFile writes a new ed25519 private key, encrypted where phrase is not empty, and returns its path and public key.
+func NewKeyFile(t testing.TB, phrase string) (string, ssh.PublicKey) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var block *pem.Block
+	if phrase == "" {
+		block, err = ssh.MarshalPrivateKey(key, "test")
+	} else {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "test", []byte(phrase))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "id_"+strings.ToLower(rand.Text()[:8]))
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := ssh.NewPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, pub
+}

@@ -1,0 +1,195 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"mtaharden/remediate/remote"
+)
+
+const (
+	opConnect = "connect to"
+	opLogin   = "log in to"
+)
+
+// Dial connects to t and logs in. The host's key is verified always. Every error is a *remote.Error of the kind ErrUnreachable, ErrHostKey or ErrAuth; once ctx or a
+// phase's time has ended, the connection is closed and nothing is left waiting for the host.
+func Dial(ctx context.Context, t Target) (remote.Host, error) {
+	t = t.withDefaults()
+	if t.Address == "" || t.User == "" {
+		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, errors.New("no address or no user is given"))
+	}
+	files := t.KnownHosts
+	if t.AcceptedKeys != "" {
+		files = append(append([]string{}, files...), t.AcceptedKeys)
+	}
+	known, err := readKnownHosts(files)
+	if err != nil {
+		return nil, remote.Wrap(opConnect, t.Name, remote.ErrHostKey, err)
+	}
+	for _, p := range known.problems {
+		t.tracef("%s", p)
+	}
+	ring := t.gather(ctx)
+	defer ring.close()
+	for _, n := range ring.notes {
+		t.tracef("%s", n)
+	}
+	conn, err := t.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.login(ctx, conn, known, ring)
+}
+
+func (t Target) connect(ctx context.Context) (*watched, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeouts.Dial)
+	defer cancel()
+	t.tracef("connecting to %s", t.endpoint())
+	conn, err := t.Connect(ctx, "tcp", t.endpoint())
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("%s did not answer within %s", t.endpoint(), t.Timeouts.Dial)
+		}
+		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+	}
+	return &watched{Conn: promptly(conn), heard: time.Now()}, nil
+}
+
+// login does key exchange and authentication on conn within their own time.
+func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, ring *keyring) (remote.Host, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeouts.Login)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		conn.Close()
+		ring.close() // an agent that waits for a touch holds the login too
+	})
+	l := &login{t: t, ring: ring, conn: conn}
+	var hostKey string
+	var untrusted error
+	config := t.config()
+	config.HostKeyAlgorithms = known.algorithms(t.names(), t.AllowLegacy)
+	config.AuthCallback = l.next
+	config.HostKeyCallback = hostKeyFunc(func(key ssh.PublicKey) error {
+		hostKey = describe(key)
+		untrusted = t.trust(known, key)
+		return untrusted
+	})
+	c, chans, reqs, err := ssh.NewClientConn(conn, t.endpoint(), config)
+	if !stop() && err == nil {
+		c.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, l.failure(ctx, err, untrusted, hostKey != "")
+	}
+	t.tracef("logged in as %s; the server is %s", t.User, c.ServerVersion())
+	h := &host{t: t, conn: conn, client: ssh.NewClient(c, chans, reqs), done: make(chan struct{})}
+	h.transport = remote.Transport{Name: "ssh", User: t.User, HostKey: hostKey, Server: clean(string(c.ServerVersion())), Legacy: weak(c)}
+	if t.becomes() {
+		h.transport.Become = t.Become
+	}
+	go h.keepAlive()
+	return h, nil
+}
+
+func hostKeyFunc(f func(ssh.PublicKey) error) ssh.HostKeyCallback {
+	return func(_ string, _ net.Addr, key ssh.PublicKey) error { return f(key) }
+}
+
+// config asks for safe algorithms alone; broken ones come last, and only where the target allows them.
+func (t Target) config() *ssh.ClientConfig {
+	safe, broken := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
+	if t.AllowLegacy {
+		safe.KeyExchanges = append(safe.KeyExchanges, broken.KeyExchanges...)
+		safe.Ciphers = append(safe.Ciphers, broken.Ciphers...)
+		safe.MACs = append(safe.MACs, broken.MACs...)
+	}
+	return &ssh.ClientConfig{
+		Config:        ssh.Config{KeyExchanges: safe.KeyExchanges, Ciphers: safe.Ciphers, MACs: safe.MACs},
+		User:          t.User,
+		ClientVersion: "SSH-2.0-mtaharden",
+		BannerCallback: func(message string) error {
+			t.tracef("the host's banner: %s", message)
+			return nil
+		},
+	}
+}
+
+// weak names the algorithms in use that are no longer thought safe.
+func weak(c ssh.ConnMetadata) []string {
+	meta, ok := c.(ssh.AlgorithmsConnMetadata)
+	if !ok {
+		return nil
+	}
+	broken, used := ssh.InsecureAlgorithms(), meta.Algorithms()
+	var list []string
+	note := func(kind, algo string, bad []string) {
+		if contains(bad, algo) && !contains(list, kind+" "+algo) {
+			list = append(list, kind+" "+algo)
+		}
+	}
+	note("key exchange", used.KeyExchange, broken.KeyExchanges)
+	note("host key", used.HostKey, broken.HostKeys)
+	for _, d := range []ssh.DirectionAlgorithms{used.Read, used.Write} {
+		note("cipher", d.Cipher, broken.Ciphers)
+		note("mac", d.MAC, append(broken.MACs, ssh.HMACSHA1))
+	}
+	return list
+}
+
+// failure names the phase in which a login ended, and why.
+func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool) error {
+	name, limit := l.t.Name, l.t.Timeouts.Login
+	err = errors.Unwrap(err) // without the library's "ssh: handshake failed"
+	var algo *ssh.AlgorithmNegotiationError
+	unreachable := func(cause error) error { return remote.Wrap(opConnect, name, remote.ErrUnreachable, cause) }
+	switch {
+	case untrusted != nil:
+		return remote.Wrap(opConnect, name, remote.ErrHostKey, untrusted)
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return unreachable(context.Cause(ctx))
+	case ctx.Err() != nil:
+		return unreachable(fmt.Errorf("%s within %s", l.phase(keySeen), limit))
+	case errors.As(err, &algo):
+		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(algo.RequestedAlgorithms, ", "))))
+	case errors.Is(err, errRefused):
+		return remote.Wrap(opLogin, name, remote.ErrAuth, l.refusal())
+	case l.begun && (l.keysSent || l.pwSent):
+		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s", l.refusal(), reason(err)))
+	case !keySeen && !strings.HasPrefix(l.conn.greeting(), "SSH-"):
+		return unreachable(fmt.Errorf("it speaks no SSH there: %s; it sent %q", reason(err), clean(l.conn.greeting())))
+	}
+	return unreachable(fmt.Errorf("the host ended the login: %s", reason(err)))
+}
+
+// phase says what was being waited for.
+func (l *login) phase(keySeen bool) string {
+	switch {
+	case l.conn.greeting() == "":
+		return "the connection was made, but no SSH greeting came"
+	case !strings.Contains(l.conn.greeting(), "SSH-"):
+		return fmt.Sprintf("no SSH greeting came (but %q)", clean(l.conn.greeting()))
+	case !keySeen:
+		return "the key exchange was not finished"
+	}
+	return "the authentication was not finished"
+}
+
+func reason(err error) string {
+	switch {
+	case err == nil:
+		return "no reason given"
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return "it closed the connection"
+	}
+	return clean(err.Error())
+}

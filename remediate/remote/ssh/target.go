@@ -1,0 +1,75 @@
+// Package ssh is the Host that is reached over SSH: one connection, verified by known_hosts, one channel a command, sudo where it is asked for.
+package ssh
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"strconv"
+	"time"
+
+	"mtaharden/remediate/remote"
+)
+
+// Target is one host and everything needed to log in to it. The zero value of each field but Address means what its comment says.
+type Target struct {
+	Name    string // what messages call the host; "" is Address
+	Address string // host name or IP address to connect to
+	Port    int    // 0 is 22
+	User    string // login account; it must be said
+
+	// Identities are private key files, tried in this order before the agent's other keys. One that does not exist is passed over, as ssh does.
+	Identities []string
+	// Passphrase opens an encrypted key file. It is called before any connection is made, once for each key that the agent does not hold. nil: such keys are passed over.
+	Passphrase func(file string) ([]byte, error)
+	// Agent is the ssh-agent's socket (SSH_AUTH_SOCK); "" is none.
+	Agent string
+	// Password logs in where no key is accepted. It is called once at most, and only when the server offers to take a password. nil: none.
+	Password func() (string, error)
+
+	// KnownHosts are files of the format in sshd(8). One that does not exist is an empty one. A line that cannot be read is traced and passed over.
+	KnownHosts []string
+	// HostKeyAlias is looked up in place of address and port, as it stands (ssh_config(5)).
+	HostKeyAlias string
+	// AcceptedKeys is the program's own known_hosts file: it is read with KnownHosts, and it alone is written to. "" is none.
+	AcceptedKeys string
+	// AcceptNew lets a host that no file knows be trusted at first sight; its key goes to AcceptedKeys. A changed or revoked key is refused all the same.
+	AcceptNew bool
+
+	// Become is how root is reached: "sudo"; "" and "none" run commands as the login account. root needs none.
+	Become string
+	// BecomePassword answers sudo, in answer to its prompt alone. nil: sudo must not ask (sudo -n).
+	BecomePassword func() (string, error)
+
+	// AllowLegacy adds, after all others, algorithms that are broken or too weak. What was used is in Transport.Legacy.
+	AllowLegacy bool
+	Timeouts    remote.Timeouts
+	// KeepAlive is how often an idle connection is asked whether it lives; three unanswered ones end it. 0 is 15 s.
+	KeepAlive time.Duration
+	// Connect makes the connection; nil is a TCP connection of this machine's own.
+	Connect func(ctx context.Context, network, address string) (net.Conn, error)
+	// Trace gets what ssh -v would print, a line a call; nil is none. It may be called from several goroutines, and is never given a secret.
+	Trace func(line string)
+}
+
+// withDefaults returns t with every zero value that has a meaning filled in.
+func (t Target) withDefaults() Target {
+	t.Name = cmp.Or(t.Name, t.Address)
+	t.Port = cmp.Or(t.Port, 22)
+	t.Timeouts.Dial = cmp.Or(t.Timeouts.Dial, 10*time.Second)
+	t.Timeouts.Login = cmp.Or(t.Timeouts.Login, 20*time.Second)
+	t.Timeouts.Run = cmp.Or(t.Timeouts.Run, 180*time.Second)
+	t.KeepAlive = cmp.Or(t.KeepAlive, 15*time.Second)
+	if t.Connect == nil {
+		t.Connect = new(net.Dialer).DialContext
+	}
+	if t.Trace == nil {
+		t.Trace = func(string) {}
+	}
+	return t
+}
+
+func (t Target) endpoint() string { return net.JoinHostPort(t.Address, strconv.Itoa(t.Port)) }
+
+// becomes reports whether commands need a way to root.
+func (t Target) becomes() bool { return t.Become == "sudo" && t.User != "root" }
