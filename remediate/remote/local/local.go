@@ -19,28 +19,36 @@ import (
 // linger is how long the output of a command that has ended may stay open: a daemon it started may hold it for ever.
 const linger = 3 * time.Second
 
-// Config says how commands are run on this machine.
-type Config struct {
+// Target says how commands are run on this machine.
+type Target struct {
 	Name           string                 // what messages call it; "" is "localhost"
-	Become         string                 // "sudo" where this process is not root's; "" and "none" run commands as they are
+	Become         string                 // "" and "sudo": through sudo where this process is not root's; "none": as they are
 	BecomePassword func() (string, error) // answers sudo, in answer to its prompt alone; nil: sudo must not ask (sudo -n)
 	Timeouts       remote.Timeouts        // Login bounds sudo's way to the command, Run the whole of it
+	Trace          func(line string)      // gets what is done, a line a call; nil is none
 }
 
 type host struct {
-	c    Config
+	t    Target
 	root bool
 }
 
-// New returns this machine.
-func New(c Config) remote.Host {
-	c.Name = cmp.Or(c.Name, "localhost")
-	c.Timeouts.Login = cmp.Or(c.Timeouts.Login, 20*time.Second)
-	c.Timeouts.Run = cmp.Or(c.Timeouts.Run, 180*time.Second)
-	return &host{c: c, root: os.Geteuid() == 0}
+// Dial returns this machine. Nothing is tried before the first command.
+func Dial(_ context.Context, t Target) (remote.Host, error) {
+	t.Name = cmp.Or(t.Name, "localhost")
+	t.Timeouts.Login = cmp.Or(t.Timeouts.Login, 20*time.Second)
+	t.Timeouts.Run = cmp.Or(t.Timeouts.Run, 180*time.Second)
+	if t.Trace == nil {
+		t.Trace = func(string) {}
+	}
+	switch t.Become {
+	case "", "sudo", "none":
+		return &host{t: t, root: os.Geteuid() == 0}, nil
+	}
+	return nil, remote.Wrap("become root on", t.Name, remote.ErrPrivilege, fmt.Errorf("%q is no way of becoming root known here", t.Become))
 }
 
-func (h *host) becomes() bool { return h.c.Become == "sudo" && !h.root }
+func (h *host) becomes() bool { return h.t.Become != "none" && !h.root }
 
 func (h *host) Transport() remote.Transport {
 	t := remote.Transport{Name: "local"}
@@ -48,7 +56,7 @@ func (h *host) Transport() remote.Transport {
 		t.User = u.Username
 	}
 	if h.becomes() {
-		t.Become = h.c.Become
+		t.Become = "sudo"
 	}
 	return t
 }
@@ -60,20 +68,21 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 	argv, op := c.Argv, "run a command on"
 	var sudo *remote.Sudo
 	if h.becomes() {
-		sudo = remote.NewSudo(h.c.BecomePassword)
+		sudo = remote.NewSudo(h.t.BecomePassword)
 		argv = sudo.Argv(argv)
 	}
 	if len(argv) == 0 {
-		return remote.Result{}, fmt.Errorf("cannot %s %s: it has no words", op, h.c.Name)
+		return remote.Result{}, fmt.Errorf("cannot %s %s: it has no words", op, h.t.Name)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, h.c.Timeouts.Run, fmt.Errorf("it did not end within %s", h.c.Timeouts.Run))
+	h.t.Trace("running " + remote.Clean(c.String()))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.t.Timeouts.Run, fmt.Errorf("it did not end within %s", h.t.Timeouts.Run))
 	defer cancel()
 	e := remote.NewExchange(c, limit, sudo)
 	result, err := h.carry(ctx, argv, e, sudo != nil)
 	if errors.Is(err, remote.ErrPrivilege) {
 		op = "become root on"
 	}
-	return result, remote.Wrap(op, h.c.Name, remote.ErrCut, err)
+	return result, remote.Wrap(op, h.t.Name, remote.ErrCut, err)
 }
 
 func (h *host) carry(ctx context.Context, argv []string, e *remote.Exchange, become bool) (remote.Result, error) {
@@ -90,9 +99,9 @@ func (h *host) carry(ctx context.Context, argv []string, e *remote.Exchange, bec
 		return notFound(err)
 	}
 	if become {
-		timer := time.AfterFunc(h.c.Timeouts.Login, func() {
+		timer := time.AfterFunc(h.t.Timeouts.Login, func() {
 			if _, waiting, _ := e.Quiet(); waiting {
-				cancel(fmt.Errorf("sudo did not begin the command within %s: %w", h.c.Timeouts.Login, remote.ErrPrivilege))
+				cancel(fmt.Errorf("sudo did not begin the command within %s: %w", h.t.Timeouts.Login, remote.ErrPrivilege))
 			}
 		})
 		defer timer.Stop()

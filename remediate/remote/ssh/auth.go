@@ -45,6 +45,7 @@ func (c *credential) String() string {
 type keyring struct {
 	keys  []*credential
 	notes []string
+	none  []string // files that do not exist; ssh does not mind them, and they are worth a word only when there is no key at all
 	agent net.Conn
 }
 
@@ -120,7 +121,7 @@ func (r *keyring) fromFile(t Target, file string, held []ssh.Signer) {
 		if s := heldKey(held, publicKey(file+".pub")); s != nil {
 			r.add(s, file+" in agent")
 		} else if errors.Is(err, fs.ErrNotExist) {
-			r.note("%s: no such file", file)
+			r.none = append(r.none, file)
 		} else {
 			r.note("%v", err)
 		}
@@ -291,6 +292,9 @@ func (l *login) refusal() error {
 		add("the host asks %q", l.asked)
 	case l.pwSent:
 		add("the host refused the password")
+	}
+	if len(l.ring.keys) == 0 && len(l.ring.none) > 0 {
+		add("no such file: %s", strings.Join(l.ring.none, ", "))
 	}
 	parts = append(parts, l.ring.notes...)
 	if len(l.allowed) > 0 {

@@ -12,7 +12,7 @@ import (
 func clean(s string) string { return remote.Clean(s) }
 
 func (t Target) tracef(format string, args ...any) {
-	t.Trace(t.Name + ": " + clean(fmt.Sprintf(format, args...)))
+	t.Trace(clean(fmt.Sprintf(format, args...)))
 }
 
 // watched is the connection underneath, which remembers what a failed login is explained with and when the host was last heard.

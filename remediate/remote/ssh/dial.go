@@ -19,12 +19,15 @@ const (
 	opLogin   = "log in to"
 )
 
-// Dial connects to t and logs in. The host's key is verified always. Every error is a *remote.Error of the kind ErrUnreachable, ErrHostKey or ErrAuth; once ctx or a
+// Dial connects to t and logs in. The host's key is verified always. Every error is a *remote.Error; once ctx or a
 // phase's time has ended, the connection is closed and nothing is left waiting for the host.
 func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	t = t.withDefaults()
 	if t.Address == "" || t.User == "" {
 		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, errors.New("no address or no user is given"))
+	}
+	if t.Become != "" && t.Become != "none" && t.Become != "sudo" {
+		return nil, remote.Wrap("become root on", t.Name, remote.ErrPrivilege, fmt.Errorf("%q is no way of becoming root known here", t.Become))
 	}
 	files := t.KnownHosts
 	if t.AcceptedKeys != "" {

@@ -110,7 +110,7 @@ var failures = []struct {
 		x.Identities = []string{file}
 	}, remote.ErrAuth, []string{"cannot log in to mx01", "user admin", "accepts none of the keys offered: ssh-ed25519 SHA256:", "the host takes publickey"}},
 	{"no key", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) { x.Identities = []string{"/no/such/key"} }, remote.ErrAuth,
-		[]string{"there was no key to offer and no password", "/no/such/key: no such file"}},
+		[]string{"there was no key to offer and no password", "no such file: /no/such/key"}},
 	{"encrypted key", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) {
 		file, _ := remotetest.NewKeyFile(t, "open sesame")
 		x.Identities = []string{file}
