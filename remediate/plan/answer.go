@@ -1,0 +1,237 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mtaharden/playbooks"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// answer judges what the judges answered at one listener: every question of the want's kind must have come to a good end.
+func (s *subject) answer(w playbooks.Want, listener string) verdict {
+	v := verdict{want: wantedAnswer(w)}
+	asked := s.asked(w, listener)
+	if len(asked) == 0 {
+		v.status = Unknown
+		v.have = say("no judge answered %s for a client %s", "%[1]s 질의(%[2]s 클라이언트)에 답한 판정자가 없음", w.Verb, strings.Join(w.Class, ", "))
+		return v
+	}
+	t := tallyOf(asked, w.Bad)
+	v.evidence = evidenceOf(asked, w.Bad)
+	switch {
+	case len(t.bad) > 0:
+		v.status, v.have = Fail, tell(t.bad)
+		v.file, v.line = place(t.bad)
+		if w.Remedy {
+			v.fixes = s.remedies(t.bad)
+		}
+	case len(t.dead) > 0:
+		v.status = Error
+		v.have = say("the listener does not serve: %s", "서비스가 동작하지 않음: %s", t.dead[0].Text)
+		v.file, v.line = place(t.dead)
+	case len(t.open) > 0:
+		v.status = Unknown
+		v.have = say("cannot tell: %s", "판단 불가: %s", t.open[0].Text)
+		v.file, v.line = place(t.open)
+	default:
+		v.status, v.have = Pass, tell(t.good)
+		v.file, v.line = place(t.good)
+		s.doubt(&v, asked)
+	}
+	return v
+}
+
+// asked returns the answers to the want's questions that hold at a listener.
+func (s *subject) asked(w playbooks.Want, listener string) []judge.Answer {
+	var out []judge.Answer
+	for _, a := range s.answers {
+		q := a.Question
+		if string(q.Verb) != w.Verb || !slices.Contains(w.Class, string(q.Class)) || len(w.Form) > 0 && !slices.Contains(w.Form, q.Form) {
+			continue
+		}
+		if q.Listener == "" || listener == "" || serves(q.Listener, listener) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// tally sorts answers by what they mean: open holds those questions that no judge could answer.
+type tally struct{ bad, dead, open, good []judge.Answer }
+
+func tallyOf(answers []judge.Answer, bad []string) tally {
+	var t tally
+	settled := map[judge.Question]bool{}
+	for _, a := range answers {
+		switch {
+		case slices.Contains(bad, string(a.Outcome)):
+			t.bad = append(t.bad, a)
+		case a.Outcome == judge.Dead:
+			t.dead = append(t.dead, a)
+		case a.Outcome == judge.CannotTell, a.Outcome == judge.Deferred && a.Question.Verb == judge.Rcpt:
+			continue // a delay that is no policy says nothing of the next attempt
+		default:
+			t.good = append(t.good, a)
+		}
+		settled[anywhere(a.Question)] = true
+	}
+	for _, a := range answers {
+		if !settled[anywhere(a.Question)] && a.Judge != judge.Network {
+			t.open = append(t.open, a)
+		}
+	}
+	if len(t.bad)+len(t.dead)+len(t.good) == 0 && len(t.open) == 0 {
+		t.open = answers
+	}
+	return t
+}
+
+// anywhere is a question without its listener, so that the answers of judges that know listeners meet those of judges that do not.
+func anywhere(q judge.Question) judge.Question {
+	q.Listener = ""
+	return q
+}
+
+// place returns the first place in a file that led to the answers.
+func place(answers []judge.Answer) (string, int) {
+	for _, a := range answers {
+		for _, b := range a.Because {
+			if b.File != "" {
+				return b.File, b.Line
+			}
+		}
+	}
+	return "", 0
+}
+
+// maxForms bounds the forms that one sentence names.
+const maxForms = 6
+
+// tell says in one sentence what the answers, all of one meaning, came to.
+func tell(answers []judge.Answer) text {
+	first := answers[0]
+	var forms []string
+	for _, a := range answers {
+		f := a.Question.Form
+		if f == "" {
+			f = strings.TrimSpace(string(a.Question.Class) + " " + a.Question.Entry)
+		}
+		if !slices.Contains(forms, f) {
+			forms = append(forms, f)
+		}
+	}
+	more := ""
+	if len(forms) > maxForms {
+		more = fmt.Sprintf(" +%d", len(forms)-maxForms)
+		forms = forms[:maxForms]
+	}
+	what := fmt.Sprintf("%s %s (%s%s)", first.Question.Verb, first.Outcome, strings.Join(forms, ", "), more)
+	ko := fmt.Sprintf("%s %s (%s%s)", first.Question.Verb, outcomeKo(first.Outcome), strings.Join(forms, ", "), more)
+	if reason := reasonOf(first); reason != "" {
+		what, ko = what+": "+reason, ko+": "+reason
+	}
+	return text{what, ko}
+}
+
+// reasonOf is the line of configuration that decided, else the reply.
+func reasonOf(a judge.Answer) string {
+	for _, b := range a.Because {
+		if b.Text != "" {
+			return b.Text
+		}
+	}
+	return a.Text
+}
+
+func outcomeKo(o judge.Outcome) string {
+	switch o {
+	case judge.Relayed:
+		return "릴레이됨"
+	case judge.Delivered:
+		return "수신됨"
+	case judge.Refused:
+		return "거부됨"
+	case judge.Deferred:
+		return "보류됨"
+	case judge.Dead:
+		return "동작하지 않음"
+	case judge.Disclosed:
+		return "노출됨"
+	}
+	return "판단 불가"
+}
+
+func wantedAnswer(w playbooks.Want) text {
+	client := strings.Join(w.Class, ", ")
+	if w.Verb == string(judge.Rcpt) {
+		return say("mail to other domains is refused for clients: %s", "외부 도메인으로 가는 메일 거부 (클라이언트: %s)", client)
+	}
+	return say("%s discloses nothing", "%s 정보 노출 없음", w.Verb)
+}
+
+// evidenceOf sums up each judge in one line: its worst answer.
+func evidenceOf(answers []judge.Answer, bad []string) []Evidence {
+	var out []Evidence
+	for _, j := range []judge.Judge{judge.Config, judge.MTA, judge.Network} {
+		var worst *judge.Answer
+		for i, a := range answers {
+			if a.Judge == j && (worst == nil || weight(a.Outcome, bad) > weight(worst.Outcome, bad)) {
+				worst = &answers[i]
+			}
+		}
+		if worst != nil {
+			out = append(out, Evidence{Judge: j, Says: worst.Outcome, Text: worst.Text})
+		}
+	}
+	return out
+}
+
+func weight(o judge.Outcome, bad []string) int {
+	switch {
+	case slices.Contains(bad, string(o)):
+		return 4
+	case o == judge.Dead:
+		return 3
+	case o == judge.Deferred:
+		return 2
+	case o == judge.CannotTell:
+		return 1
+	}
+	return 2
+}
+
+// remedies asks the driver what would change each bad answer.
+func (s *subject) remedies(answers []judge.Answer) []mta.Fix {
+	d := s.judged.Driver
+	if d == nil || d.Remedy == nil || s.judged.Config == nil {
+		return nil
+	}
+	var out []mta.Fix
+	for _, a := range answers {
+		out = addFixes(out, d.Remedy(s.judged.Config, a)...)
+	}
+	return out
+}
+
+// doubt turns a pass into a review where nobody ever saw such an installation run: only the network has then seen this one.
+func (s *subject) doubt(v *verdict, answers []judge.Answer) {
+	if s.judged.Install.Basis == mta.Lab {
+		return
+	}
+	seen := func(a judge.Answer) bool { return a.Judge == judge.Network && a.Outcome != judge.CannotTell }
+	if slices.ContainsFunc(answers, seen) {
+		return
+	}
+	v.status = Review
+	v.have = v.have.and(say("this version on this system was never seen running, only read about (%s)", "이 시스템에서 이 버전은 실제로 확인된 적이 없고 문서로만 알려져 있음 (%s)", basisName(s.judged.Install.Basis)))
+}
+
+func basisName(b mta.Basis) string {
+	if b == "" {
+		return "unsaid"
+	}
+	return string(b)
+}

@@ -1,0 +1,162 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mtaharden/playbooks"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// Status is what a rule came to at an installation.
+type Status string
+
+const (
+	Pass          Status = "pass"
+	Fail          Status = "fail"
+	Unknown       Status = "unknown" // what the verdict needs was not there: never a pass
+	Review        Status = "review"  // a person has to decide
+	NotApplicable Status = "not-applicable"
+	Waived        Status = "waived" // fail, with a waiver that holds
+	Error         Status = "error"  // the listener does not serve
+)
+
+// Statuses lists every status, the worst first.
+func Statuses() []Status { return []Status{Fail, Error, Unknown, Review, Waived, Pass, NotApplicable} }
+
+func worse(a, b Status) bool { return slices.Index(Statuses(), a) < slices.Index(Statuses(), b) }
+
+// Words are a finding's texts in one language.
+type Words struct {
+	Title     string `json:"title"`
+	Why       string `json:"why,omitempty"`
+	Have      string `json:"have"`
+	Want      string `json:"want"`
+	Manual    string `json:"manual,omitempty"`     // what a person has to do, where no edit is planned
+	GuideText string `json:"guide_text,omitempty"` // the official text's criterion
+}
+
+// Evidence is what one judge said.
+type Evidence struct {
+	Judge judge.Judge   `json:"judge"`
+	Says  judge.Outcome `json:"says"`
+	Text  string        `json:"text,omitempty"`
+}
+
+// Proof says how it is known that the planned changes mend a finding.
+type Proof string
+
+const (
+	ByEvaluator Proof = "evaluator" // the changed sources were judged again and pass
+	AtApply     Proof = "apply"     // only the host can tell: apply proves it in its stage before a live file moves
+)
+
+// Finding is a rule judged at an installation, or at one listener of it.
+type Finding struct {
+	Rule     string
+	MTA      string // "unknown" for a listener that no known installation owns, "" where the host has none at all
+	Install  int    // index into Result.Installs, -1 where there is none
+	Listener string // "" for the whole installation
+	Severity playbooks.Severity
+	Status   Status
+	Words           // in English
+	Ko       Words  // in Korean
+	File     string // where the value that decided stands
+	Line     int    // from 1; 0 where there is no line
+	Controls []string
+	// GuideStatus is the verdict of the official text read to the letter, "" where the rule has no such check.
+	GuideStatus Status
+	Fixable     bool
+	Proof       Proof
+	Evidence    []Evidence
+	Waiver      *Waiver // the waiver that was looked at, expired ones too
+
+	fixes []mta.Fix
+	modes []Change
+	relay bool // its rule judges who may relay
+}
+
+// In returns the finding's texts in the language "en" or "ko".
+func (f *Finding) In(lang string) Words {
+	if lang == "ko" {
+		return f.Ko
+	}
+	return f.Words
+}
+
+// Waiver is a finding that somebody answers for, up to a date.
+type Waiver struct {
+	Rule    string    `json:"rule"`
+	Reason  string    `json:"reason"`
+	Expires time.Time `json:"expires"` // it holds up to the end of this day, in its own zone
+}
+
+// holds says whether the waiver's last day is not over at now.
+func (w Waiver) holds(now time.Time) bool {
+	y, m, d := w.Expires.Date()
+	return now.Before(time.Date(y, m, d+1, 0, 0, 0, 0, w.Expires.Location()))
+}
+
+// text is one sentence in both languages.
+type text struct{ en, ko string }
+
+// say formats the same arguments into both languages; the Korean format may reorder them by index.
+func say(en, ko string, args ...any) text {
+	return text{fmt.Sprintf(en, args...), fmt.Sprintf(ko, args...)}
+}
+
+func (t text) empty() bool { return t.en == "" && t.ko == "" }
+
+// and joins two sentences with a semicolon, dropping repetitions.
+func (t text) and(u text) text {
+	switch {
+	case u.empty() || t == u:
+		return t
+	case t.empty():
+		return u
+	}
+	return text{t.en + "; " + u.en, t.ko + "; " + u.ko}
+}
+
+// verdict is what one want, or a whole rule, came to at one listener.
+type verdict struct {
+	status     Status
+	have, want text
+	file       string
+	line       int
+	evidence   []Evidence
+	fixes      []mta.Fix
+	modes      []Change
+}
+
+// join is the verdict of two wants of one rule: the worse status, with the texts of those that reach it.
+func (v verdict) join(w verdict) verdict {
+	if v.status == "" {
+		return w
+	}
+	out := v
+	switch {
+	case worse(w.status, v.status):
+		out = w
+	case w.status == v.status:
+		out.have = joinOnce(v.have, w.have)
+		out.want = joinOnce(v.want, w.want)
+		if out.file == "" {
+			out.file, out.line = w.file, w.line
+		}
+	}
+	out.evidence = append(slices.Clone(v.evidence), w.evidence...)
+	out.fixes = append(slices.Clone(v.fixes), w.fixes...)
+	out.modes = append(slices.Clone(v.modes), w.modes...)
+	return out
+}
+
+// joinOnce joins two texts unless the second says the same as the first.
+func joinOnce(a, b text) text {
+	if a == b {
+		return a
+	}
+	return a.and(b)
+}

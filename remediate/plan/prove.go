@@ -1,0 +1,73 @@
+package plan
+
+import (
+	"slices"
+
+	"mtaharden/playbooks"
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// prove judges the changed sources again and says of each mended finding whether that shows it mended. What rests on the MTA's own word, on
+// generated files or on the host cannot be shown here; apply does it in its stage.
+func prove(in Input, i int, files []mta.File, mended []*Finding) {
+	after, again := reread(in, i, files)
+	for _, f := range mended {
+		f.Proof = AtApply
+		if again == nil || len(f.modes) > 0 {
+			continue
+		}
+		if passes(in, i, after, again, f) {
+			f.Proof = ByEvaluator
+		}
+	}
+}
+
+// reread lays the changed files over the snapshot and reads the configuration again; nil where that cannot be done.
+func reread(in Input, i int, files []mta.File) (*facts.Snapshot, *mta.Config) {
+	d := in.Installs[i].Driver
+	if d == nil || d.Read == nil || len(files) == 0 {
+		return nil, nil
+	}
+	after := overlay(in.Snapshot, files)
+	c, err := d.Read(after, in.Installs[i].Install)
+	if err != nil {
+		return nil, nil
+	}
+	return after, c
+}
+
+func overlay(s *facts.Snapshot, files []mta.File) *facts.Snapshot {
+	var over []*facts.File
+	for _, f := range files {
+		n := &facts.File{Path: f.Path, Mode: 0o644, Owner: "root", Group: "root"}
+		if f.Origin != nil {
+			copied := *f.Origin
+			n = &copied
+			n.Masks = nil // the offsets are the original's; nothing here edits again
+		}
+		n.Data, n.Size, n.SHA256, n.State = f.Data, int64(len(f.Data)), hash(f.Data), facts.Whole
+		over = append(over, n)
+	}
+	return withFiles(s, over...)
+}
+
+// passes judges a finding's rule by the changed configuration alone.
+func passes(in Input, i int, after *facts.Snapshot, again *mta.Config, f *Finding) bool {
+	at := slices.IndexFunc(in.Rules, func(r playbooks.Rule) bool { return r.ID == f.Rule })
+	if at < 0 {
+		return false
+	}
+	s := &subject{in: in, index: i, judged: in.Installs[i]}
+	s.judged.Config = again
+	s.judged.Install.Basis = mta.Lab // whether such an installation was ever seen running is not what is asked here
+	if d := s.judged.Driver; d.Answers != nil {
+		for _, a := range d.Answers(after, again) {
+			if a.Judge == judge.Config {
+				s.answers = append(s.answers, a)
+			}
+		}
+	}
+	return s.judge(s.applicable(in.Rules[at].For(s.mta())), f.Listener).status == Pass
+}

@@ -1,0 +1,222 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+	"unicode/utf16"
+
+	"mtaharden/playbooks"
+	"mtaharden/remediate/plan"
+)
+
+// Schema names the shape of the json and jsonl formats. Fields may be added to it, none removed.
+const Schema = "mtaharden/1"
+
+type jsonRun struct {
+	ID        string   `json:"id"`
+	Command   string   `json:"command"`
+	Started   string   `json:"started"`
+	Finished  string   `json:"finished"`
+	Playbooks []string `json:"playbooks"`
+}
+
+type jsonHost struct {
+	Name     string         `json:"name"`
+	Address  string         `json:"address"`
+	State    State          `json:"state"`
+	Error    string         `json:"error"`
+	OS       plan.OS        `json:"os"`
+	Installs []plan.Install `json:"installs"`
+	Findings []jsonFinding  `json:"findings"`
+	Changes  []jsonChange   `json:"changes"`
+	Impact   []plan.Impact  `json:"impact"`
+	Problems []string       `json:"problems"`
+	Steps    []struct{}     `json:"steps"`
+	Outcome  string         `json:"outcome"`
+}
+
+type jsonFinding struct {
+	Rule        string             `json:"rule"`
+	MTA         string             `json:"mta"`
+	Install     int                `json:"install"`
+	Listener    string             `json:"listener"`
+	Title       string             `json:"title"`
+	Severity    playbooks.Severity `json:"severity"`
+	Status      plan.Status        `json:"status"`
+	StatusText  string             `json:"status_text"` // in the report's language
+	Have        string             `json:"have"`
+	Want        string             `json:"want"`
+	Why         string             `json:"why"`
+	Manual      string             `json:"manual,omitempty"`
+	File        string             `json:"file"`
+	Line        int                `json:"line"`
+	Controls    []string           `json:"controls"`
+	GuideStatus plan.Status        `json:"guide_status"`
+	GuideText   string             `json:"guide_text,omitempty"`
+	Fixable     bool               `json:"fixable"`
+	Proof       plan.Proof         `json:"proof,omitempty"`
+	Evidence    []plan.Evidence    `json:"evidence"`
+	Waiver      *plan.Waiver       `json:"waiver,omitempty"`
+}
+
+type jsonChange struct {
+	Path  string          `json:"path"`
+	Kind  plan.ChangeKind `json:"kind"`
+	Diff  string          `json:"diff"`
+	Rules []string        `json:"rules"`
+}
+
+// list makes an empty list of none, so that a reader finds [] and never null.
+func list[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
+}
+
+func findingOf(f *plan.Finding, lang string) jsonFinding {
+	w := f.In(lang)
+	out := jsonFinding{
+		Rule: f.Rule, MTA: f.MTA, Install: f.Install, Listener: f.Listener, Title: w.Title, Severity: f.Severity,
+		Status: f.Status, StatusText: wordsOf(lang).status[f.Status], Have: w.Have, Want: w.Want, Why: w.Why,
+		File: f.File, Line: f.Line, Controls: list(f.Controls), GuideStatus: f.GuideStatus, Fixable: f.Fixable, Proof: f.Proof,
+		Evidence: list(f.Evidence), Waiver: f.Waiver,
+	}
+	if !f.Fixable {
+		out.Manual = w.Manual
+	}
+	if f.GuideStatus != "" {
+		out.GuideText = w.GuideText
+	}
+	return out
+}
+
+func hostOf(h *Host, lang string) jsonHost {
+	out := jsonHost{
+		Name: h.Name, Address: h.Address, State: h.State, Error: h.Error, Outcome: "unchanged",
+		Installs: []plan.Install{}, Findings: []jsonFinding{}, Changes: []jsonChange{}, Impact: []plan.Impact{}, Problems: []string{}, Steps: []struct{}{},
+	}
+	if h.Result == nil {
+		return out
+	}
+	out.OS, out.Impact, out.Problems = h.Result.OS, list(h.Result.Impact), list(h.Result.Problems)
+	for _, i := range h.Result.Installs {
+		i.Listen = list(i.Listen)
+		out.Installs = append(out.Installs, i)
+	}
+	for i := range h.Result.Findings {
+		out.Findings = append(out.Findings, findingOf(&h.Result.Findings[i], lang))
+	}
+	for _, c := range h.Result.Changes {
+		out.Changes = append(out.Changes, jsonChange{c.Path, c.Kind, c.Diff, list(c.Rules)})
+	}
+	return out
+}
+
+// jsonDocument writes one document at the end, its hosts in the run's order whatever order they came in.
+type jsonDocument struct {
+	w     io.Writer
+	lang  string
+	run   Run
+	hosts []jsonHost
+	sum   Summary
+}
+
+func (d *jsonDocument) Begin(r Run) error { d.run = r; return nil }
+
+func (d *jsonDocument) Host(h *Host) error {
+	d.hosts = append(d.hosts, hostOf(h, d.lang))
+	d.sum.Add(h)
+	return nil
+}
+
+func (d *jsonDocument) End(finished time.Time) error {
+	order := func(name string) int {
+		if i := slices.Index(d.run.Hosts, name); i >= 0 {
+			return i
+		}
+		return len(d.run.Hosts)
+	}
+	slices.SortStableFunc(d.hosts, func(a, b jsonHost) int { return order(a.Name) - order(b.Name) })
+	doc := struct {
+		Schema  string     `json:"schema"`
+		Run     jsonRun    `json:"run"`
+		Hosts   []jsonHost `json:"hosts"`
+		Summary Summary    `json:"summary"`
+	}{
+		Schema,
+		jsonRun{d.run.ID, d.run.Command, moment(d.run.Started), moment(finished), list(d.run.Playbooks)},
+		list(d.hosts), d.sum,
+	}
+	return encode(d.w, doc, "  ")
+}
+
+// encode writes v as JSON on lines of its own. Characters that a terminal might obey are written as escapes: encoding/json does so for
+// those below U+0020 alone, and there are more (U+009B begins an escape sequence as well).
+func encode(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	for _, r := range b.String() { // these characters stand in strings only, so an escape means the same
+		if r >= 0x7f && unprintable(r) {
+			for _, u := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&out, `\u%04x`, u)
+			}
+			continue
+		}
+		out.WriteRune(r)
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// jsonLines writes a line a finding, each with its host; a host without findings gives one line that says why.
+type jsonLines struct {
+	w    io.Writer
+	lang string
+	run  Run
+}
+
+func (l *jsonLines) Begin(r Run) error { l.run = r; return nil }
+
+func (l *jsonLines) Host(h *Host) error {
+	type line struct {
+		Schema  string `json:"schema"`
+		Run     string `json:"run"`
+		Host    string `json:"host"`
+		Address string `json:"address"`
+		State   State  `json:"state"`
+		Error   string `json:"error"`
+		*jsonFinding
+	}
+	whole := hostOf(h, l.lang)
+	base := line{Schema: Schema, Run: l.run.ID, Host: h.Name, Address: h.Address, State: h.State, Error: h.Error}
+	if len(whole.Findings) == 0 {
+		return encode(l.w, base, "")
+	}
+	for i := range whole.Findings {
+		base.jsonFinding = &whole.Findings[i]
+		if err := encode(l.w, base, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *jsonLines) End(time.Time) error { return nil }

@@ -1,0 +1,102 @@
+package report
+
+import (
+	"strings"
+	"unicode"
+
+	"mtaharden/playbooks"
+	"mtaharden/remediate/plan"
+)
+
+// words are a report's own words in one language.
+type words struct {
+	status                                             map[plan.Status]string
+	severity                                           map[playbooks.Severity]string
+	state                                              map[State]string
+	host, rule, have, want, why, place, todo, evidence string
+	guide, controls, listener, changes, impact, after  string
+	summary, hosts, folded, nothing, problems, fixable string
+	refuse, perhaps, notReached, commands, expires     string
+	regenerate, validate, reload                       string
+	proofs                                             map[plan.Proof]string
+	judges                                             map[string]string
+}
+
+func wordsOf(lang string) words {
+	if lang == "ko" {
+		return korean()
+	}
+	return english()
+}
+
+func english() words {
+	w := words{
+		host: "host", rule: "rule", have: "have", want: "want", why: "why", place: "at", todo: "by hand", evidence: "evidence",
+		guide: "guide to the letter", controls: "controls", listener: "listener", changes: "changes", impact: "impact", after: "then",
+		summary: "summary", hosts: "hosts", folded: "%d passed, %d not applicable", nothing: "nothing would be changed",
+		problems: "not collected", fixable: "fix planned", refuse: "would refuse: %s, %s messages, last %s",
+		perhaps: "may refuse: %s, %s messages, last %s (an entry by name may still let it relay)", notReached: "%d not reached, %d not read to the end",
+		regenerate: "regenerate", validate: "validate", reload: "reload",
+	}
+	w.status = map[plan.Status]string{}
+	for _, s := range plan.Statuses() {
+		w.status[s] = strings.ToUpper(string(s))
+	}
+	w.severity = map[playbooks.Severity]string{}
+	for _, s := range []playbooks.Severity{playbooks.Critical, playbooks.High, playbooks.Medium, playbooks.Low} {
+		w.severity[s] = string(s)
+	}
+	w.state = map[State]string{
+		OK: "ok", Unreachable: "unreachable", AuthFailed: "authentication failed", HostKey: "host key refused",
+		NoPrivilege: "no privilege", Incomplete: "not read to the end", Failed: "error",
+	}
+	w.proofs = map[plan.Proof]string{plan.ByEvaluator: "proven by evaluator", plan.AtApply: "proven at apply"}
+	w.judges = map[string]string{"config": "configuration", "mta": "the MTA asked", "network": "network"}
+	return w
+}
+
+// korean uses the words of the Korean guides: 양호, 취약 and 확인필요 are their verdicts.
+func korean() words {
+	return words{
+		host: "호스트", rule: "규칙", have: "현황", want: "기준", why: "사유", place: "위치", todo: "수동 조치", evidence: "근거",
+		guide: "가이드 문구 기준", controls: "통제 항목", listener: "수신 주소", changes: "변경 사항", impact: "영향", after: "이후 명령",
+		summary: "요약", hosts: "호스트", folded: "양호 %d건, 해당없음 %d건", nothing: "변경할 내용 없음",
+		problems: "수집하지 못함", fixable: "자동 조치 가능", refuse: "거부 예상: %s, %s건, 최근 %s",
+		perhaps: "거부 가능성: %s, %s건, 최근 %s (이름 기반 항목으로 계속 허용될 수 있음)", notReached: "접속 불가 %d대, 수집 미완료 %d대",
+		regenerate: "재생성", validate: "검증", reload: "재적용",
+		status: map[plan.Status]string{
+			plan.Pass: "양호", plan.Fail: "취약", plan.Unknown: "확인필요", plan.Error: "확인필요", plan.Review: "확인필요",
+			plan.NotApplicable: "해당없음", plan.Waived: "취약(예외승인)",
+		},
+		severity: map[playbooks.Severity]string{playbooks.Critical: "심각", playbooks.High: "상", playbooks.Medium: "중", playbooks.Low: "하"},
+		state: map[State]string{
+			OK: "정상", Unreachable: "접속 불가", AuthFailed: "인증 실패", HostKey: "호스트 키 불일치",
+			NoPrivilege: "권한 없음", Incomplete: "수집 미완료", Failed: "오류",
+		},
+		proofs: map[plan.Proof]string{plan.ByEvaluator: "평가기로 입증", plan.AtApply: "적용 시 입증"},
+		judges: map[string]string{"config": "설정", "mta": "MTA 질의", "network": "네트워크"},
+	}
+}
+
+// clean makes a string from a host safe for a terminal: control and format characters (escape sequences, carriage returns, characters
+// that turn the direction of writing) are shown, not done. Line breaks become the sign that stands for them.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return '␤'
+		case r == '\t':
+			return ' '
+		case r < 0x20:
+			return 0x2400 + r
+		case r == 0x7f:
+			return '␡'
+		case unprintable(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+}
+
+// unprintable says whether a character is one to obey rather than to show.
+func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
