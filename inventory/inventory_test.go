@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -108,7 +109,7 @@ func dump(inv *Inventory) string {
 		dumpHost(&b, "passed", h)
 	}
 	for _, w := range inv.Waivers {
-		fmt.Fprintf(&b, "waiver %s for %s until %s, %q at %s:%d covers", w.Rule, w.Hosts, w.Expires, w.Reason, filepath.Base(w.File), w.Line)
+		fmt.Fprintf(&b, "waiver %s for %s until %s, %q at %s:%d covers", w.Rule, w.Hosts, w.Expires.Format(time.DateOnly), w.Reason, filepath.Base(w.File), w.Line)
 		for _, h := range inv.Hosts {
 			if w.Matches(w.Rule, h.Name) {
 				fmt.Fprint(&b, " ", h.Name)

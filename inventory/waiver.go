@@ -10,12 +10,12 @@ import (
 
 // Waiver accepts one rule's failure on some hosts until a day.
 type Waiver struct {
-	Rule    string `json:"rule"`
-	Hosts   string `json:"hosts"` // the pattern as written
-	Reason  string `json:"reason"`
-	Expires string `json:"expires"` // YYYY-MM-DD; it holds through that day, in the controller's zone
-	File    string `json:"file"`
-	Line    int    `json:"line"`
+	Rule    string    `json:"rule"`
+	Hosts   string    `json:"hosts"` // the pattern as written
+	Reason  string    `json:"reason"`
+	Expires time.Time `json:"-"` // the begin of its last day, in the controller's zone; it holds through that day
+	File    string    `json:"file"`
+	Line    int       `json:"line"`
 
 	col   int
 	names map[string]bool
@@ -27,8 +27,11 @@ func (w Waiver) Covers(host string) bool { return w.names[host] }
 // Matches says whether the waiver is for this rule on this host; whether it has expired is another question.
 func (w Waiver) Matches(rule, host string) bool { return w.Rule == rule && w.Covers(host) }
 
-// Expired says whether the last day of the waiver is over, by the calendar of now's zone.
-func (w Waiver) Expired(now time.Time) bool { return now.Format(time.DateOnly) > w.Expires }
+// Expired says whether the last day of the waiver is over.
+func (w Waiver) Expired(now time.Time) bool {
+	y, m, d := w.Expires.Date()
+	return !now.Before(time.Date(y, m, d+1, 0, 0, 0, 0, w.Expires.Location()))
+}
 
 func (r *reader) readWaivers(n *node) {
 	if !n.array || len(n.list) > 0 && n.list[0].table == nil {
@@ -119,16 +122,17 @@ func (r *reader) cover(w waiver) {
 }
 
 // asDate takes a TOML local date, or the same in a string.
-func asDate(n *node) (string, error) {
+func asDate(n *node) (time.Time, error) {
 	switch v := n.value.(type) {
 	case time.Time:
 		if v.Location().String() == "date-local" { // the decoder's name for a date without time
-			return v.Format(time.DateOnly), nil
+			y, m, d := v.Date()
+			return time.Date(y, m, d, 0, 0, 0, 0, time.Local), nil
 		}
 	case string:
-		if t, err := time.Parse(time.DateOnly, v); err == nil {
-			return t.Format(time.DateOnly), nil
+		if t, err := time.ParseInLocation(time.DateOnly, v, time.Local); err == nil {
+			return t, nil
 		}
 	}
-	return "", fmt.Errorf("must be a date (2027-03-31)")
+	return time.Time{}, fmt.Errorf("must be a date (2027-03-31)")
 }

@@ -50,12 +50,12 @@ func TestWaiverHoldsThroughItsLastDay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := Waiver{Expires: "2027-03-31"}
+	w := Waiver{Expires: time.Date(2027, 3, 31, 0, 0, 0, 0, seoul)}
 	for now, want := range map[time.Time]bool{
-		time.Date(2027, 3, 31, 23, 59, 59, 0, time.UTC): false,
-		time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC):     true,
 		time.Date(2027, 3, 31, 23, 59, 59, 0, seoul):    false,
-		time.Date(2027, 4, 1, 0, 0, 0, 0, seoul):        true, // 31 March still, in UTC
+		time.Date(2027, 4, 1, 0, 0, 0, 0, seoul):        true,
+		time.Date(2027, 3, 31, 14, 59, 59, 0, time.UTC): false,
+		time.Date(2027, 3, 31, 15, 0, 0, 0, time.UTC):   true,
 		time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC):   false,
 	} {
 		if got := w.Expired(now); got != want {
