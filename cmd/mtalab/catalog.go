@@ -120,11 +120,7 @@ func (c *Catalog) Hosts() []Host {
 	var hosts []Host
 	for kind, k := range c.Kinds {
 		for _, release := range k.Releases {
-			n := c.Releases[release].Number + k.Number
-			hosts = append(hosts, Host{
-				Name: release + "-" + kind, Release: release, Kind: kind, Number: n,
-				Addr: nth(c.Network.Bridge4, n), Addr6: nth(c.Network.Bridge6, n),
-			})
+			hosts = append(hosts, c.hostOf(release, kind))
 		}
 	}
 	sort.Slice(hosts, func(i, j int) bool { return hosts[i].Name < hosts[j].Name })
@@ -156,6 +152,15 @@ func (c *Catalog) layers(h Host) []string {
 		return []string{from, h.Kind}
 	}
 	return []string{h.Kind}
+}
+
+// hostOf is the host of a kind on a release.
+func (c *Catalog) hostOf(release, kind string) Host {
+	n := c.Releases[release].Number + c.Kinds[kind].Number
+	return Host{
+		Name: release + "-" + kind, Release: release, Kind: kind, Number: n,
+		Addr: nth(c.Network.Bridge4, n), Addr6: nth(c.Network.Bridge6, n),
+	}
 }
 
 // nth is address number n of a network.
@@ -191,7 +196,7 @@ func (c *Catalog) layerKey(lab fs.FS, under string, h Host, kind string) (string
 	if err != nil {
 		return "", err
 	}
-	return cacheKey("layer", under, c.layerName(h, kind), c.Network.Domain, strings.Join(k.Packages, " "), k.BecomePassword, string(script)), nil
+	return cacheKey("layer", under, c.layerName(h, kind), c.hostOf(h.Release, kind).Addr.String(), c.Network.Domain, strings.Join(k.Packages, " "), k.BecomePassword, string(script)), nil
 }
 
 // layerName is the host name baked into a layer: a layer that others are laid over has that of its own host.

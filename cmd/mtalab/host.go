@@ -193,8 +193,8 @@ func (l *Lab) start(ctx context.Context, h Host) error {
 	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+netnsPath("router"), "systemd-nspawn",
 		"--quiet", "--register=no", "--keep-unit", "--network-bridge="+bridgeName, fmt.Sprintf("--machine=mta%d", h.Number),
 		"--hostname="+h.Name+"."+l.Network.Domain, "--uuid="+cacheKey("machine", h.Name)+cacheKey("id", h.Name),
-		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only", "--boot",
-		"-D", filepath.Join(l.hostDir(h.Name), "root"))
+		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
+		"-D", filepath.Join(l.hostDir(h.Name), "root"), "/sbin/init")
 	c.Stdout, c.Stderr = console, console
 	c.SysProcAttr = detached()
 	if err := c.Start(); err != nil {

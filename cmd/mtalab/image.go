@@ -138,7 +138,7 @@ func (l *Lab) buildLayer(ctx context.Context, h Host, kinds, under []string, dir
 		return err
 	}
 	name := l.layerName(h, kind)
-	if err := l.nameHost(root, name, h); err != nil {
+	if err := l.nameHost(root, name, l.hostOf(h.Release, kind)); err != nil {
 		return err
 	}
 	script, err := l.layerScript(kinds)

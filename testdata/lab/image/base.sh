@@ -9,7 +9,7 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub
     fstrim.timer dpkg-db-backup.timer systemd-timesyncd.service console-getty.service
 # Ten parallel logins of a fleet run, and no reverse look-up before the banner.
 mkdir -p /etc/ssh/sshd_config.d
-printf 'UseDNS no\nMaxStartups 100:30:200\nPermitRootLogin prohibit-password\nPerSourceMaxStartups none\n' \
+printf 'UseDNS no\nMaxStartups 100:30:200\nPermitRootLogin prohibit-password\n' \
     > /etc/ssh/sshd_config.d/lab.conf
 # A container has no kernel log of its own.
 sed -i 's/^module(load="imklog.*/# &/' /etc/rsyslog.conf

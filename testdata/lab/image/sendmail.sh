@@ -6,3 +6,5 @@ m4 sendmail.mc > sendmail.cf.new
 mv sendmail.cf.new sendmail.cf
 make -s -C /etc/mail >/dev/null
 newaliases
+# Debian 13 installs the service switched off.
+systemctl enable sendmail

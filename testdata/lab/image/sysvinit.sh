@@ -1,8 +1,7 @@
 set -eu
-test ! -e /usr/lib/systemd/systemd-sysv
+test ! -e /lib/systemd/systemd
 # No terminals to log in at: getty would respawn for ever.
 sed -i 's/^[0-9]:.*getty.*/#&/' /etc/inittab
-update-rc.d rsyslog defaults 2>/dev/null || :
-update-rc.d ssh defaults
-update-rc.d postfix defaults
-update-rc.d networking defaults
+for service in rsyslog ssh postfix networking; do
+    update-rc.d "$service" defaults
+done
