@@ -199,7 +199,7 @@ func (c *checker) foreign(w Want) {
 	read := append(slices.Clone(common), fieldsOf(w.Kind)...)
 	v := reflect.ValueOf(w)
 	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("toml")
+		name := keyOf(v.Type().Field(i))
 		if name != "-" && !v.Field(i).IsZero() && !slices.Contains(read, name) {
 			c.add(name, fmt.Sprintf("a want of kind %q does not read %q", w.Kind, name))
 		}

@@ -245,10 +245,16 @@ func (m *merger) unknownKey(key toml.Key) error {
 	return m.at(key, fmt.Sprintf("unknown key %q%s", last, suggest(last, known)))
 }
 
+// keyOf is the TOML key of a field.
+func keyOf(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+	return name
+}
+
 func keysOf(t reflect.Type) []string {
 	var out []string
 	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("toml"); name != "-" {
+		if name := keyOf(t.Field(i)); name != "-" {
 			out = append(out, name)
 		}
 	}

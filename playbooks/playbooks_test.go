@@ -1,6 +1,12 @@
 package playbooks
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
 
 func TestBaselineLoads(t *testing.T) {
 	rules, err := Baseline()
@@ -10,4 +16,37 @@ func TestBaselineLoads(t *testing.T) {
 	for _, problem := range Lint(rules) {
 		t.Error(problem)
 	}
+}
+
+// TestTOML: what show prints loads to the same rules.
+func TestTOML(t *testing.T) {
+	rules, err := Baseline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := TOML(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Merge(nil, "shown.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(sorted(rules), sorted(again)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// sorted drops what a file's layout decides: where rules come from and the order of wants.
+func sorted(rules []Rule) []Rule {
+	var out []Rule
+	for _, r := range rules {
+		r = r.clone()
+		r.Source = ""
+		byName := func(a, b Want) int { return strings.Compare(a.MTA+"."+a.Name, b.MTA+"."+b.Name) }
+		slices.SortFunc(r.Wants, byName)
+		slices.SortFunc(r.Guide, byName)
+		out = append(out, r)
+	}
+	return out
 }

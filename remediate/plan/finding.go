@@ -160,3 +160,11 @@ func joinOnce(a, b text) text {
 	}
 	return a.and(b)
 }
+
+// Severity is a rule's, as reports show it.
+type Severity = playbooks.Severity
+
+// Severities lists every severity, the worst first.
+func Severities() []Severity {
+	return []Severity{playbooks.Critical, playbooks.High, playbooks.Medium, playbooks.Low}
+}

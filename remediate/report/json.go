@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"mtaharden/playbooks"
 	"mtaharden/remediate/plan"
 )
 
@@ -40,27 +39,27 @@ type jsonHost struct {
 }
 
 type jsonFinding struct {
-	Rule        string             `json:"rule"`
-	MTA         string             `json:"mta"`
-	Install     int                `json:"install"`
-	Listener    string             `json:"listener"`
-	Title       string             `json:"title"`
-	Severity    playbooks.Severity `json:"severity"`
-	Status      plan.Status        `json:"status"`
-	StatusText  string             `json:"status_text"` // in the report's language
-	Have        string             `json:"have"`
-	Want        string             `json:"want"`
-	Why         string             `json:"why"`
-	Manual      string             `json:"manual,omitempty"`
-	File        string             `json:"file"`
-	Line        int                `json:"line"`
-	Controls    []string           `json:"controls"`
-	GuideStatus plan.Status        `json:"guide_status"`
-	GuideText   string             `json:"guide_text,omitempty"`
-	Fixable     bool               `json:"fixable"`
-	Proof       plan.Proof         `json:"proof,omitempty"`
-	Evidence    []plan.Evidence    `json:"evidence"`
-	Waiver      *plan.Waiver       `json:"waiver,omitempty"`
+	Rule        string          `json:"rule"`
+	MTA         string          `json:"mta"`
+	Install     int             `json:"install"`
+	Listener    string          `json:"listener"`
+	Title       string          `json:"title"`
+	Severity    plan.Severity   `json:"severity"`
+	Status      plan.Status     `json:"status"`
+	StatusText  string          `json:"status_text"` // in the report's language
+	Have        string          `json:"have"`
+	Want        string          `json:"want"`
+	Why         string          `json:"why"`
+	Manual      string          `json:"manual,omitempty"`
+	File        string          `json:"file"`
+	Line        int             `json:"line"`
+	Controls    []string        `json:"controls"`
+	GuideStatus plan.Status     `json:"guide_status"`
+	GuideText   string          `json:"guide_text,omitempty"`
+	Fixable     bool            `json:"fixable"`
+	Proof       plan.Proof      `json:"proof,omitempty"`
+	Evidence    []plan.Evidence `json:"evidence"`
+	Waiver      *plan.Waiver    `json:"waiver,omitempty"`
 }
 
 type jsonChange struct {

@@ -4,14 +4,13 @@ import (
 	"strings"
 	"unicode"
 
-	"mtaharden/playbooks"
 	"mtaharden/remediate/plan"
 )
 
 // words are a report's own words in one language.
 type words struct {
 	status                                             map[plan.Status]string
-	severity                                           map[playbooks.Severity]string
+	severity                                           map[plan.Severity]string
 	state                                              map[State]string
 	host, rule, have, want, why, place, todo, evidence string
 	guide, controls, listener, changes, impact, after  string
@@ -42,8 +41,8 @@ func english() words {
 	for _, s := range plan.Statuses() {
 		w.status[s] = strings.ToUpper(string(s))
 	}
-	w.severity = map[playbooks.Severity]string{}
-	for _, s := range []playbooks.Severity{playbooks.Critical, playbooks.High, playbooks.Medium, playbooks.Low} {
+	w.severity = map[plan.Severity]string{}
+	for _, s := range plan.Severities() {
 		w.severity[s] = string(s)
 	}
 	w.state = map[State]string{
@@ -68,7 +67,7 @@ func korean() words {
 			plan.Pass: "양호", plan.Fail: "취약", plan.Unknown: "확인필요", plan.Error: "확인필요", plan.Review: "확인필요",
 			plan.NotApplicable: "해당없음", plan.Waived: "취약(예외승인)",
 		},
-		severity: map[playbooks.Severity]string{playbooks.Critical: "심각", playbooks.High: "상", playbooks.Medium: "중", playbooks.Low: "하"},
+		severity: map[plan.Severity]string{"critical": "심각", "high": "상", "medium": "중", "low": "하"},
 		state: map[State]string{
 			OK: "정상", Unreachable: "접속 불가", AuthFailed: "인증 실패", HostKey: "호스트 키 불일치",
 			NoPrivilege: "권한 없음", Incomplete: "수집 미완료", Failed: "오류",
