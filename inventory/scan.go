@@ -51,12 +51,20 @@ func (s *source) place(offset int) (line, col int) {
 
 // decode reads a file's text into a tree of values with places.
 func decode(s *source) (*node, error) {
+	if at := strings.IndexFunc(s.text, func(c rune) bool { return c == utf8.RuneError }); at >= 0 && !utf8.ValidString(s.text) {
+		line, col := s.place(at)
+		return nil, &Error{s.name, line, col, "not UTF-8 text"}
+	}
+	sc := &scanner{file: s, text: s.text}
+	root := sc.document()
+	if sc.deep != nil { // the decoder's time and stack grow with the depth: it is not let near such a text
+		line, col := s.place(*sc.deep)
+		return nil, &Error{s.name, line, col, fmt.Sprintf("more than %d brackets within each other", maxDepth)}
+	}
 	values := map[string]any{}
 	if _, err := toml.Decode(s.text, &values); err != nil {
 		return nil, err
 	}
-	sc := &scanner{file: s, text: s.text}
-	root := sc.document()
 	if len(sc.twice) > 0 { // the decoder passes over some of them: in a.b = 1, a = 2 it drops the second
 		again := sc.twice[0]
 		line, col := s.place(again.at)
@@ -118,12 +126,18 @@ func joinList(n *node, count int, at func(int) any) error {
 	return nil
 }
 
-// scanner walks a text that the decoder has found to be valid TOML, and notes where each key and value stands.
+// maxDepth bounds lists and tables written within each other; an inventory needs three.
+const maxDepth = 32
+
+// scanner walks a text and notes where each key and value stands. What it finds is right where the decoder finds the text to be TOML;
+// any other text it passes through without harm.
 type scanner struct {
 	file  *source
 	text  string
 	i     int
 	twice []*node // keys with a value that were there already
+	depth int
+	deep  *int // where the text is too deep; nothing after it is read
 }
 
 // part is one part of a dotted key.
@@ -244,7 +258,12 @@ func (s *scanner) scanValue(n *node) {
 
 // list reads what stands between the bracket at the present place and the closing one; item reads one of its parts.
 func (s *scanner) list(closing byte, item func()) {
-	s.i++
+	if s.depth++; s.depth > maxDepth && s.deep == nil {
+		at := s.i
+		s.deep, s.i = &at, len(s.text)
+	}
+	defer func() { s.depth-- }()
+	s.skip(1)
 	for s.blank(); s.i < len(s.text) && s.text[s.i] != closing; s.blank() {
 		if s.text[s.i] == ',' {
 			s.i++
