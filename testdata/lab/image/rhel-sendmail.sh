@@ -92,7 +92,7 @@ PIDFile=/run/sendmail.pid
 Environment=QUEUE=1h
 EnvironmentFile=-/etc/sysconfig/sendmail
 ExecStartPre=-/usr/bin/make -s -C /etc/mail
-ExecStart=/usr/sbin/sendmail -bd -q$QUEUE
+ExecStart=/usr/sbin/sendmail -bd -q${QUEUE}
 
 [Install]
 WantedBy=multi-user.target
@@ -109,7 +109,7 @@ PIDFile=/run/sm-client.pid
 Environment=QUEUE=1h
 EnvironmentFile=-/etc/sysconfig/sendmail
 ExecStartPre=/bin/sh -c 'touch /run/sm-client.pid; chown smmsp:smmsp /run/sm-client.pid'
-ExecStart=/usr/sbin/sendmail -L sm-msp-queue -Ac -q$QUEUE
+ExecStart=/usr/sbin/sendmail -L sm-msp-queue -Ac -q${QUEUE}
 
 [Install]
 WantedBy=multi-user.target
