@@ -34,9 +34,9 @@ func NewSudo(password func() (string, error)) *Sudo {
 // Argv is the words that run argv as root. They hold no secret, and the login shells sh, csh and fish read them alike.
 // The shell in the middle says that root was reached: what fails before is sudo's failure, what fails after is the command's own.
 func (s *Sudo) Argv(argv []string) []string {
-	words := []string{"env", "LC_ALL=C", "sudo", "-n"}
+	words := []string{"/usr/bin/env", "LC_ALL=C", "sudo", "-n"} // a path: a csh start-up file may have an alias of that name
 	if s.asks() {
-		words = []string{"env", "LC_ALL=C", "sudo", "-S", "-p", s.prompt}
+		words = []string{"/usr/bin/env", "LC_ALL=C", "sudo", "-S", "-p", s.prompt}
 	}
 	words = append(words, "-H", "-u", "root", "--", "/bin/sh", "-c", "echo "+s.mark+` >&2; exec "$@"`, "sh")
 	return append(words, argv...)
@@ -84,9 +84,9 @@ var refusals = []struct{ says, means string }{
 	{"may not run sudo", "the account is not in sudoers"},
 	{"is not allowed to execute", "sudoers does not allow the account to run /bin/sh as root"},
 	{"is not allowed to run sudo", "the account is not in sudoers"},
-	{"Sorry, try again", "sudo refused the password"},
 	{"incorrect password attempt", "sudo refused the password"},
 	{"incorrect authentication attempt", "sudo refused the password"},
+	{"Sorry, try again", "sudo refused the password"},
 	{"Authentication failed", "sudo refused the password"},
 	{"must have a tty", "sudo wants a terminal (requiretty in sudoers)"},
 	{"no tty present", "sudo wants a password and none was given"},
@@ -108,18 +108,18 @@ var refusals = []struct{ says, means string }{
 
 // refusal says why the command did not run as root.
 func (s *Sudo) refusal(r Result) error {
-	said := lastLines(string(r.Stderr), 3)
-	if said == "" {
-		said = lastLines(string(r.Stdout), 1)
-	}
 	if s.noPass != nil {
 		return fmt.Errorf("sudo wants a password: %v", s.noPass)
 	}
+	all := string(r.Stderr) + "\n" + string(r.Stdout)
 	for _, known := range refusals {
-		if strings.Contains(string(r.Stderr), known.says) || strings.Contains(string(r.Stdout), known.says) {
-			return fmt.Errorf("%s (%s)", known.means, said)
+		for line := range strings.Lines(all) {
+			if strings.Contains(line, known.says) {
+				return fmt.Errorf("%s (%s)", known.means, Clean(line))
+			}
 		}
 	}
+	said := lastLines(all, 3)
 	if said == "" {
 		return fmt.Errorf("sudo ended with status %d and said nothing", r.Exit)
 	}

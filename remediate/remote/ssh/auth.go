@@ -200,6 +200,8 @@ type login struct {
 	conn     *watched
 	begun    bool     // the host key was accepted and the server has named its methods
 	allowed  []string // what the server last said it takes
+	partial  []string // what it took so far and found not enough
+	banner   string   // what it last said to people
 	keysSent bool
 	pwSent   bool
 	asked    string // a question that could not be answered
@@ -212,7 +214,7 @@ var errRefused = errors.New("nothing left to offer")
 // next chooses what is offered next: keys, then the password, each once. A password refused is not sent a second time by another method: an account
 // may be locked after a few wrong ones.
 func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-	l.begun, l.allowed = true, c.AllowedMethods
+	l.begun, l.allowed, l.partial = true, c.AllowedMethods, c.PartialSuccessMethods
 	if l.conn.over() {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -269,8 +271,13 @@ func (l *login) refusal() error {
 	for _, k := range l.ring.keys {
 		if k.err != nil {
 			add("%s could not sign: %v", k, k.err)
+		} else if k.asked && contains(l.partial, "publickey") {
+			add("the host took %s and wants more", k)
 		} else if k.asked {
 			add("the host knows %s but did not let it in", k)
+			if l.banner != "" {
+				add("it said %q", l.banner)
+			}
 		}
 	}
 	if l.keysSent && len(parts) == 0 {

@@ -78,6 +78,11 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	var hostKey string
 	var untrusted error
 	config := t.config()
+	config.BannerCallback = func(message string) error {
+		l.banner = clean(message)
+		t.tracef("the host's banner: %s", message)
+		return nil
+	}
 	config.HostKeyAlgorithms = known.algorithms(t.names(), t.AllowLegacy)
 	config.AuthCallback = l.next
 	config.HostKeyCallback = hostKeyFunc(func(key ssh.PublicKey) error {
@@ -120,10 +125,6 @@ func (t Target) config() *ssh.ClientConfig {
 		Config:        ssh.Config{KeyExchanges: safe.KeyExchanges, Ciphers: safe.Ciphers, MACs: safe.MACs},
 		User:          t.User,
 		ClientVersion: "SSH-2.0-mtaharden",
-		BannerCallback: func(message string) error {
-			t.tracef("the host's banner: %s", message)
-			return nil
-		},
 	}
 }
 
@@ -168,6 +169,10 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 		return remote.Wrap(opLogin, name, remote.ErrAuth, l.refusal())
 	case l.begun && (l.keysSent || l.pwSent):
 		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s", l.refusal(), reason(err)))
+	case !keySeen && strings.Contains(l.conn.greeting(), "Not allowed at this time"):
+		return unreachable(errors.New("the host turns this address away for a while, after failed logins from here (sshd_config(5), PerSourcePenalties)"))
+	case !keySeen && strings.Contains(l.conn.greeting(), "Exceeded MaxStartups"):
+		return unreachable(errors.New("the host has too many logins under way (sshd_config(5), MaxStartups)"))
 	case !keySeen && !strings.HasPrefix(l.conn.greeting(), "SSH-"):
 		return unreachable(fmt.Errorf("it speaks no SSH there: %s; it sent %q", reason(err), clean(l.conn.greeting())))
 	}

@@ -97,6 +97,8 @@ var failures = []struct {
 	{"tarpit", &remotetest.Server{SilentAccept: true}, nil, remote.ErrUnreachable, []string{"no SSH greeting came within 2s"}},
 	{"slow banner", &remotetest.Server{BannerDelay: time.Minute}, nil, remote.ErrUnreachable, []string{"no SSH greeting came within 2s"}},
 	{"not ssh", &remotetest.Server{Greeting: "220 mx01 ESMTP\r\n"}, nil, remote.ErrUnreachable, []string{"speaks no SSH", "220 mx01 ESMTP"}},
+	{"penalty", &remotetest.Server{Greeting: "Not allowed at this time\r\n"}, nil, remote.ErrUnreachable, []string{"turns this address away", "PerSourcePenalties"}},
+	{"too many logins", &remotetest.Server{Greeting: "Exceeded MaxStartups\r\n"}, nil, remote.ErrUnreachable, []string{"too many logins under way"}},
 	{"hang after kex", &remotetest.Server{HangAfterKex: true}, nil, remote.ErrUnreachable, []string{"the authentication was not finished within 2s"}},
 	{"unknown host key", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) { x.KnownHosts = []string{"/dev/null"} }, remote.ErrHostKey,
 		[]string{"the host key is not known", "ssh-ed25519 SHA256:", "[127.0.0.1]:", "/dev/null"}},

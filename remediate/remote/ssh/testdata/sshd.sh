@@ -1,0 +1,91 @@
+# A disposable machine around the image $1 with a real sshd on loopback port $2; $3 is the test's directory, $4 a public key, $5 1 where this machine's shells are lent.
+# It runs in mount and pid namespaces of its own: nothing outside them changes, and all of it ends with this shell.
+set -eu
+image=$1 port=$2 out=$3 key=$4 lend=$5
+mount -t tmpfs -o mode=755 none "$out/m"
+cd "$out/m"
+mkdir upper work root usrupper usrwork
+mount -t overlay -o "lowerdir=$image,upperdir=$PWD/upper,workdir=$PWD/work" none root
+if [ "$lend" = 1 ]; then
+    mount -t overlay -o "lowerdir=$image/usr:/usr,upperdir=$PWD/usrupper,workdir=$PWD/usrwork" none root/usr
+fi
+r=$PWD/root
+mount -t proc proc "$r/proc"
+mount --rbind /dev "$r/dev"
+mkdir -p "$r/run/sshd"
+cat > "$r/setup" <<'SETUP'
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+account() { # name shell sudoers-line
+    useradd -m -s "$2" "$1"
+    printf '%s:%s\n' "$1" 'correct secret 1!' | chpasswd
+    mkdir -p "/home/$1/.ssh"
+    cp /key "/home/$1/.ssh/authorized_keys"
+    chown -R "$1:" "/home/$1/.ssh"
+    [ -z "$3" ] || printf '%s\n' "$3" > "/etc/sudoers.d/$1"
+}
+echo "root:correct secret 1!" | chpasswd
+mkdir -p /root/.ssh
+cp /key /root/.ssh/authorized_keys
+account dashy /bin/dash 'dashy ALL=(ALL) ALL'
+account bashy /bin/bash 'bashy ALL=(ALL) ALL'
+account free /bin/sh 'free ALL=(ALL) NOPASSWD: ALL'
+account nosudo /bin/sh ''
+account only /bin/sh 'only ALL=(ALL) NOPASSWD: /usr/bin/id'
+account needtty /bin/sh 'Defaults:needtty requiretty
+needtty ALL=(ALL) NOPASSWD: ALL'
+account usepty /bin/sh 'Defaults:usepty use_pty
+usepty ALL=(ALL) ALL'
+account lecture /bin/sh 'Defaults:lecture lecture=always
+lecture ALL=(ALL) ALL'
+account asks /bin/sh 'Defaults:asks passprompt="Kennwort bitte: ", passprompt_override, timestamp_timeout=0
+asks ALL=(ALL) ALL'
+account noisy /bin/bash 'noisy ALL=(ALL) ALL'
+printf 'echo "noise on stdout"; echo "noise on stderr" >&2\nPS1=x\n' > /home/noisy/.bashrc
+printf 'banner and motd: all activity is watched. Password: none\n' > /etc/motd
+account nologin /usr/sbin/nologin 'nologin ALL=(ALL) ALL'
+account two /bin/sh ''
+account kbd /bin/sh ''
+account locked /bin/sh ''
+usermod -L -e 1 locked
+for s in csh tcsh fish ksh mksh yash; do
+    if [ -x "/usr/bin/$s" ] && "/usr/bin/$s" -c true; then account "u$s" "/usr/bin/$s" "u$s ALL=(ALL) ALL"; echo "u$s" >> /made; fi
+done
+if [ -d /home/utcsh ]; then printf 'echo "csh noise"\nset noclobber\nalias env echo no\n' > /home/utcsh/.tcshrc; fi
+chmod 440 /etc/sudoers.d/*
+ssh-keygen -q -A
+SETUP
+cp "$key" "$r/key"
+chroot "$r" /bin/sh /setup
+dsa= penalties=
+[ ! -e "$r/etc/ssh/ssh_host_dsa_key" ] || dsa='HostKeyAlgorithms +ssh-dss
+HostKey /etc/ssh/ssh_host_dsa_key'
+# From 9.8 on sshd turns an address away after a few failed logins, and failing is what some of the tests do.
+if chroot "$r" /usr/sbin/sshd -T -o PerSourcePenalties=no > /dev/null 2>&1; then penalties='PerSourcePenalties no'; fi
+cat > "$r/etc/ssh/test_config" <<CONFIG
+ListenAddress 127.0.0.1
+Port $port
+HostKey /etc/ssh/ssh_host_rsa_key
+HostKey /etc/ssh/ssh_host_ecdsa_key
+HostKey /etc/ssh/ssh_host_ed25519_key
+$dsa
+$penalties
+PermitRootLogin yes
+UsePAM yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication yes
+LogLevel VERBOSE
+PrintMotd yes
+PidFile none
+AcceptEnv LANG LC_*
+Match User two
+    AuthenticationMethods publickey,password
+Match User kbd
+    AuthenticationMethods keyboard-interactive
+Match User bashy
+    Banner /etc/motd
+CONFIG
+cp "$r"/etc/ssh/ssh_host_*_key.pub "$out/"
+cp "$r/made" "$out/made" 2>/dev/null || :
+chroot "$r" sudo -V | head -n 1 > "$out/sudo"
+exec chroot "$r" /usr/sbin/sshd -D -e -f /etc/ssh/test_config
