@@ -1,0 +1,309 @@
+package sendmail
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// asked is a question of the collector with the number of its block.
+type asked struct {
+	n int
+	judge.Question
+}
+
+// answers returns what sendmail said to each question, and beside it what the reading makes of the same question.
+func answers(s *facts.Snapshot, c *mta.Config) []judge.Answer {
+	m, ok := c.Model.(*model)
+	if !ok {
+		return nil
+	}
+	var all []judge.Answer
+	for _, q := range questions(s, m.cf.path) {
+		says := m.mtaAnswer(s, q)
+		all = append(all, says, m.reading(c, q, says))
+	}
+	return append(all, m.greeting()...)
+}
+
+// questions are the collector's own, or the standard ones where it put none: those are then cannot-tell.
+func questions(s *facts.Snapshot, config string) []asked {
+	var list []asked
+	if o, ok := s.Output("sendmail:questions:" + config); ok {
+		list = parseQuestions(o.Stdout)
+	}
+	if len(list) > 0 {
+		return list
+	}
+	for i, verb := range []judge.Verb{judge.Rcpt, judge.Vrfy, judge.Expn} {
+		q := judge.Question{Class: judge.Outside, ClientAddr: "198.51.100.7", Verb: verb, Recipient: "root"}
+		if verb == judge.Rcpt {
+			q.Form, q.Sender, q.Recipient = "plain", "antispam@example.com", "relaytest@example.org"
+		}
+		list = append(list, asked{-1 - i, q})
+	}
+	return list
+}
+
+// parseQuestions reads the lines of sm_questions: fields parted by tabs.
+func parseQuestions(data []byte) []asked {
+	var list []asked
+	for _, line := range strings.Split(string(data), "\n") {
+		f := strings.Split(line, "\t")
+		n, err := strconv.Atoi(f[0])
+		if err != nil || n <= 0 || len(f) != 10 {
+			continue
+		}
+		name := f[5]
+		if strings.HasPrefix(name, "[") {
+			name = ""
+		}
+		list = append(list, asked{n, judge.Question{
+			Class: judge.Class(f[1]), Entry: f[2], Form: f[3], ClientAddr: strings.TrimPrefix(f[4], "IPv6:"), ClientName: name,
+			User: f[6], Verb: judge.Verb(f[7]), Sender: f[8], Recipient: f[9],
+		}})
+	}
+	return list
+}
+
+// mtaAnswer is sendmail's own answer.
+func (m *model) mtaAnswer(s *facts.Snapshot, q asked) judge.Answer {
+	a := judge.Answer{Question: q.Question, Judge: judge.MTA, Outcome: judge.CannotTell}
+	switch {
+	case m.noask != "":
+		a.Text = "sendmail was not asked: " + m.noask
+		return a
+	case m.said == nil:
+		a.Text = "sendmail was not asked"
+		return a
+	case !m.said.serving && len(m.said.faults) > 0:
+		a.Outcome, a.Text = judge.Dead, m.said.why()
+		return a
+	case m.said.why() != "" && len(m.said.blocks[q.n]) == 0:
+		a.Text = m.said.why()
+		return a
+	}
+	if q.Verb == judge.Rcpt {
+		a.Outcome, a.Text = m.recipient(s.Fact("sendmail:rule:"+m.cf.path), q)
+		return a
+	}
+	a.Outcome, a.Text = m.enumeration(q)
+	return a
+}
+
+var replyText = regexp.MustCompile(`"([^"]*)"`)
+
+// recipient reads what check_rcpt returned: "$# error …" is a refusal, anything else lets the recipient through.
+func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
+	if rule == "" {
+		rule = "check_rcpt"
+	}
+	value, undefined, ok := m.said.returned(q.n, rule)
+	switch {
+	case undefined && !ok:
+		return judge.Relayed, "there is no ruleset " + rule + ": nothing checks recipients (sendmail before 8.9)"
+	case !ok:
+		return judge.CannotTell, "sendmail -bt printed no result of " + rule
+	}
+	reply := value
+	if t := replyText.FindStringSubmatch(value); t != nil {
+		reply = t[1]
+	}
+	flat := strings.ReplaceAll(value, " ", "")
+	switch {
+	case !strings.HasPrefix(flat, "$#") && q.Class == judge.Inside && declared(q.Question):
+		return judge.Delivered, rule + " returns: " + value
+	case !strings.HasPrefix(flat, "$#"):
+		return judge.Relayed, rule + " returns: " + value
+	case strings.Contains(flat, "$@4.3.0"):
+		return judge.Deferred, reply
+	}
+	return judge.Refused, reply
+}
+
+// declared reports whether the recipient lies in the domain that the entry names, and that is no whole top-level domain.
+func declared(q judge.Question) bool {
+	_, word, ok := strings.Cut(q.Entry, ":")
+	if !ok {
+		return false
+	}
+	word = splitKey(word).what
+	if _, domain, has := strings.Cut(word, "@"); has && domain != "" {
+		word = domain
+	}
+	return strings.Contains(word, ".") && (strings.HasSuffix(q.Recipient, "@"+word) || strings.HasSuffix(q.Recipient, "."+word))
+}
+
+// enumeration judges VRFY and EXPN by the options in force and by what srv_features gives this client: x offers EXPN and
+// X takes it away whatever PrivacyOptions say (srvrsmtp.c); for VRFY there is no such letter.
+func (m *model) enumeration(q asked) (judge.Outcome, string) {
+	bits, _ := expandPrivacy(m.said.options["PrivacyOptions"])
+	value, _, _ := m.said.returned(q.n, "srv_features")
+	return enumerate(q.Verb, bits, featureLetters(value))
+}
+
+// featureLetters are the letters of "$# x E"; an OK holds none.
+func featureLetters(value string) string {
+	rest, ok := strings.CutPrefix(value, "$#")
+	if !ok {
+		return ""
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(rest, " ", ""), `"`, "")
+}
+
+func enumerate(verb judge.Verb, bits []string, letters string) (judge.Outcome, string) {
+	have := "PrivacyOptions " + strings.Join(bits, ",")
+	if verb == judge.Vrfy {
+		if index(bits, "novrfy") >= 0 {
+			return judge.Refused, have
+		}
+		return judge.Disclosed, have + " without novrfy"
+	}
+	offered := index(bits, "noexpn") < 0
+	why := have
+	for _, l := range letters {
+		switch l {
+		case 'x':
+			offered, why = true, "Srv_Features x offers EXPN to this client over PrivacyOptions"
+		case 'X':
+			offered, why = false, "Srv_Features X takes EXPN from this client"
+		}
+	}
+	if offered {
+		if why == have {
+			why += " without noexpn"
+		}
+		return judge.Disclosed, why
+	}
+	return judge.Refused, why
+}
+
+// greeting judges the banner and HELP.
+func (m *model) greeting() []judge.Answer {
+	var all []judge.Answer
+	q := judge.Question{Class: judge.Outside, ClientAddr: "198.51.100.7", Verb: judge.Banner}
+	written, because := m.banner()
+	if m.said != nil && m.said.serving {
+		if v := m.said.options["SmtpGreetingMessage"]; len(v) > 0 {
+			a := bannerAnswer(q, judge.MTA, v[len(v)-1], m.said.macros)
+			a.Because = because
+			all = append(all, a)
+		}
+	}
+	a := bannerAnswer(q, judge.Config, written, map[string]string{"j": m.cf.macros["j"].word, "Z": m.cf.macros["Z"].word})
+	a.Because = because
+	all = append(all, a)
+	return append(all, m.helpAnswer())
+}
+
+// banner is the greeting as the .cf has it; sendmail's own default shows its version.
+func (m *model) banner() (string, []judge.Line) {
+	o, ok := m.last("SmtpGreetingMessage")
+	if !ok {
+		return "$j Sendmail $v ready at $b", []judge.Line{{Text: "SmtpGreetingMessage is not set: sendmail's default"}}
+	}
+	at := m.origin(o)
+	return o.value, []judge.Line{{File: at.File, Line: at.Line, Text: "SmtpGreetingMessage=" + o.value}}
+}
+
+var product = regexp.MustCompile(`(?i)sendmail|\$v|\$Z|\$\{(?:sendmail|version)|\b8\.(?:[6-9]|1\d)\.\d|\b8\.1\d\b`)
+
+// bannerAnswer judges a greeting as written; the text shows it with its macros expanded.
+func bannerAnswer(q judge.Question, j judge.Judge, written string, macros map[string]string) judge.Answer {
+	shown := written
+	for _, name := range []string{"j", "v", "Z"} {
+		if v := macros[name]; v != "" {
+			shown = strings.ReplaceAll(shown, "$"+name, v)
+		}
+	}
+	a := judge.Answer{Question: q, Judge: j, Outcome: judge.Refused, Text: "greeting: " + shown}
+	if product.MatchString(written) {
+		a.Outcome = judge.Disclosed
+	}
+	return a
+}
+
+// helpAnswer judges HELP by the help file: without one the reply names the version, and so does a file without
+// "#vers 2" or a "smtp" line that holds $v (srvrsmtp.c, help).
+func (m *model) helpAnswer() judge.Answer {
+	a := judge.Answer{Question: judge.Question{Class: judge.Outside, ClientAddr: "198.51.100.7", Verb: judge.Help}, Judge: judge.Config}
+	o, ok := m.last("HelpFile")
+	switch {
+	case !ok:
+		a.Outcome, a.Text = judge.Disclosed, "no HelpFile: HELP answers 502 5.3.0 Sendmail VERSION -- HELP not implemented"
+	case m.help == nil && m.helpUnread:
+		a.Outcome, a.Text = judge.CannotTell, firstWord(o.value)+" could not be read"
+	case m.help == nil:
+		a.Outcome = judge.Disclosed
+		a.Text = firstWord(o.value) + " does not exist: HELP answers 502 5.3.0 Sendmail VERSION -- HELP not implemented"
+	default:
+		a.Outcome, a.Text = judge.Refused, "HELP shows neither product nor version"
+		if line := helpLine(m.help.Data); line > 0 {
+			a.Outcome, a.Text = judge.Disclosed, "HELP shows: "+helpText(m.help.Data)
+			a.Because = []judge.Line{{File: m.help.Path, Line: line, Text: helpText(m.help.Data)}}
+		}
+	}
+	return a
+}
+
+// helpLines are the lines that HELP without an argument prints: those of the topic smtp.
+func helpLines(data []byte) (lines []entry, version2 bool) {
+	for _, s := range physical(data) {
+		line := strings.TrimRight(string(data[s.start:s.end]), "\r\n")
+		if strings.HasPrefix(line, "#vers") {
+			version2 = strings.TrimSpace(strings.TrimPrefix(line, "#vers")) >= "2"
+			continue
+		}
+		if topic, text, _ := strings.Cut(line, "\t"); strings.HasPrefix(line, "smtp") {
+			lines = append(lines, entry{topic, strings.TrimSpace(text), s})
+		}
+	}
+	return lines, version2
+}
+
+// helpLine is the first line by which HELP shows product or version, 0 where none does.
+func helpLine(data []byte) int {
+	lines, version2 := helpLines(data)
+	for _, l := range lines {
+		if !version2 || product.MatchString(l.value) {
+			return l.line
+		}
+	}
+	return 0
+}
+
+// helpText is what HELP prints first.
+func helpText(data []byte) string {
+	lines, version2 := helpLines(data)
+	if len(lines) == 0 {
+		return ""
+	}
+	if !version2 {
+		return "This is Sendmail version $v"
+	}
+	for _, l := range lines {
+		if product.MatchString(l.value) {
+			return l.value
+		}
+	}
+	return lines[0].value
+}
+
+// cut says how many questions the collector did not put, for a note.
+func cut(s *facts.Snapshot, config string) string {
+	o, ok := s.Output("sendmail:questions:" + config)
+	if !ok {
+		return ""
+	}
+	for _, line := range strings.Split(string(o.Stdout), "\n") {
+		if f := strings.Split(line, "\t"); len(f) == 3 && f[0] == "0" && f[1] == "cut" {
+			return fmt.Sprintf("the configuration has more entries than can be asked about: %s", f[2])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,504 @@
+# sendmail: which programs are there, which run, their configuration, and what they answer when asked.
+# A program is taken for sendmail only when its file holds sendmail's own test-mode greeting:
+# postfix and exim bring a program of the same name, and it must not be run with sendmail's flags.
+
+# sm_resolve PATH: PATH with symbolic links resolved, in sm_real; readlink -f where there is one.
+sm_resolve() {
+	sm_real=$(readlink -f "$1" 2>/dev/null)
+	[ -n "$sm_real" ] && return 0
+	sm_real=$1
+	sm_hops=0
+	while [ "$sm_hops" -lt 20 ]; do
+		sm_link=$(ls -ld "$sm_real" 2>/dev/null | sed -n 's/^l.* -> //p')
+		[ -n "$sm_link" ] || break
+		case $sm_link in
+		/*) sm_real=$sm_link ;;
+		*) sm_real=${sm_real%/*}/$sm_link ;;
+		esac
+		sm_hops=$((sm_hops + 1))
+	done
+	return 0
+}
+
+# sm_program PATH: adds PATH to sm_programs when it is sendmail.
+sm_program() {
+	[ -f "$1" ] || [ -h "$1" ] || return 0
+	case $1 in *' '*) return 0 ;; esac
+	sm_resolve "$1"
+	case " $sm_programs $sm_others " in *" $sm_real "*) return 0 ;; esac
+	if grep 'ADDRESS TEST MODE' "$sm_real" >/dev/null 2>&1; then
+		sm_programs="$sm_programs $sm_real"
+		mh_stat "$sm_real"
+		mh_package "$sm_real"
+		# the correction of SMTP smuggling (8.18.1, and Debian's of 8.17.1.9 and 8.15.2) brought this reply
+		if grep 'Bare linefeed (LF) not allowed' "$sm_real" >/dev/null 2>&1; then mh_fact sendmail:feature:bare-linefeed-refused yes; fi
+	else
+		sm_others="$sm_others $sm_real"
+	fi
+}
+
+# sm_find: the programs, running ones first, and the daemons' own words.
+sm_find() {
+	sm_programs=
+	sm_others=
+	sm_running=$(mh_running sendmail sendmail-mta sendmail-msp sendmail.sendmail sm-mta)
+	sm_pids=$(printf '%s\n' "$sm_running" | sed -n 's/^\([0-9][0-9]*\).*/\1/p' | head -n 50)
+	for sm_pid in $sm_pids; do
+		sm_argv=$(printf '%s\n' "$sm_running" | sed -n "s/^$sm_pid	//p" | head -n 1)
+		sm_exe=$(readlink "/proc/$sm_pid/exe" 2>/dev/null || ls -l "/proc/$sm_pid/path/a.out" 2>/dev/null | sed 's/.* -> //')
+		sm_exe=${sm_exe% (deleted)}
+		[ -z "$sm_exe" ] || sm_program "$sm_exe"
+		mh_fact "sendmail:process:$sm_pid" "$sm_exe $sm_argv"
+	done
+	for sm_path in /usr/sbin/sendmail /usr/lib/sendmail /usr/libexec/sendmail/sendmail /usr/sbin/sendmail.sendmail \
+		/usr/sbin/sendmail-mta /usr/local/sbin/sendmail /usr/local/lib/sendmail /opt/sendmail/sbin/sendmail; do
+		sm_program "$sm_path"
+	done
+	mh_has sendmail && sm_program "$mh_path"
+	sm_programs=${sm_programs# }
+	mh_fact sendmail:programs "$sm_programs"
+	# sendmail overwrites its argv with a title; the second line of its pid file is the command it was started with
+	for sm_path in /var/run/sendmail/mta/sendmail.pid /var/run/sendmail.pid /run/sendmail.pid /etc/mail/sendmail.pid \
+		/etc/sendmail.pid /var/spool/mqueue/sendmail.pid; do
+		sm_pidfile "$sm_path"
+	done
+}
+
+# sm_pidfile PATH: the command line that the daemon was started with, as its pid file has it.
+sm_pidfile() {
+	[ -r "$1" ] || return 0
+	sm_pid=$(sed -n 1p "$1" 2>/dev/null)
+	sm_argv=$(sed -n 2p "$1" 2>/dev/null)
+	case $sm_pid in '' | *[!0-9]*) return 0 ;; esac
+	[ -n "$sm_argv" ] || return 0
+	kill -0 "$sm_pid" 2>/dev/null || [ -d "/proc/$sm_pid" ] || return 0
+	case " $sm_started " in *" $sm_pid "*) return 0 ;; esac
+	sm_started="$sm_started $sm_pid"
+	mh_fact "sendmail:started:$sm_pid" "$sm_argv"
+	case " $sm_argv " in *' -bd '* | *' -bD '*) sm_options=$sm_argv ;; esac
+	sm_add_configs "$(printf '%s\n' "$sm_argv" | sed -n -e 's/.* -C *\([^ ]*\).*/\1/p')"
+}
+
+# sm_add_configs CF: adds an absolute path to the configurations, once.
+sm_add_configs() {
+	case $1 in /*) ;; *) return 0 ;; esac
+	case " $sm_configs " in *" $1 "*) return 0 ;; esac
+	[ -f "$1" ] || return 0
+	sm_configs="$sm_configs $1"
+}
+
+# sm_default_config: where no daemon names one, the place this build reads; its other usual places are a fallback.
+sm_default_config() {
+	for sm_path in /etc/mail/sendmail.cf /etc/sendmail.cf /usr/lib/sendmail.cf /usr/local/etc/mail/sendmail.cf /usr/sbin/sendmail.cf; do
+		if [ -f "$sm_path" ]; then
+			sm_add_configs "$sm_path"
+			return 0
+		fi
+	done
+	return 0
+}
+
+# sm_paths CF: the files that a cf names, one "KIND PATH" a line: file, program, text (of a map), secret, help, pid, odd.
+sm_paths() {
+	awk '
+	function strip(p) { sub(/^-o[ \t]*/, "", p); sub(/[ \t].*$/, "", p); return p }
+	/^F/ {
+		l = substr($0, 2)
+		if (substr(l, 1, 1) == "{") sub(/^[{][^}]*[}]/, "", l); else l = substr(l, 2)
+		sub(/^[ \t]+/, "", l)
+		if (l ~ /^\|/) { print "program " l; next }
+		l = strip(l)
+		if (l ~ /^\//) print "file " l
+		next
+	}
+	/^K/ {
+		n = split($0, w, /[ \t]+/); name = w[1]; sub(/^K/, "", name); i = 2
+		if (name == "") { name = w[2]; i = 3 }
+		type = w[i]; path = ""
+		for (j = i + 1; j <= n; j++) if (w[j] !~ /^-/) { path = w[j]; break }
+		if (type == "program") print "program K" name
+		if (type == "socket") print "socket K" name
+		if (path ~ /^\//) {
+			if (name ~ /auth/) print "secret " path
+			else if (type ~ /^(hash|btree|dbm|cdb|lmdb|implicit|text)$/) print "map " type " " path
+			else print "file " path
+		}
+		next
+	}
+	/^O[ \t]*HelpFile=/ { sub(/^[^=]*=/, ""); print "file " strip($0) }
+	/^OH\// { print "file " strip(substr($0, 3)) }
+	/^O[ \t]*PidFile=/ { sub(/^[^=]*=/, ""); print "pid " strip($0) }
+	/^O[ \t]*AliasFile=/ { sub(/^[^=]*=/, ""); n = split($0, w, ","); for (j = 1; j <= n; j++) { p = w[j]; sub(/^[a-z]+:/, "", p); if (p ~ /^\//) print "alias " strip(p) } }
+	/^OA\// { print "alias " strip(substr($0, 3)) }
+	/^O[ \t]*(ServerKeyFile|ClientKeyFile|DefaultAuthInfo)=/ { sub(/^[^=]*=/, ""); if ($0 ~ /^\//) print "secret " strip($0) }
+	/^O[ \t]*AutoRebuildAliases=[TtYy1]/ { print "program AutoRebuildAliases" }
+	/^OD[TtYy]?[ \t]*$/ { print "program AutoRebuildAliases" }
+	' "$1" 2>/dev/null | sort -u | head -n 200
+}
+
+# sm_map TYPE PATH: a map: its text, the state of its compiled form, and what that form holds.
+sm_map() {
+	sm_text=${2%.db}
+	mh_file "$sm_text"
+	for sm_ext in .db .pag .dir .cdb .mdb .lmdb; do
+		[ -f "$sm_text$sm_ext" ] && mh_stat "$sm_text$sm_ext"
+	done
+	case $1 in hash | btree | dbm | cdb | lmdb) ;; *) return 0 ;; esac
+	[ -r "$sm_text.db" ] || [ -r "$sm_text.pag" ] || [ -r "$sm_text.cdb" ] || [ -r "$sm_text.mdb" ] || return 0
+	sm_makemap=makemap
+	mh_has makemap && sm_makemap=$mh_path
+	mh_cmd "sendmail:map:$1:$sm_text" 20 "$sm_makemap" -u "$1" "$sm_text"
+}
+
+# sm_mc CF: the macro source of a cf: the path is next to it, under the usual names.
+sm_mc() {
+	sm_mcfile=
+	sm_dir=${1%/*}
+	sm_base=${1##*/}
+	sm_base=${sm_base%.cf}
+	for sm_path in "$sm_dir/$sm_base.mc" "/etc/mail/$sm_base.mc" "/usr/share/sendmail/cf/cf/$sm_base.mc"; do
+		if [ -f "$sm_path" ]; then
+			sm_mcfile=$sm_path
+			break
+		fi
+	done
+	# BSD: a source named after the host
+	if [ -z "$sm_mcfile" ] && [ "$sm_base" = sendmail ] && [ -f "$sm_dir/$sm_host.mc" ]; then
+		sm_mcfile=$sm_dir/$sm_host.mc
+	fi
+	[ -n "$sm_mcfile" ] || return 0
+	mh_fact "sendmail:mc:$1" "$sm_mcfile"
+	mh_file "$sm_mcfile"
+	sm_includes=
+	sm_acts=
+	sm_cfdir=
+	sm_include "$sm_mcfile" 0
+	if [ -n "$sm_acts" ]; then
+		mh_fact "sendmail:m4-refused:$1" "$sm_acts would run commands or write files"
+		return 0
+	fi
+	sm_m4 "$1"
+}
+
+# sm_include FILE DEPTH: the files that a macro source includes, followed; the distribution's own cf tree is only named.
+sm_include() {
+	[ "$2" -lt 5 ] || return 0
+	sm_word=$(awk '{ sub(/(^|[^A-Za-z0-9_])dnl([^A-Za-z0-9_].*)?$/, "") } /(^|[^A-Za-z0-9_])(syscmd|esyscmd|maketemp|mkstemp|debugfile|HACK|sysval)[^A-Za-z0-9_]/ { print NR; exit }' "$1" 2>/dev/null)
+	[ -z "$sm_word" ] || sm_acts="$1:$sm_word"
+	for sm_inc in $(sed -n 's/.*\(s\{0,1\}include\)(`\{0,1\}\([^`'"'"'() ]*\)'"'"'\{0,1\}).*/\2/p' "$1" 2>/dev/null | head -n 40); do
+		case $sm_inc in
+		*/m4/cf.m4) sm_cfdir=${sm_inc%m4/cf.m4} ;;
+		/*)
+			case " $sm_includes " in *" $sm_inc "*) continue ;; esac
+			sm_includes="$sm_includes $sm_inc"
+			mh_file "$sm_inc"
+			[ -r "$sm_inc" ] && sm_queue="$sm_queue $sm_inc"
+			;;
+		*) sm_acts="$1 (it includes $sm_inc by a relative path, which" ;;
+		esac
+	done
+	while [ -n "$sm_queue" ]; do
+		sm_queue=${sm_queue# }
+		sm_next=${sm_queue%% *}
+		case $sm_queue in *' '*) sm_queue=${sm_queue#* } ;; *) sm_queue= ;; esac
+		sm_include "$sm_next" $(($2 + 1))
+	done
+}
+
+# sm_m4 CF: what m4 makes of the source, on standard output alone. _NO_MAKEINFO_ and TEMPFILE keep sendmail's own
+# cfhead.m4 from writing a file in /tmp for the "built by" comment.
+sm_m4() {
+	if ! mh_has m4; then
+		mh_fact "sendmail:m4-refused:$1" "m4 is not installed"
+		return 0
+	fi
+	sm_m4bin=$mh_path
+	set -- "$1" -D_NO_MAKEINFO_ -DTEMPFILE=/dev/null
+	if [ -z "$sm_cfdir" ]; then
+		for sm_path in /usr/share/sendmail-cf/ /usr/share/sendmail/cf/ /usr/lib/mail/ /usr/lib/sendmail-cf/ /etc/mail/cf/; do
+			[ -f "${sm_path}m4/cf.m4" ] && sm_cfdir=$sm_path && break
+		done
+		[ -n "$sm_cfdir" ] && set -- "$@" "-D_CF_DIR_=$sm_cfdir" "${sm_cfdir}m4/cf.m4"
+	fi
+	if [ -z "$sm_cfdir" ] || [ ! -f "${sm_cfdir}m4/cf.m4" ]; then
+		mh_fact "sendmail:m4-refused:$1" "sendmail's m4 files are not installed"
+		return 0
+	fi
+	mh_fact "sendmail:cf-dir:$1" "$sm_cfdir"
+	sm_cf=$1
+	shift
+	mh_cmd "sendmail:m4:$sm_cf" 20 "$sm_m4bin" "$@" "$sm_mcfile"
+}
+
+# sm_keys CF: what may let somebody relay, or change a client's features: "access KEY VALUE" and "R NAME", one a line.
+sm_keys() {
+	sm_list=$(sm_paths "$1")
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^map [a-z]* //p'); do
+		grep "^Kaccess[ 	].*$sm_path" "$1" >/dev/null 2>&1 || continue
+		sm_type=$(printf '%s\n' "$sm_list" | sed -n "s|^map \([a-z]*\) $sm_path\$|\1|p" | head -n 1)
+		sm_text=${sm_path%.db}
+		{
+			grep -v '^#' "$sm_text" 2>/dev/null
+			mh_has makemap && "$mh_path" -u "$sm_type" "$sm_text" 2>/dev/null
+		} | tr 'A-Z' 'a-z' | awk 'NF >= 2 { v = $0; k = $1; sub(/^[^ \t]+[ \t]+/, "", v)
+			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v }'
+	done
+	awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
+		/^CR/ || /^C[{]R[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] != "") print "R\t" tolower(w[i]) "\tRELAY" }' "$1"
+	for sm_path in $(awk '/^FR/ { l = substr($0, 3) } /^F[{]R[}]/ { l = substr($0, 5) }
+		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); sub(/[ \t].*/, "", l); if (l ~ /^\//) print l }' "$1"); do
+		grep -v '^[ 	]*#' "$sm_path" 2>/dev/null | awk 'NF { print "R\t" tolower($1) "\tRELAY" }'
+	done
+}
+
+# sm_questions CF: the questions, one a line, fields parted by tabs:
+# number class entry form client-address client-name user verb sender recipient
+sm_questions() {
+	sm_keys "$1" | awk '!seen[$0]++' | awk -F '\t' -v own="$sm_addr" -v host="$sm_fqdn" -v max=400 -v trust="$sm_trust" '
+	function ask(class, entry, form, addr, name, user, verb, from, to) {
+		if (n >= max) { cut++; return }
+		n++
+		printf "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n, class, entry, form, addr, name, user, verb, from, to
+	}
+	function rcpt(class, entry, addr, name, to) { ask(class, entry, "plain", addr, name, "", "RCPT", "antispam@" other, to) }
+	# covered: does a sound key (two octets or more, a name of two labels or more) hold the candidate?
+	function covered(c, i, k) {
+		for (i = 1; i <= nk; i++) {
+			k = bare[i]
+			if (k == "" || index(k, ".") == 0) continue
+			if (c == k || index(c, k ".") == 1) return 1
+			if (k !~ /^[0-9.]+$/ && length(c) > length(k) && substr(c, length(c) - length(k)) == "." k) return 1
+		}
+		return 0
+	}
+	function choose(list, i, w, m) {
+		m = split(list, w, " ")
+		for (i = 1; i <= m; i++) if (!covered(w[i])) return w[i]
+		return w[1]
+	}
+	function pad(k, m, w, i, s) {
+		m = split(k, w, "."); s = k
+		for (i = m; i < 4; i++) s = s "." (i == 3 ? 7 : 1)
+		return s
+	}
+	function next4(k, m, w, i, s) {
+		m = split(k, w, "."); w[m] = (w[m] + 0 >= 254) ? w[m] - 1 : w[m] + 1
+		s = w[1]; for (i = 2; i <= m; i++) s = s "." w[i]
+		return pad(s)
+	}
+	function net4(id, k) {
+		rcpt("inside", id, pad(k), "[" pad(k) "]", "relaytest@" foreign)
+		if (!covered(next4(k)) && !(next4(k) ~ /^(0|127)\./)) rcpt("beside", id, next4(k), "[" next4(k) "]", "relaytest@" foreign)
+	}
+	function net6(id, k, m, w, i, s) {
+		sub(/^ipv6:/, "", k); m = split(k, w, ":"); s = k
+		if (k !~ /::/) for (i = m; i < 8; i++) s = s ":" (i == 7 ? 1 : 0)
+		rcpt("inside", id, "IPv6:" s, "[IPv6:" s "]", "relaytest@" foreign)
+	}
+	function client(id, k) {
+		sub(/^\[/, "", k); sub(/\]$/, "", k)
+		if (k ~ /^[0-9]+(\.[0-9]+)*$/) { net4(id, k); return }
+		if (k ~ /^[0-9.]+\/[0-9]+$/) { sub(/\/.*/, "", k); if (k ~ /^0\./) k = "9.9.9"; sub(/\.0$/, "", k); net4(id, k); return }
+		if (k ~ /^ipv6:/) { net6(id, k); return }
+		if (k == "" || k ~ /[@:\/]/) return
+		rcpt("inside", id, addr, "client." k, "relaytest@" foreign)
+		rcpt("inside", id, addr, k, "relaytest@" foreign)
+		rcpt("beside", id, addr, "client.x" k, "relaytest@" foreign)
+	}
+	function to(id, k) {
+		if (k == "" || k ~ /^[0-9.\/]+$/ || k ~ /^ipv6:/ || k ~ /^\[/) return
+		if (k ~ /@$/) { rcpt("inside", id, addr, name, k foreign); return }
+		if (k ~ /@/) { rcpt("inside", id, addr, name, k); return }
+		rcpt("inside", id, addr, name, "relaytest@" k)
+		rcpt("inside", id, addr, name, "relaytest@host." k)
+		if (!covered("x" k)) rcpt("beside", id, addr, name, "relaytest@x" k)
+	}
+	function from(id, k) {
+		if (k == "" || k ~ /^[0-9.\/]+$/ || k ~ /^ipv6:/) return
+		if (k !~ /@/) k = "antispam@" k
+		if (k ~ /@$/) k = k other
+		ask("inside", id, "plain", addr, name, "", "RCPT", k, "relaytest@" foreign)
+	}
+	function feature(id, k) {
+		if (k ~ /^[0-9]+(\.[0-9]+)*$/) { ask("inside", id, "", pad(k), "[" pad(k) "]", "", "EXPN", "", "root"); return }
+		if (k == "" || k ~ /[@:\/]/) return
+		ask("inside", id, "", addr, k, "", "EXPN", "", "root")
+	}
+	{ nk++; kind[nk] = $1; key[nk] = $2; val[nk] = $3; b = $2; sub(/^(connect|to|from|srv_features):/, "", b); bare[nk] = (val[nk] == "RELAY") ? b : "" }
+	END {
+		foreign = choose("example.org example.net example.com iana.org")
+		other = foreign == "example.com" ? "example.net" : "example.com"
+		addr = choose("198.51.100.7 203.0.113.77 192.0.2.99 8.20.30.40")
+		name = choose("probe.example.net probe.example.com probe.iana.org")
+		lit = "[" own "]"; o = "antispam@" lit
+		f["plain"] = "relaytest@" foreign
+		split("plain null-sender own-sender literal-sender percent-literal percent-name quoted quoted-percent double-at-literal quoted-literal double-at-name route-literal route-name bang bang-literal bang-name", form, " ")
+		to_["percent-literal"] = "relaytest%" foreign "@" lit; to_["percent-name"] = "relaytest%" foreign "@" host
+		to_["quoted"] = "\"relaytest@" foreign "\""; to_["quoted-percent"] = "\"relaytest%" foreign "\""
+		to_["double-at-literal"] = "relaytest@" foreign "@" lit; to_["quoted-literal"] = "\"relaytest@" foreign "\"@" lit
+		to_["double-at-name"] = "relaytest@" foreign "@" host; to_["route-literal"] = "@" lit ":relaytest@" foreign
+		to_["route-name"] = "@" host ":relaytest@" foreign; to_["bang"] = foreign "!relaytest"
+		to_["bang-literal"] = foreign "!relaytest@" lit; to_["bang-name"] = foreign "!relaytest@" host
+		for (i = 1; i <= 16; i++) {
+			s = o; if (form[i] == "plain") s = "antispam@" other; if (form[i] == "null-sender") s = ""; if (form[i] == "own-sender") s = "antispam@" host
+			r = to_[form[i]]; if (r == "") r = "relaytest@" foreign
+			ask("outside", "", form[i], addr, name, "", "RCPT", s, r)
+		}
+		ask("outside", "", "plain", addr, "[" addr "]", "", "RCPT", "antispam@" other, "relaytest@" foreign)
+		if (trust != "") ask("outside", "", "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
+		rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
+		if (own != "") rcpt("own", "", own, host, "relaytest@" foreign)
+		ask("outside", "", "", addr, name, "", "VRFY", "", "root"); ask("outside", "", "", addr, name, "", "EXPN", "", "root")
+		ask("localhost", "", "", "127.0.0.1", "localhost", "", "VRFY", "", "root"); ask("localhost", "", "", "127.0.0.1", "localhost", "", "EXPN", "", "root")
+		for (i = 1; i <= nk; i++) {
+			id = kind[i] ":" key[i]; k = key[i]
+			if (kind[i] == "R") { client(id, k); to(id, k) }
+			else if (k ~ /^srv_features:/) { sub(/^srv_features:/, "", k); feature(id, k) }
+			else if (k ~ /^connect:/) { sub(/^connect:/, "", k); client(id, k) }
+			else if (k ~ /^to:/) { sub(/^to:/, "", k); to(id, k) }
+			else if (k ~ /^from:/) { sub(/^from:/, "", k); from(id, k) }
+			else if (k !~ /^[a-z_]+:/ || k ~ /^ipv6:/) { client(id, k); to(id, k); from(id, k) }
+		}
+		if (cut) printf "0\tcut\t%d questions were not asked\n", cut
+	}'
+}
+
+# sm_script: the questions as lines for sendmail -bt. A ruleset that does not exist marks where an answer begins.
+sm_script() {
+	for sm_word in R w m '{TrustAuthMech}'; do
+		printf 'MHQclass-%s x\n$=%s\n' "$sm_word" "$sm_word"
+	done
+	for sm_word in j Z v m; do
+		printf 'MHQmacro-%s x\n$%s\n' "$sm_word" "$sm_word"
+	done
+	awk -F '\t' -v rule="$sm_rule" -v mech="$sm_trust" '$1 > 0 {
+		a = $5; name = $6; resolve = "OK"; if (name ~ /^\[/) resolve = "FAIL"
+		print "MHQ" $1 " x"
+		print ".D{client_addr}" a; print ".D{client_name}" name; print ".D{client_resolve}" resolve
+		print ".D{client_ptr}" name; print ".D{daemon_flags}"; print ".Ds" name
+		print ".D{auth_type}" ($7 == "" ? "" : mech); print ".D{auth_authen}" $7; print ".D{verify}"
+		if ($8 != "RCPT") { print "srv_features " name; next }
+		from = $9; print ".Df" from; print ".D{mail_from}<" from ">"; print ".D{mail_addr}" from
+		host = from; sub(/^.*@/, "", host); print ".D{mail_host}" host
+		print rule " <" $10 ">"
+	} END { print "MHQend x" }'
+}
+
+# sm_bt PROG ARG…: sendmail in test mode; the trace of inner rulesets is left out.
+sm_bt='"$@" 2>&1 | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
+
+# sm_ask PROG CF: one process answers everything. It sleeps 60 s where the host's name is unqualified.
+sm_ask() {
+	sm_acts=$(sm_paths "$2" | sed -n 's/^program //p' | head -n 3 | tr '\n' ' ')
+	if [ -n "$sm_acts" ]; then
+		mh_fact "sendmail:noask:$2" "asking would run $sm_acts"
+		mh_cmd "sendmail:version:$1" 75 "$1" -d0.1 -bt -C /dev/null
+		return 0
+	fi
+	sm_trust=$(sed -n 's/^C{TrustAuthMech}[ 	]*\([A-Z0-9-]*\).*/\1/p' "$2" | head -n 1)
+	sm_rule=check_rcpt
+	grep '^Scheckrcpt' "$2" >/dev/null 2>&1 && sm_rule=checkrcpt
+	mh_fact "sendmail:rule:$2" "$sm_rule"
+	sm_text=$(sm_questions "$2")
+	printf '%s\n' "$sm_text" | mh_ask "sendmail:questions:$2" 10 cat
+	sm_level=$(sed -n 's/^V\([0-9]*\).*/\1/p' "$2" | head -n 1)
+	set -- "$1" "$2" -d0.13 -d37.1 -bt
+	[ "$2" = /etc/mail/sendmail.cf ] || set -- "$@" -C "$2"
+	# an unreachable name server may not hold the questions up; the options are of 8.10 and newer
+	[ "${sm_level:-0}" -lt 9 ] || set -- "$@" -OTimeout.resolver.retrans=1s -OTimeout.resolver.retry=1
+	sm_prog=$1
+	sm_cf=$2
+	shift
+	shift
+	# what the daemon was told on its command line holds for the answers too
+	sm_word=
+	for sm_arg in $sm_options; do
+		case $sm_word$sm_arg in
+		-O | -o) sm_word=-O ;;
+		-O?* | -o?*) set -- "$@" "$sm_word$sm_arg" && sm_word= ;;
+		*) sm_word= ;;
+		esac
+	done
+	printf '%s\n' "$sm_text" | sm_script | mh_ask "sendmail:ask:$sm_prog:$sm_cf" 100 sh -c "$sm_bt" sh "$sm_prog" "$@"
+}
+
+# sm_one PROG CF: one configuration with everything it names.
+sm_one() {
+	mh_file "$2"
+	sm_mc "$2"
+	sm_list=$(sm_paths "$2")
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^file //p'); do mh_file "$sm_path"; done
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^secret //p'); do mh_secret "$sm_path"; done
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^alias //p'); do mh_stat "$sm_path" "$sm_path.db"; done
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^pid //p'); do sm_pidfile "$sm_path"; done
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^map \([a-z]*\) /\1:/p'); do sm_map "${sm_path%%:*}" "${sm_path#*:}"; done
+	sm_ask "$1" "$2"
+}
+
+# sm_names: the host's own qualified name and address, for the questions.
+sm_names() {
+	sm_host=$(hostname 2>/dev/null || uname -n)
+	sm_fqdn=$sm_host
+	case $sm_fqdn in
+	*.*) ;;
+	*) sm_fqdn=$(awk -v h="$sm_host" '!/^#/ { for (i = 2; i <= NF; i++) if (index($i, h ".") == 1) { print $i; exit } }' /etc/hosts 2>/dev/null) ;;
+	esac
+	[ -n "$sm_fqdn" ] || sm_fqdn=$sm_host
+	sm_addr=
+	if mh_has ip; then
+		sm_addr=$("$mh_path" -o -4 addr show 2>/dev/null | awk '$4 !~ /^127\./ { sub(/\/.*/, "", $4); print $4; exit }')
+	elif mh_has ifconfig; then
+		sm_addr=$("$mh_path" -a 2>/dev/null | awk '$1 == "inet" { a = $2; sub(/^addr:/, "", a); if (a !~ /^127\./) { print a; exit } }')
+	fi
+	[ -n "$sm_addr" ] || sm_addr=127.0.0.1
+}
+
+# sm_seen: who sent mail through this host: the from= line names the client, the to= lines of the same queue id the mailers.
+sm_seen() {
+	mh_maillog | awk '
+	function addr(s) { if (match(s, /\[(IPv6:)?[0-9a-fA-F.:]+\]/)) { s = substr(s, RSTART + 1, RLENGTH - 2); sub(/^IPv6:/, "", s); return s } return "" }
+	!/(sendmail|sm-mta|sm-msp)[^ ]*\[[0-9]+\]: / { next }
+	{
+		stamp = $1; if (stamp !~ /^[0-9][0-9][0-9][0-9]-/) stamp = $1 " " $2 " " $3
+		match($0, /\[[0-9]+\]: /); pid = substr($0, RSTART + 1, RLENGTH - 4); rest = substr($0, RSTART + RLENGTH)
+		qid = rest; sub(/:.*/, "", qid)
+	}
+	rest ~ /AUTH=server, / { authed[pid] = 1; next }
+	rest ~ /: from=/ && rest ~ /, relay=/ {
+		r = rest; sub(/^.*, relay=/, "", r); a = addr(r); if (a == "" && r ~ /@localhost|localhost/) a = "127.0.0.1"
+		if (a != "") { client[qid] = a; auth[qid] = (pid in authed || rest ~ /, auth=/) ? "auth" : "-" }
+		next
+	}
+	rest ~ /: to=/ && rest ~ /, mailer=/ && (qid in client) {
+		m = rest; sub(/^.*, mailer=/, "", m); sub(/,.*/, "", m)
+		where = (m ~ /^(local|prog|procmail|cyrus|cyrusv2|lmtp|\*file\*|\*include\*|error)$/) ? "local" : "foreign"
+		id = qid " " where; key = client[qid] "\t" auth[qid] "\t" where
+		if (!(id in done)) { done[id] = 1; count[key]++ }
+		last[key] = stamp
+	}
+	END { for (k in count) print k "\t" count[k] "\t" last[k] }' | sort | mh_seen sendmail
+}
+
+sendmail_collect() {
+	sm_configs=
+	sm_started=
+	sm_options=
+	sm_queue=
+	sm_find
+	sm_default_config
+	if [ -z "$sm_programs" ]; then
+		return 0
+	fi
+	sm_names
+	sm_configs=${sm_configs# }
+	mh_fact sendmail:configs "$sm_configs"
+	mh_file /etc/mail/submit.cf /etc/mail/submit.mc /etc/mail/sendmail.conf /etc/mail/Makefile /etc/mail/databases /etc/sysconfig/sendmail
+	mh_stat /etc/mail /etc/init.d/sendmail /lib/systemd/system/sendmail.service /usr/lib/systemd/system/sendmail.service
+	for sm_config in $sm_configs; do
+		sm_one "${sm_programs%% *}" "$sm_config"
+	done
+	mh_changelog sendmail-bin
+	mh_changelog sendmail
+	sm_seen
+}
+sendmail_collect

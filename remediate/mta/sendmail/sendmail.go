@@ -1,0 +1,45 @@
+// Package sendmail is the driver of sendmail 8.8 to 8.18: it finds the program, reads .cf, .mc, access database and classes,
+// puts the relay questions to sendmail's own test mode, and edits the source that the live .cf is made from.
+package sendmail
+
+import (
+	_ "embed"
+
+	"mtaharden/remediate/mta"
+)
+
+//go:embed collect.sh
+var collect string
+
+// Driver is sendmail.
+//
+// Settings are the long option names of the .cf (op.me 5.6): PrivacyOptions (Value: the real bits, goaway expanded; Raw: as
+// written), SmtpGreetingMessage, LogLevel, MaxDaemonChildren, DaemonPortOptions (one a daemon, Listener set) and so on. Beside
+// them stand:
+//
+//	mc:FEATURE(name)      the further arguments, for each FEATURE of the .mc and its includes; also mc:MAILER(name), mc:define(NAME)
+//	class:R class:w       the words of the class, from the .cf and the files it names
+//	mailer:NAME:M         the size limit of a mailer
+//	helpfile              the text that HELP answers, "" where the file is empty; unset where there is no file
+//	Srv_Features:CLIENT   what the access database gives a client, "" for all
+//	cf:level              the number of the V line; cf:check_rcpt "yes" or "no"
+//
+// Fixes take the same names. An option is set in the .mc by its define where there is an .mc, else in the .cf; add and remove work on
+// PrivacyOptions and other lists. access and relay-domains take a key ("Connect:198.51.100", "example.org") to remove, or a whole
+// line to add; mc:FEATURE(name) and mc:define(NAME) are unset; helpfile is unset (the lines that name the product go).
+//
+// Notes: drift, pending, stale-map, stale-daemon, promiscuous-relay, pre-8.9, unqualified-hostname, no-mc, unknown-option,
+// unknown-line, glued-dnl, ineffective-entry, m4-failed, m4-not-run, not-asked, srv-features, questions-cut, overridden.
+var Driver = &mta.Driver{
+	Name:       "sendmail",
+	Doc:        "sendmail 8.8 to 8.18: .cf, .mc, submit.cf, access database and relay classes, asked through -bt",
+	Collect:    collect,
+	Detect:     detect,
+	Read:       read,
+	Answers:    answers,
+	Remedy:     remedy,
+	Edit:       edit,
+	Regenerate: regenerate,
+	Validate:   validate,
+	Reload:     reload,
+}
