@@ -29,6 +29,7 @@ type Snapshot struct {
 	files   map[string]*File
 	outputs map[string]*Output
 	facts   map[string]string
+	seen    map[string][]Seen
 	order   []string // names of files and outputs in the order they came
 }
 
@@ -69,6 +70,8 @@ const (
 	Secret     State = "secret"     // never collected: metadata and hash only
 	Timeout    State = "timeout"    // a command that was stopped at its time limit
 	StatOnly   State = "stat"       // only its metadata was asked for
+	Binary     State = "binary"     // a database: metadata and hash only
+	Damaged    State = "damaged"    // what came is not what was sent
 )
 
 // File is a file of the host, its bytes with secrets masked.

@@ -1,0 +1,91 @@
+package facts
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"strings"
+)
+
+// The parts of the script that belong to no MTA.
+var (
+	//go:embed sh/prelude.sh
+	preludeSh string
+	//go:embed sh/host.sh
+	hostSh string
+	//go:embed sh/package.sh
+	packageSh string
+	//go:embed sh/mask.awk
+	maskAwk string
+	//go:embed sh/frame.awk
+	frameAwk string
+	//go:embed sh/file.awk
+	fileAwk string
+	//go:embed sh/output.awk
+	outputAwk string
+)
+
+const scriptHead = `#!/bin/sh
+# The collector of mtaharden: everything that an audit runs on a host. It changes nothing there and reads nothing from its standard input.
+# By hand, as root: sh collect.sh > host.snap
+# All of it is one function, called on the last line: of a copy that was cut on its way nothing runs.
+mh_collect() {
+`
+
+// Script returns the collector with its comments: the host part and the drivers' parts, in the order given.
+func Script(parts ...string) string {
+	var b strings.Builder
+	b.WriteString(awkVariable("mh_awk_mask", maskAwk))
+	b.WriteString(awkVariable("mh_awk_frame", frameAwk))
+	b.WriteString(awkVariable("mh_awk_file", fileAwk))
+	b.WriteString(awkVariable("mh_awk_output", outputAwk))
+	b.WriteString(preludeSh)
+	b.WriteString(packageSh)
+	b.WriteString(hostSh)
+	b.WriteString("\nmh__setup\nprintf '\\n%s begin 1 %s %s\\n' \"$mh_nonce\" \"$mh_digest\" \"$(awk 'BEGIN { srand(); print srand() }')\"\nmh_host\n\n")
+	for _, p := range parts {
+		b.WriteString(strings.TrimRight(p, "\n"))
+		b.WriteString("\n\n")
+	}
+	b.WriteString("printf '%s done\\n' \"$mh_nonce\"\n} 6>&1\n")
+	body := b.String()
+	return scriptHead + "mh_digest=" + Digest(Strip(body)) + "\n" + body + "mh_collect </dev/null\n"
+}
+
+// Digest is the sha256 of a text, in hexadecimal.
+func Digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// awkVariable returns the shell text that puts an awk program into a variable. Its comments become the shell's: they stand before the
+// function they speak of, so that the quoted text holds none.
+func awkVariable(name, program string) string {
+	var b strings.Builder
+	b.WriteString(name + "=\n")
+	open := false
+	for line := range strings.Lines(program) {
+		line = strings.TrimSuffix(line, "\n")
+		comment := strings.HasPrefix(line, "#")
+		if open && (comment || line == "") {
+			b.WriteString("'\n")
+			open = false
+		}
+		if comment {
+			b.WriteString(line + "\n")
+			continue
+		}
+		if line == "" {
+			continue
+		}
+		if !open {
+			b.WriteString(name + "=$" + name + "'")
+			open = true
+		}
+		b.WriteString(line + "\n")
+	}
+	if open {
+		b.WriteString("'\n")
+	}
+	return b.String()
+}
