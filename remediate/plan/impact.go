@@ -27,7 +27,7 @@ func impactOf(in Input, i int, files []mta.File, mended []*Finding) []Impact {
 	left := remaining(in, i, files, mended)
 	perhaps := slices.ContainsFunc(left, func(t mta.Trust) bool { return t.Kind == "client-name" || t.Kind == "table" })
 	var out []Impact
-	for _, seen := range seenOf(in.Snapshot, in.Installs[i].Install.MTA) {
+	for _, seen := range in.Snapshot.Seen(in.Installs[i].Install.MTA) {
 		addr, err := netip.ParseAddr(seen.Client)
 		if seen.Auth || !seen.Foreign || err == nil && (covered(addr, left) || in.selfRelays(i, addr)) {
 			continue

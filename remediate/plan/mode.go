@@ -22,7 +22,7 @@ func (s *subject) mode(w playbooks.Want) verdict {
 
 func (s *subject) fileMode(path string, deny fs.FileMode) verdict {
 	v := verdict{want: say("%s without permission bits %04o", "%s 권한에서 %04o 제거", path, uint32(deny)), file: path}
-	f, ok := fileOf(s.in.Snapshot, path)
+	f, ok := s.in.Snapshot.File(path)
 	switch {
 	case !ok || f.State == facts.Unreadable:
 		v.status, v.have = Unknown, say("%s was not looked at", "%s 확인하지 못함", path)

@@ -30,7 +30,7 @@ func reread(in Input, i int, files []mta.File) (*facts.Snapshot, *mta.Config) {
 	if d == nil || d.Read == nil || len(files) == 0 {
 		return nil, nil
 	}
-	after := overlay(in.Snapshot, files)
+	after := overlay(in.Snapshot, in.Installs[i].Config, files)
 	c, err := d.Read(after, in.Installs[i].Install)
 	if err != nil {
 		return nil, nil
@@ -38,19 +38,19 @@ func reread(in Input, i int, files []mta.File) (*facts.Snapshot, *mta.Config) {
 	return after, c
 }
 
-func overlay(s *facts.Snapshot, files []mta.File) *facts.Snapshot {
+func overlay(s *facts.Snapshot, c *mta.Config, files []mta.File) *facts.Snapshot {
 	var over []*facts.File
 	for _, f := range files {
 		n := &facts.File{Path: f.Path, Mode: 0o644, Owner: "root", Group: "root"}
-		if f.Origin != nil {
-			copied := *f.Origin
+		if _, origin := original(c, f); origin != nil {
+			copied := *origin // its Path is the one that the drivers ask for
 			n = &copied
 			n.Masks = nil // the offsets are the original's; nothing here edits again
 		}
 		n.Data, n.Size, n.SHA256, n.State = f.Data, int64(len(f.Data)), hash(f.Data), facts.Whole
 		over = append(over, n)
 	}
-	return withFiles(s, over...)
+	return s.With(over...)
 }
 
 // passes judges a finding's rule by the changed configuration alone.

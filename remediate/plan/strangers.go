@@ -64,7 +64,7 @@ func newStranger(s *facts.Snapshot, l facts.Listener) stranger {
 			st.install.Program = p.Argv[0]
 		}
 		if p.Exe != "" {
-			st.install.Package = factOf(s, "package:"+p.Exe)
+			st.install.Package = s.Fact("package:" + p.Exe)
 		}
 		who := fmt.Sprintf("%s (pid %d)", st.install.Program, p.PID)
 		if p.Container != "" {

@@ -212,6 +212,9 @@ func fixesOf(fixes []playbooks.Fix) []mta.Fix {
 
 // finding makes the finding of a rule's verdict, with the official text's verdict beside it.
 func (s *subject) finding(r playbooks.Rule, listener string, v verdict) Finding {
+	if v.have.empty() {
+		v.have = say("no such entry", "해당 항목 없음")
+	}
 	f := Finding{
 		Rule: r.ID, MTA: s.mta(), Install: s.index, Listener: listener, Severity: r.Severity, Status: v.status,
 		File: v.file, Line: v.line, Controls: r.Controls, Evidence: v.evidence,
