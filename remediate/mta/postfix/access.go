@@ -1,0 +1,222 @@
+package postfix
+
+import (
+	"net/netip"
+	"strings"
+
+	"mtaharden/remediate/mta"
+)
+
+// withArgument returns the restriction of that name that takes an argument, nil for none.
+func withArgument(name string) restriction {
+	switch name {
+	case "check_client_access":
+		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).clientKeys) }
+	case "check_reverse_client_hostname_access":
+		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).reverseKeys) }
+	case "check_helo_access":
+		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).heloKeys) }
+	case "check_sender_access":
+		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).senderKeys) }
+	case "check_recipient_access":
+		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).recipientKeys) }
+	case "check_sasl_access":
+		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).userKeys) }
+	case "check_ccert_access", "check_etrn_access", "sleep":
+		return func(r *run, arg *member, _ string) verdict { return verdict{} } // no certificate, no ETRN in the questions
+	case "check_policy_service":
+		return (*run).policyService
+	case "permit_dnswl_client", "permit_rhswl_client":
+		return (*run).allowList
+	case "reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender", "reject_rhsbl_recipient":
+		return func(r *run, arg *member, _ string) verdict { return r.blockList(arg.text) }
+	}
+	if strings.HasPrefix(name, "check_") && (strings.HasSuffix(name, "_mx_access") || strings.HasSuffix(name, "_ns_access") || strings.HasSuffix(name, "_a_access")) {
+		return (*run).dnsAccess
+	}
+	return nil
+}
+
+// lookupKey is a key for an access table; whole keys are looked up in tables of patterns too.
+type lookupKey struct {
+	text  string
+	whole bool
+}
+
+// access looks keys up in the table that arg names and does what the first found value says (access(5)).
+func (r *run) access(arg *member, context string, keys func(*run, *table) ([]lookupKey, verdict)) verdict {
+	if !isTable(arg.text) {
+		return broken("restriction argument " + arg.text + ": need maptype:mapname")
+	}
+	t := r.m.table(arg.text)
+	list, v := keys(r, t)
+	if v.kind != dunno {
+		return v
+	}
+	for _, k := range list {
+		if !k.whole && !t.fixed() {
+			continue
+		}
+		f := r.look(t, k.text)
+		switch {
+		case f.failed != "":
+			return lookupFailed(f.failed)
+		case !f.ok:
+			continue
+		case f.unread != "":
+			return r.anything(t.spec+" says of "+k.text, f.unread)
+		}
+		v := r.action(f.value, context)
+		if v.kind != dunno && f.line > 0 {
+			r.note(mta.Origin{File: t.source(), Line: f.line}, k.text+" "+f.value)
+		}
+		return v
+	}
+	return verdict{}
+}
+
+// anything is a service or table that may say anything.
+func (r *run) anything(key, why string) verdict {
+	switch r.fork(key, why, 3) {
+	case 1:
+		return verdict{kind: permit}
+	case 2:
+		return denied(554, "5.7.1 Access denied: "+why)
+	}
+	return verdict{}
+}
+
+func (r *run) clientKeys(t *table) ([]lookupKey, verdict) {
+	return append(r.domainAccess(t, r.name), addressKeys(r.addr)...), verdict{}
+}
+
+// reverseKeys uses the unverified name of the client: the question has the verified one only.
+func (r *run) reverseKeys(t *table) ([]lookupKey, verdict) {
+	if r.q.ClientName == "" && r.maybe("ptr "+r.addr, "DNS: has the client's address a name?") {
+		return nil, r.anything(t.spec+" reverse", t.spec+": the client's unverified name is not known")
+	}
+	return r.domainAccess(t, r.name), verdict{}
+}
+
+func (r *run) heloKeys(t *table) ([]lookupKey, verdict) {
+	helo, ok := r.heloText()
+	if !ok {
+		return nil, verdict{}
+	}
+	return r.domainAccess(t, helo), verdict{}
+}
+
+func (r *run) userKeys(*table) ([]lookupKey, verdict) {
+	if r.q.User == "" {
+		return nil, verdict{}
+	}
+	return []lookupKey{{r.q.User, true}}, verdict{}
+}
+
+func (r *run) senderKeys(t *table) ([]lookupKey, verdict) {
+	if r.have < atMail {
+		return nil, verdict{}
+	}
+	if r.sender == "" {
+		return []lookupKey{{r.m.value("smtpd_null_access_lookup_key", r.s), true}}, verdict{}
+	}
+	return r.mailKeys(t, r.sender)
+}
+
+func (r *run) recipientKeys(t *table) ([]lookupKey, verdict) {
+	if r.have < atRcpt || r.rcpt == "" {
+		return nil, verdict{}
+	}
+	return r.mailKeys(t, r.rcpt)
+}
+
+// mailKeys are the keys of an address: whole, without its extension, the domain with its parents, local part with @. An address that is
+// routed on from another host is looked up by nothing (check_mail_access).
+func (r *run) mailKeys(t *table, addr string) ([]lookupKey, verdict) {
+	to := r.resolve(addr)
+	if to.failed != "" {
+		return nil, lookupFailed(to.failed)
+	}
+	if to.routed && !r.m.yes("allow_untrusted_routing", r.s) {
+		return nil, verdict{}
+	}
+	local, domain, _ := cutLast(to.addr)
+	keys := []lookupKey{{to.addr, true}}
+	base := local
+	if d := r.m.value("recipient_delimiter", r.s); d != "" {
+		if i := strings.IndexAny(local, d); i > 0 {
+			base = local[:i]
+			keys = append(keys, lookupKey{base + "@" + domain, false})
+		}
+	}
+	for _, k := range r.domainAccess(t, domain) {
+		keys = append(keys, lookupKey{k.text, false})
+	}
+	keys = append(keys, lookupKey{local + "@", false})
+	if base != local {
+		keys = append(keys, lookupKey{base + "@", false})
+	}
+	return keys, verdict{}
+}
+
+// domainAccess are a domain and its parents, in the form that parent_domain_matches_subdomains gives access tables.
+func (r *run) domainAccess(t *table, domain string) []lookupKey {
+	var keys []lookupKey
+	for i, k := range domainKeys(t, strings.ToLower(domain), r.parent["smtpd_access_maps"]) {
+		keys = append(keys, lookupKey{k, i == 0})
+	}
+	return keys
+}
+
+// addressKeys are an address and the shorter forms that stand for its networks: 1.2.3, 1.2, 1.
+func addressKeys(addr string) []lookupKey {
+	keys := []lookupKey{{addr, true}}
+	sep := "."
+	if a, err := netip.ParseAddr(addr); err == nil && a.Is6() {
+		sep = ":"
+	}
+	for rest := addr; ; {
+		i := strings.LastIndex(rest, sep)
+		if i <= 0 {
+			return keys
+		}
+		rest = rest[:i]
+		keys = append(keys, lookupKey{rest, false})
+	}
+}
+
+func (r *run) policyService(arg *member, _ string) verdict {
+	return r.anything("policy "+arg.text, "the policy service "+arg.text+" decides")
+}
+
+// allowList is permit_dnswl_client: never for a destination that is not this host's own.
+func (r *run) allowList(arg *member, _ string) verdict {
+	if r.have >= atRcpt && r.permitAuthDestination(nil, "").kind != permit {
+		return verdict{}
+	}
+	if r.maybe("allow "+arg.text, "DNS list "+arg.text) {
+		return verdict{kind: permit}
+	}
+	return verdict{}
+}
+
+func (r *run) blockList(name string) verdict {
+	if r.maybe("block "+name, "DNS list "+name+" may name the client") {
+		return denied(554, "5.7.1 Service unavailable; blocked using "+name)
+	}
+	return verdict{}
+}
+
+// dnsAccess is check_*_{mx,ns,a}_access: DNS decides what is looked up. A yes is not allowed there, it is answered 451.
+func (r *run) dnsAccess(arg *member, _ string) verdict {
+	if !isTable(arg.text) {
+		return broken("restriction argument " + arg.text + ": need maptype:mapname")
+	}
+	if t := r.m.table(arg.text); t.missing != "" && r.maybe("dns "+arg.text, "DNS") {
+		return lookupFailed(t.missing)
+	}
+	if r.maybe("dnsaccess "+arg.text, "DNS, looked up in "+arg.text) {
+		return denied(554, "5.7.1 Access denied: "+arg.text)
+	}
+	return verdict{}
+}

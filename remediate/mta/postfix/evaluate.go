@@ -1,0 +1,253 @@
+package postfix
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// The evaluator answers a question by walking Postfix's restriction lists as smtpd(8) does. What it cannot know (DNS, a policy service,
+// a milter, an unread table) is a fork: the walk is made again for each way, and only where the ways end differently is the answer
+// cannot-tell.
+
+// maxWays bounds the walks of one question.
+const maxWays = 400
+
+// run is one walk.
+type run struct {
+	m       *model
+	s       *service
+	q       judge.Question
+	script  []int          // the ways to take at the forks, in order of meeting
+	widths  []int          // how many ways each met fork has
+	known   map[string]int // a fork met twice has one answer
+	reasons []string       // what the forks were about
+	because []judge.Line
+
+	addr, name, helo, sender, rcpt string
+	have                           stage // what has been said so far; with smtpd_delay_reject all of it
+	deferPermit, deferReject       bool
+	listed                         bool // reject_unlisted_recipient has been looked at
+	warn                           bool // warn_if_reject stands before the restriction
+	discard, redirect              bool
+	depth                          int
+	parent                         map[string]bool // parent_domain_matches_subdomains
+}
+
+// stage is how far an SMTP dialogue has got.
+type stage int
+
+const (
+	atConnect stage = iota
+	atHelo
+	atMail
+	atRcpt
+)
+
+// verdict is what a restriction, a list or a whole walk says.
+type verdict struct {
+	kind   kind
+	code   int    // SMTP reply code of a refusal
+	text   string // the reply, or why
+	broken bool   // a configuration or lookup error: warn_if_reject does not soften it, and it is no policy
+	policy bool   // a refusal that the configuration wants, whatever its code
+}
+
+type kind int
+
+const (
+	dunno kind = iota
+	permit
+	refuse
+)
+
+// way is the end of one walk.
+type way struct {
+	outcome judge.Outcome
+	text    string
+	reasons []string
+	because []judge.Line
+}
+
+// answer evaluates q at a listener.
+func (m *model) answer(q judge.Question, l listener) judge.Answer {
+	a := judge.Answer{Question: q, Judge: judge.Config}
+	if why, at := m.cannotJudge(l); why != "" {
+		a.Outcome, a.Text, a.Because = judge.CannotTell, why, at
+		return a
+	}
+	if why, at := m.dead(l); why != "" {
+		a.Outcome, a.Text, a.Because = judge.Dead, why, at
+		return a
+	}
+	ways, cut := m.ways(q, l.smtpd)
+	a.Outcome, a.Text, a.Because = settle(ways, cut, q)
+	return a
+}
+
+// ways walks the lists once for each combination of what is not known.
+func (m *model) ways(q judge.Question, s *service) (out []way, cut bool) {
+	script := []int{}
+	for len(out) < maxWays {
+		r := newRun(m, s, q, script)
+		out = append(out, r.walk())
+		script = next(r)
+		if script == nil {
+			return out, false
+		}
+	}
+	return out, true
+}
+
+// next is the script of the walk after r, nil when r was the last: the forks are counted through like digits.
+func next(r *run) []int {
+	taken := make([]int, len(r.widths))
+	copy(taken, r.script)
+	for i := len(taken) - 1; i >= 0; i-- {
+		if taken[i]+1 < r.widths[i] {
+			taken[i]++
+			return taken[:i+1]
+		}
+	}
+	return nil
+}
+
+func newRun(m *model, s *service, q judge.Question, script []int) *run {
+	r := &run{m: m, s: s, q: q, script: script, known: map[string]int{}, parent: map[string]bool{}}
+	r.addr, r.name, r.helo, r.sender, r.rcpt = q.ClientAddr, q.ClientName, q.Helo, q.Sender, q.Recipient
+	if a, err := netip.ParseAddr(r.addr); err == nil {
+		r.addr = a.Unmap().String()
+	}
+	if r.name == "" {
+		r.name = "unknown"
+	}
+	for _, name := range m.list("parent_domain_matches_subdomains", s) {
+		r.parent[name] = true
+	}
+	return r
+}
+
+// fork returns which of n ways to take for what key names; why says what is not known.
+func (r *run) fork(key, why string, n int) int {
+	if way, ok := r.known[key]; ok {
+		return way
+	}
+	way := 0
+	if i := len(r.widths); i < len(r.script) {
+		way = r.script[i]
+	}
+	r.widths = append(r.widths, n)
+	r.known[key] = way
+	if !slices.Contains(r.reasons, why) {
+		r.reasons = append(r.reasons, why)
+	}
+	return way
+}
+
+// maybe is a fork of two: true comes second.
+func (r *run) maybe(key, why string) bool { return r.fork(key, why, 2) == 1 }
+
+func (r *run) note(o mta.Origin, text string) {
+	if len(r.because) < 12 {
+		r.because = append(r.because, judge.Line{File: o.File, Line: o.Line, Text: text})
+	}
+}
+
+// walk is one dialogue up to RCPT TO.
+func (r *run) walk() way {
+	v := r.checkRecipient()
+	w := way{reasons: r.reasons, because: r.because, text: v.text}
+	if v.kind == refuse {
+		w.outcome = refusal(v)
+		if w.text == "" {
+			w.text = fmt.Sprint(v.code)
+		}
+		return w
+	}
+	w.outcome, w.text = r.accepted()
+	w.reasons, w.because = r.reasons, r.because
+	return w
+}
+
+func refusal(v verdict) judge.Outcome {
+	switch {
+	case v.broken:
+		return judge.Deferred
+	case v.policy || v.code >= 500:
+		return judge.Refused
+	}
+	return judge.Deferred
+}
+
+// accepted says where an accepted recipient's mail goes.
+func (r *run) accepted() (judge.Outcome, string) {
+	to := r.resolve(r.rcpt)
+	if milters := r.m.value("smtpd_milters", r.s); milters != "" && !strings.EqualFold(milters, "DISABLE") {
+		_, o, _ := r.m.raw("smtpd_milters", r.s)
+		r.note(o, "smtpd_milters = "+milters)
+		if r.maybe("milter", "a mail filter (smtpd_milters) may refuse") {
+			return judge.Refused, "refused by a mail filter"
+		}
+	}
+	switch {
+	case r.discard:
+		return judge.Delivered, "250: taken and thrown away (DISCARD)"
+	case r.redirect:
+		return judge.Delivered, "250: taken and redirected (REDIRECT)"
+	case to.class == classDefault:
+		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>", to.addr)
+	case to.class == classRelay && to.wide:
+		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: relay_domains entry %q covers it", to.addr, to.entry)
+	case to.class == classRelay:
+		return judge.Delivered, fmt.Sprintf("250: taken for the declared relay domain %q", to.entry)
+	}
+	return judge.Delivered, fmt.Sprintf("250: taken for delivery here (%s)", to.class)
+}
+
+// settle makes one answer of the ways' ends.
+func settle(ways []way, cut bool, q judge.Question) (judge.Outcome, string, []judge.Line) {
+	ends := map[judge.Outcome]way{}
+	for _, w := range ways {
+		if _, ok := ends[w.outcome]; !ok {
+			ends[w.outcome] = w
+		}
+	}
+	relayed, relays := ends[judge.Relayed]
+	switch {
+	case relays && (len(ends) > 1 || cut):
+		return judge.CannotTell, "relayed or not: " + allReasons(ways), relayed.because
+	case cut:
+		return judge.CannotTell, "more ways than are followed: " + allReasons(ways), ways[0].because
+	case len(ends) > 1 && !foreign(q):
+		return judge.CannotTell, "accepted or not: " + allReasons(ways), ways[0].because
+	}
+	// Whatever the forks say, nothing is relayed: the plainest end stands for all.
+	for _, o := range []judge.Outcome{judge.Relayed, judge.Refused, judge.Deferred, judge.Delivered} {
+		if w, ok := ends[o]; ok {
+			return o, w.text, w.because
+		}
+	}
+	return judge.CannotTell, "no way was followed", nil
+}
+
+// foreign reports whether the question is about relaying, so that every end but relayed means the same.
+func foreign(q judge.Question) bool { return q.Form != "" }
+
+func allReasons(ways []way) string {
+	var all []string
+	for _, w := range ways {
+		for _, reason := range w.reasons {
+			if !slices.Contains(all, reason) {
+				all = append(all, reason)
+			}
+		}
+	}
+	if len(all) > 4 {
+		all = append(all[:4], "and more")
+	}
+	return strings.Join(all, "; ")
+}

@@ -1,0 +1,240 @@
+package postfix
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// restriction is one restriction by what it does; arg is nil where the list ends before its argument.
+type restriction func(r *run, arg *member, context string) verdict
+
+// argument tells which restrictions are followed by a word of their own.
+func takesArgument(name string) bool {
+	if strings.HasPrefix(name, "check_") && strings.HasSuffix(name, "_access") {
+		return true
+	}
+	switch name {
+	case "check_policy_service", "sleep", "reject_rbl_client", "reject_rbl", "permit_dnswl_client", "permit_rhswl_client",
+		"reject_rhsbl_client", "reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender", "reject_rhsbl_recipient":
+		return true
+	}
+	return false
+}
+
+// alias are the names of Postfix 2.2 and older that are still taken.
+var aliases = map[string]string{
+	"reject_unknown_client": "reject_unknown_client_hostname", "reject_invalid_hostname": "reject_invalid_helo_hostname",
+	"reject_unknown_hostname": "reject_unknown_helo_hostname", "reject_non_fqdn_hostname": "reject_non_fqdn_helo_hostname",
+	"reject_unknown_address": "reject_unknown_sender_domain", "check_recipient_maps": "reject_unlisted_recipient",
+	"reject_rbl": "reject_rbl_client",
+}
+
+// since is the version a restriction appeared in; gone the one it was removed in. A name that a version does not know is answered
+// 451 when it is reached (postconf(5)).
+var since = map[string]string{
+	"defer_unauth_destination": "2.10", "check_sasl_access": "2.11", "permit_dnswl_client": "2.8", "permit_rhswl_client": "2.8",
+	"reject_unknown_reverse_client_hostname": "2.3", "reject_unknown_forward_client_hostname": "3.6", "check_reverse_client_hostname_access": "2.6",
+	"reject_known_sender_login_mismatch": "2.11", "check_client_a_access": "2.8", "check_client_mx_access": "2.7", "check_client_ns_access": "2.7",
+	"check_helo_a_access": "2.8", "check_sender_a_access": "2.8", "check_recipient_a_access": "2.8", "permit_inet_interfaces": "2.3",
+	"reject_rhsbl_reverse_client": "2.8", "check_ccert_access": "2.3", "check_reverse_client_hostname_a_access": "2.8",
+	"check_reverse_client_hostname_mx_access": "2.7", "check_reverse_client_hostname_ns_access": "2.7", "reject_plaintext_session": "2.3",
+}
+
+var gone = map[string]string{"permit_naked_ip_address": "3.9", "check_relay_domains": "3.9", "reject_maps_rbl": "3.9"}
+
+// knows reports whether this version has the restriction.
+func (m *model) knows(name string) bool {
+	if v, ok := gone[name]; ok && atLeast(m.version, v) {
+		return false
+	}
+	v, ok := since[name]
+	return !ok || atLeast(m.version, v)
+}
+
+func (r *run) restriction(name string, it member, arg *member, context string) verdict {
+	if full, ok := aliases[name]; ok {
+		name = full
+	}
+	f := simple(name)
+	if f == nil {
+		f = withArgument(name)
+	}
+	if f != nil && r.m.knows(name) {
+		if takesArgument(name) && arg == nil {
+			return broken("restriction " + name + ": no argument")
+		}
+		return f(r, arg, context)
+	}
+	for _, class := range r.m.list("smtpd_restriction_classes", r.s) {
+		if class == it.text {
+			return r.items(r.m.members(class, r.s), context)
+		}
+	}
+	return broken("unknown smtpd restriction: " + it.text)
+}
+
+// simple are the restrictions without an argument, in a function because some of them walk lists again.
+func simple(name string) restriction {
+	return map[string]restriction{
+		"permit":                     func(*run, *member, string) verdict { return verdict{kind: permit} },
+		"reject":                     func(*run, *member, string) verdict { return denied(554, "Access denied (reject)") },
+		"defer":                      func(*run, *member, string) verdict { return denied(450, "Access denied (defer)") },
+		"defer_if_permit":            func(r *run, _ *member, _ string) verdict { r.deferPermit = r.deferPermit || !r.warn; return verdict{} },
+		"defer_if_reject":            func(r *run, _ *member, _ string) verdict { r.deferReject = true; return verdict{} },
+		"permit_mynetworks":          (*run).permitNetworks,
+		"permit_inet_interfaces":     (*run).permitInterfaces,
+		"permit_sasl_authenticated":  (*run).permitSASL,
+		"permit_auth_destination":    (*run).permitAuthDestination,
+		"permit_mx_backup":           (*run).permitMXBackup,
+		"permit_naked_ip_address":    (*run).permitNakedAddress,
+		"permit_tls_all_clientcerts": func(*run, *member, string) verdict { return verdict{} }, // the questions carry no certificate
+		"permit_tls_clientcerts":     func(*run, *member, string) verdict { return verdict{} },
+		"reject_unauth_destination": func(r *run, _ *member, _ string) verdict {
+			return r.unauthDestination(r.code("relay_domains_reject_code", 554))
+		},
+		"defer_unauth_destination":      func(r *run, _ *member, _ string) verdict { return r.unauthDestination(454) },
+		"check_relay_domains":           (*run).checkRelayDomains,
+		"reject_plaintext_session":      (*run).rejectPlaintext,
+		"reject_unauth_pipelining":      func(*run, *member, string) verdict { return verdict{} }, // the questions wait for every reply
+		"reject_multi_recipient_bounce": func(*run, *member, string) verdict { return verdict{} }, // they have one recipient
+
+		"reject_unknown_client_hostname":         (*run).unknownClient,
+		"reject_unknown_reverse_client_hostname": (*run).unknownReverse,
+		"reject_unknown_forward_client_hostname": (*run).unknownReverse,
+		"reject_invalid_helo_hostname":           (*run).invalidHelo,
+		"reject_non_fqdn_helo_hostname":          (*run).shortHelo,
+		"reject_unknown_helo_hostname":           (*run).unknownHelo,
+		"reject_non_fqdn_sender":                 func(r *run, _ *member, _ string) verdict { return r.shortAddress(atMail, r.sender) },
+		"reject_non_fqdn_recipient":              func(r *run, _ *member, _ string) verdict { return r.shortAddress(atRcpt, r.rcpt) },
+		"reject_unknown_sender_domain":           func(r *run, _ *member, _ string) verdict { return r.unknownDomain(atMail, r.sender) },
+		"reject_unknown_recipient_domain":        func(r *run, _ *member, _ string) verdict { return r.unknownDomain(atRcpt, r.rcpt) },
+		"reject_unlisted_recipient":              (*run).unlistedRecipient,
+		"reject_unlisted_sender":                 (*run).unlistedSenderNow,
+		"reject_unverified_sender":               func(r *run, _ *member, _ string) verdict { return r.unverified(atMail, r.sender) },
+		"reject_unverified_recipient":            func(r *run, _ *member, _ string) verdict { return r.unverified(atRcpt, r.rcpt) },
+
+		"reject_sender_login_mismatch":                 (*run).loginMismatch,
+		"reject_unauthenticated_sender_login_mismatch": (*run).loginMismatch,
+		"reject_authenticated_sender_login_mismatch":   (*run).loginMismatchAuthenticated,
+		"reject_known_sender_login_mismatch":           (*run).loginMismatch,
+		"reject_maps_rbl":                              func(r *run, _ *member, _ string) verdict { return r.blockList("maps_rbl_domains") },
+	}[name]
+}
+
+func isSimple(name string) bool { return simple(name) != nil }
+
+func (r *run) code(param string, otherwise int) int {
+	n := 0
+	for _, c := range r.m.value(param, r.s) {
+		if c < '0' || c > '9' {
+			return otherwise
+		}
+		n = n*10 + int(c-'0')
+	}
+	if n < 400 || n > 599 {
+		return otherwise
+	}
+	return n
+}
+
+func (r *run) permitNetworks(*member, string) verdict {
+	h := r.inNetworks("mynetworks")
+	if h.failed != "" {
+		r.note(h.pattern.origin, "mynetworks: "+h.pattern.text)
+		return lookupFailed("mynetworks: " + h.failed)
+	}
+	if !h.ok {
+		return verdict{}
+	}
+	r.note(h.pattern.origin, "mynetworks holds "+h.pattern.text)
+	return verdict{kind: permit}
+}
+
+func (r *run) permitInterfaces(*member, string) verdict {
+	for _, own := range r.m.ownAddrs(r.s) {
+		if own.Addr().String() == r.addr {
+			return verdict{kind: permit}
+		}
+	}
+	return verdict{}
+}
+
+func (r *run) permitSASL(*member, string) verdict {
+	if r.q.User != "" && r.m.yes("smtpd_sasl_auth_enable", r.s) {
+		return verdict{kind: permit}
+	}
+	return verdict{}
+}
+
+func (r *run) permitAuthDestination(*member, string) verdict {
+	if r.have < atRcpt {
+		return verdict{}
+	}
+	t := r.resolve(r.rcpt)
+	switch {
+	case t.failed != "":
+		return lookupFailed(t.failed)
+	case t.routed && !r.m.yes("allow_untrusted_routing", r.s):
+		return verdict{}
+	case t.final() || t.class == classRelay:
+		return verdict{kind: permit}
+	}
+	return verdict{}
+}
+
+// unauthDestination refuses what is neither final here nor a relay domain, and what is routed on from one.
+func (r *run) unauthDestination(code int) verdict {
+	if r.have < atRcpt {
+		return verdict{}
+	}
+	if v := r.permitAuthDestination(nil, ""); v.kind != dunno {
+		if v.kind == permit {
+			v = verdict{}
+		}
+		return v
+	}
+	return denied(code, "5.7.1 Relay access denied")
+}
+
+// checkRelayDomains (until 3.8) permits own destinations and clients under relay_domains, and refuses the rest.
+func (r *run) checkRelayDomains(*member, string) verdict {
+	if h := r.networks("relay_domains", r.name, ""); h.ok {
+		return verdict{kind: permit}
+	}
+	if v := r.permitAuthDestination(nil, ""); v.kind != dunno {
+		return v
+	}
+	return denied(554, "5.7.1 Relay access denied")
+}
+
+// permitMXBackup permits destinations of which this host is a mail exchanger: DNS decides.
+func (r *run) permitMXBackup(*member, string) verdict {
+	if r.have < atRcpt {
+		return verdict{}
+	}
+	if v := r.permitAuthDestination(nil, ""); v.kind != dunno {
+		return v
+	}
+	if t := r.resolve(r.rcpt); t.routed && !r.m.yes("allow_untrusted_routing", r.s) {
+		return verdict{}
+	}
+	if r.maybe("mx "+r.rcpt, "permit_mx_backup: DNS says whether this host is a mail exchanger of the destination") {
+		return verdict{kind: permit}
+	}
+	return verdict{}
+}
+
+// permitNakedAddress (until 3.8) permits a HELO that is an address without brackets.
+func (r *run) permitNakedAddress(*member, string) verdict {
+	if _, err := netip.ParseAddr(r.helo); err == nil && r.have >= atHelo {
+		return verdict{kind: permit}
+	}
+	return verdict{}
+}
+
+func (r *run) rejectPlaintext(*member, string) verdict {
+	if r.q.TLS {
+		return verdict{}
+	}
+	return denied(450, "4.7.1 Session encryption is required")
+}

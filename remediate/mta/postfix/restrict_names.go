@@ -1,0 +1,227 @@
+package postfix
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Restrictions on the client's, the HELO and the envelope's names. What needs DNS is a fork.
+
+func (r *run) unknownClient(*member, string) verdict {
+	if r.q.ClientName == "" {
+		return denied(r.code("unknown_client_reject_code", 450), "4.7.1 Client host rejected: cannot find your hostname")
+	}
+	return verdict{}
+}
+
+func (r *run) unknownReverse(*member, string) verdict {
+	if r.q.ClientName == "" && r.maybe("ptr "+r.addr, "DNS: has the client's address a name?") {
+		return denied(r.code("unknown_client_reject_code", 450), "4.7.1 Client host rejected: cannot find your reverse hostname")
+	}
+	return verdict{}
+}
+
+func (r *run) heloText() (string, bool) { return r.helo, r.have >= atHelo && r.helo != "" }
+
+func (r *run) invalidHelo(*member, string) verdict {
+	if helo, ok := r.heloText(); ok && !validLiteral(helo) && !validName(helo) {
+		return denied(501, "5.5.2 Helo command rejected: Invalid name")
+	}
+	return verdict{}
+}
+
+func (r *run) shortHelo(*member, string) verdict {
+	if helo, ok := r.heloText(); ok && !strings.HasPrefix(helo, "[") && (!strings.Contains(helo, ".") || !validName(helo)) {
+		return denied(504, "5.5.2 Helo command rejected: need fully-qualified hostname")
+	}
+	return verdict{}
+}
+
+func (r *run) unknownHelo(*member, string) verdict {
+	helo, ok := r.heloText()
+	if !ok || strings.HasPrefix(helo, "[") && validLiteral(helo) {
+		return verdict{}
+	}
+	if r.maybe("helo "+helo, "reject_unknown_helo_hostname: DNS") {
+		return denied(r.code("unknown_hostname_reject_code", 450), "4.7.1 Helo command rejected: Host not found")
+	}
+	return verdict{}
+}
+
+// shortAddress refuses addresses whose domain has no dot; the null address and one without domain that postmaster owns pass.
+func (r *run) shortAddress(at stage, addr string) verdict {
+	if r.have < at || addr == "" || strings.EqualFold(addr, "postmaster") {
+		return verdict{}
+	}
+	_, domain, ok := cutLast(addr)
+	if ok && (strings.HasPrefix(domain, "[") || strings.Contains(domain, ".") && validName(domain)) {
+		return verdict{}
+	}
+	return denied(504, "5.5.2 need fully-qualified address")
+}
+
+// unknownDomain refuses addresses whose domain DNS does not know; those that end here are not asked about.
+func (r *run) unknownDomain(at stage, addr string) verdict {
+	if r.have < at || addr == "" {
+		return verdict{}
+	}
+	t := r.resolve(addr)
+	switch {
+	case t.failed != "":
+		return lookupFailed(t.failed)
+	case t.final():
+		return verdict{}
+	}
+	_, domain, _ := cutLast(t.addr)
+	if strings.HasPrefix(domain, "[") {
+		return verdict{}
+	}
+	if r.maybe("domain "+domain, "DNS: does the domain "+domain+" exist?") {
+		return denied(r.code("unknown_address_reject_code", 450), "4.1.8 Domain not found")
+	}
+	return verdict{}
+}
+
+func (r *run) unverified(at stage, addr string) verdict {
+	if r.have < at || addr == "" {
+		return verdict{}
+	}
+	if r.maybe("verify "+addr, "address verification of "+addr) {
+		return denied(450, "4.1.1 unverified address")
+	}
+	return verdict{}
+}
+
+func (r *run) unlistedRecipient(*member, string) verdict {
+	if r.have < atRcpt || r.listed {
+		return verdict{}
+	}
+	r.listed = true
+	return r.unlisted(r.rcpt, "reject_unlisted_recipient")
+}
+
+func (r *run) unlistedSenderNow(*member, string) verdict {
+	if r.have < atMail || r.sender == "" {
+		return verdict{}
+	}
+	return r.unlisted(r.sender, "reject_unlisted_sender")
+}
+
+// unlisted refuses an address of a class with a list of its users in which it is not found.
+func (r *run) unlisted(addr, by string) verdict {
+	t := r.resolve(addr)
+	if t.failed != "" {
+		return lookupFailed(t.failed)
+	}
+	maps := map[class]string{classLocal: "local_recipient_maps", classVirtual: "virtual_mailbox_maps", classRelay: "relay_recipient_maps"}[t.class]
+	if t.class == classDefault {
+		return verdict{}
+	}
+	for _, param := range []string{"recipient_canonical_maps", "canonical_maps", "virtual_alias_maps"} {
+		if ok, v := r.mapped(param, t); ok || v.kind != dunno {
+			return v
+		}
+	}
+	if maps != "" {
+		if r.m.value(maps, r.s) == "" {
+			return verdict{}
+		}
+		if ok, v := r.mapped(maps, t); ok || v.kind != dunno {
+			return v
+		}
+	}
+	return denied(550, "5.1.1 User unknown ("+by+")")
+}
+
+// mapped looks an address up in a list of tables as mail_addr_find(3) does: whole, without its extension, the local part, @domain.
+func (r *run) mapped(param string, t target) (bool, verdict) {
+	local, domain, _ := cutLast(t.addr)
+	keys := []string{t.addr}
+	base, _, extended := strings.Cut(local, r.m.value("recipient_delimiter", r.s))
+	if extended && base != "" && r.m.value("recipient_delimiter", r.s) != "" {
+		keys = append(keys, base+"@"+domain)
+	} else {
+		base = local
+	}
+	if t.class == classLocal {
+		keys = append(keys, local, base)
+	}
+	keys = append(keys, "@"+domain)
+	for _, w := range r.m.members(param, r.s) {
+		if !isTable(w.text) {
+			continue
+		}
+		for _, key := range keys {
+			tbl := r.m.table(w.text)
+			if !tbl.fixed() && key != keys[0] {
+				continue
+			}
+			f := r.look(tbl, key)
+			if f.failed != "" {
+				return false, lookupFailed(f.failed)
+			}
+			if f.ok {
+				return true, verdict{}
+			}
+		}
+	}
+	return false, verdict{}
+}
+
+func (r *run) loginMismatch(*member, string) verdict {
+	if r.have < atMail || r.sender == "" || !r.m.yes("smtpd_sasl_auth_enable", r.s) || r.m.value("smtpd_sender_login_maps", r.s) == "" {
+		return verdict{}
+	}
+	if r.maybe("login "+r.sender, "smtpd_sender_login_maps: whose is "+r.sender+"?") {
+		return denied(553, "5.7.1 Sender address rejected: not logged in")
+	}
+	return verdict{}
+}
+
+func (r *run) loginMismatchAuthenticated(a *member, c string) verdict {
+	if r.q.User == "" {
+		return verdict{}
+	}
+	return r.loginMismatch(a, c)
+}
+
+// validName reports whether text is a host name as valid_hostname(3) has it.
+func validName(text string) bool {
+	if text == "" || len(text) > 255 || text[0] == '.' || text[0] == '-' || allDigits(strings.ReplaceAll(text, ".", "")) {
+		return false
+	}
+	for _, label := range strings.Split(strings.TrimSuffix(text, "."), ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for i := 0; i < len(label); i++ {
+			c := label[i]
+			if c < 0x80 && c != '-' && c != '_' && nameLen(string(c)) == 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validLiteral reports whether text is an address literal: [192.0.2.1] or [IPv6:2001:db8::1].
+func validLiteral(text string) bool {
+	if !strings.HasPrefix(text, "[") || !strings.HasSuffix(text, "]") {
+		return false
+	}
+	inner := text[1 : len(text)-1]
+	if v6, ok := strings.CutPrefix(strings.ToLower(inner), "ipv6:"); ok {
+		inner = v6
+	}
+	_, err := netip.ParseAddr(inner)
+	return err == nil
+}
+
+// cutLast parts an address at its last @.
+func cutLast(addr string) (local, domain string, ok bool) {
+	i := strings.LastIndexByte(addr, '@')
+	if i < 0 {
+		return addr, "", false
+	}
+	return addr[:i], addr[i+1:], true
+}
