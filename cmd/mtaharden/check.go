@@ -56,7 +56,7 @@ func (r *reach) checkHosts(c *cobra.Command, hosts []*inventory.Host) error {
 	}
 	found := checkAll(c, d.dial, all.Drivers(), hosts, r.forks)
 	if r.format == "json" {
-		err = writeJSON(out, checkReport{"mtaharden-check/1", found})
+		err = encodeJSON(out, checkReport{"mtaharden-check/1", found})
 	} else {
 		err = writeChecks(out, found)
 	}

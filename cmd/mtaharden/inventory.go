@@ -25,7 +25,7 @@ func newInventoryCommand() *cobra.Command {
 
 		SuggestionsMinimumDistance: 2,
 	}
-	c.AddCommand(newInventoryListCommand(), newInventoryCheckCommand())
+	c.AddCommand(newInventoryListCommand(), newInventoryCheckCommand(), newInventoryImportCommand())
 	return c
 }
 
@@ -106,12 +106,12 @@ func listInventory(w io.Writer, inv *inventory.Inventory, hosts []*inventory.Hos
 		l.PassedThrough = append(l.PassedThrough, newListed(inv, h, me, origins, now))
 	}
 	if format == "json" {
-		return writeJSON(w, l)
+		return encodeJSON(w, l)
 	}
 	return l.text(w, origins)
 }
 
-func writeJSON(w io.Writer, v any) error {
+func encodeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")

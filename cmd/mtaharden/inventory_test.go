@@ -104,7 +104,8 @@ vantages: probe
 func TestInventoryListCommand(t *testing.T) {
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good.toml"), filepath.Join(dir, "bad.toml")
-	for name, text := range map[string]string{good: listText, bad: "[defaults]\nprot = 22\n[groups.mx]\nhosts = ['a', 'a']\n"} {
+	ini, twice := filepath.Join(dir, "hosts"), filepath.Join(dir, "twice")
+	for name, text := range map[string]string{ini: "[mx]\na ansible_ssh_pass=x\n", twice: "[mx]\na\na[1:2]\na1\n", good: listText, bad: "[defaults]\nprot = 22\n[groups.mx]\nhosts = ['a', 'a']\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -123,6 +124,9 @@ func TestInventoryListCommand(t *testing.T) {
 		{"no inventory", []string{"inventory", "list"}, 64, "", []string{"needs an inventory"}},
 		{"format", []string{"inventory", "list", "-i", good, "--format", "csv"}, 64, "", []string{`"csv" is not one of`}},
 		{"unknown word", []string{"inventory", "lits"}, 64, "", []string{"list"}},
+		{"import", []string{"inventory", "import", ini}, 0, `[groups."mx"]`, []string{"hosts:2: ansible_ssh_pass is not taken"}},
+		{"import needs a hand", []string{"inventory", "import", twice, "-o", filepath.Join(dir, "out.toml")}, 2, "", []string{`host "a1" is twice in group "mx"`}},
+		{"import nothing", []string{"inventory", "import", filepath.Join(dir, "none")}, 64, "", []string{"cannot import"}},
 		{"no file", []string{"inventory", "check", "-i", filepath.Join(dir, "none")}, 64, "", []string{"cannot read inventory"}},
 	}
 	for _, tt := range tests {
