@@ -1,7 +1,10 @@
 package facts
 
 import (
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // finish fills what the host part said into the Snapshot's own fields.
@@ -43,4 +46,47 @@ func (s *Snapshot) os() OS {
 		break
 	}
 	return o
+}
+
+// process keeps a process; one that was sent before is not kept twice.
+func (p *parser) process(c *section) {
+	v := Process{
+		PID: atoi(c.attr["pid"]), PPID: atoi(c.attr["ppid"]), UID: atoi(c.attr["uid"]), Exe: c.attr["exe"], Container: c.attr["container"],
+	}
+	if v.PID <= 0 || slices.ContainsFunc(p.s.Processes, func(o Process) bool { return o.PID == v.PID }) {
+		return
+	}
+	text := strings.TrimSuffix(string(c.data), "\n")
+	if c.attr["joined"] == "1" {
+		v.Argv = strings.Fields(text)
+	} else {
+		v.Argv = strings.Split(text, "\n")
+	}
+	if n := atoi64(c.attr["start"]); n > 0 {
+		v.Start = time.Unix(n, 0).UTC()
+	} else if age, ok := parseAge(c.attr["age"]); ok && !p.s.Taken.IsZero() {
+		v.Start = p.s.Taken.Add(-age)
+	}
+	p.s.Processes = append(p.s.Processes, v)
+}
+
+// parseAge reads ps's etime: [[DD-]HH:]MM:SS (POSIX ps).
+func parseAge(text string) (time.Duration, bool) {
+	days, clock, ok := strings.Cut(text, "-")
+	if !ok {
+		days, clock = "0", text
+	}
+	d, err := strconv.Atoi(days)
+	if err != nil || d < 0 || d > 100000 {
+		return 0, false
+	}
+	var n int
+	for _, w := range strings.Split(clock, ":") {
+		v, err := strconv.Atoi(w)
+		if err != nil || v < 0 || v > 60*60 || n > 60*60*60 {
+			return 0, false
+		}
+		n = n*60 + v
+	}
+	return time.Duration(d)*24*time.Hour + time.Duration(n)*time.Second, strings.Contains(clock, ":")
 }

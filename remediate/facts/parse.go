@@ -241,6 +241,8 @@ func (p *parser) close(whole bool) {
 		if o := p.s.outputs[c.name]; o != nil {
 			o.Stderr = c.data
 		}
+	case "proc":
+		p.process(c)
 	case "seen":
 		p.s.seen[c.name] = append(p.s.seen[c.name], parseSeen(c.data, p.s.Taken)...)
 	}

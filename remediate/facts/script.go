@@ -13,6 +13,12 @@ var (
 	preludeSh string
 	//go:embed sh/host.sh
 	hostSh string
+	//go:embed sh/process.sh
+	processSh string
+	//go:embed sh/panels.txt
+	panelsTxt string
+	//go:embed sh/proc.awk
+	procAwk string
 	//go:embed sh/package.sh
 	packageSh string
 	//go:embed sh/mask.awk
@@ -32,6 +38,12 @@ const scriptHead = `#!/bin/sh
 mh_collect() {
 `
 
+// tools are the programs of which a snapshot says whether and where they are.
+var tools = []string{
+	"ss", "netstat", "lsof", "systemctl", "svcs", "lssrc", "rc-service", "dpkg-query", "rpm", "apk", "pacman", "openssl", "gzip", "stat",
+	"timeout", "unshare", "systemd-run", "setsid", "flock", "m4", "make", "getfacl", "etckeeper",
+}
+
 // Script returns the collector with its comments: the host part and the drivers' parts, in the order given.
 func Script(parts ...string) string {
 	var b strings.Builder
@@ -39,8 +51,12 @@ func Script(parts ...string) string {
 	b.WriteString(awkVariable("mh_awk_frame", frameAwk))
 	b.WriteString(awkVariable("mh_awk_file", fileAwk))
 	b.WriteString(awkVariable("mh_awk_output", outputAwk))
+	b.WriteString(awkVariable("mh_awk_proc", procAwk))
+	b.WriteString(listVariable("mh_panels", panelsTxt))
+	b.WriteString("mh_tools='" + strings.Join(tools, " ") + "'\n")
 	b.WriteString(preludeSh)
 	b.WriteString(packageSh)
+	b.WriteString(processSh)
 	b.WriteString(hostSh)
 	b.WriteString("\nmh__setup\nprintf '\\n%s begin 1 %s %s\\n' \"$mh_nonce\" \"$mh_digest\" \"$(awk 'BEGIN { srand(); print srand() }')\"\nmh_host\n\n")
 	for _, p := range parts {
@@ -88,4 +104,17 @@ func awkVariable(name, program string) string {
 		b.WriteString("'\n")
 	}
 	return b.String()
+}
+
+// listVariable returns the shell text that puts the lines of a list into a variable, its comments before it.
+func listVariable(name, list string) string {
+	var comments, lines strings.Builder
+	for line := range strings.Lines(list) {
+		if strings.HasPrefix(line, "#") {
+			comments.WriteString(line)
+		} else {
+			lines.WriteString(line)
+		}
+	}
+	return comments.String() + name + "='" + strings.TrimSuffix(lines.String(), "\n") + "'\n"
 }

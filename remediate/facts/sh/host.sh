@@ -1,59 +1,136 @@
-# The host part: what machine this is, who listens, what runs.
+# The host part: what machine this is, what starts its services, who listens, what runs.
 
 # mh_host sends the facts of the host itself.
 mh_host() {
   mh_uid=$(id -u 2>/dev/null) || mh_uid=$(id | sed 's/^uid=\([0-9]*\).*/\1/')
   mh_fact root "$([ "$mh_uid" = 0 ] && echo 1 || echo 0)"
-  mh_fact uname.s "$(uname -s)"
+  mh_system=$(uname -s)
+  mh_fact uname.s "$mh_system"
   mh_fact uname.r "$(uname -r)"
+  mh_fact uname.v "$(uname -v)"
   mh_fact uname.m "$(uname -m)"
-  mh_fact hostname "$(hostname -f 2>/dev/null || hostname 2>/dev/null || uname -n)"
+  mh_fact hostname "$(mh__hostname)"
   mh_fact node "$(uname -n)"
   mh_fact tool.sum "$mh_sum"
+  mh_fact tool.limit "${mh_timeout:-watch}"
   mh_fact timezone "$(date +%z)"
-  mh_os
-  mh_table
-  mh_sockets
+  mh__release
+  mh_init=$(mh__init)
+  mh_fact init "$mh_init"
+  mh_fact container "$(mh__container)"
+  mh_fact addrs "$(mh__addrs)"
+  mh__panels
+  for mh_t in $mh_tools; do
+    mh_has "$mh_t" && mh_fact "tool:$mh_t" "$mh_path"
+  done
+  mh__table
+  mh__sockets
 }
 
-# mh_os sends the release file that the system keeps.
-mh_os() {
+# mh__hostname prints the host's qualified name. Only where hostname knows -f it is given: on Solaris, AIX and HP-UX that would set
+# the name to "-f".
+mh__hostname() {
+  case $mh_system in
+  Linux | *BSD | Darwin) ${mh_timeout:+$mh_timeout 5} hostname -f 2>/dev/null || hostname 2>/dev/null || uname -n ;;
+  *) hostname 2>/dev/null || uname -n ;;
+  esac
+}
+
+# mh__release sends what says which system this is and of what version.
+mh__release() {
   for mh_f in /etc/os-release /usr/lib/os-release; do
     [ -r "$mh_f" ] || continue
     mh_file "$mh_f"
-    break
+    return
   done
+  case $mh_system in
+  AIX)
+    mh_fact os.id aix
+    mh_fact os.version "$(oslevel -s 2>/dev/null || oslevel 2>/dev/null)"
+    ;;
+  HP-UX)
+    mh_fact os.id hpux
+    mh_fact os.version "$(uname -r)"
+    mh_file /etc/rc.config.d/mailservs
+    ;;
+  SunOS)
+    mh_fact os.id solaris
+    mh_fact os.version "$(uname -r)"
+    [ -r /etc/release ] && mh_fact os.name "$(sed -n '1s/^ *//p' /etc/release)"
+    ;;
+  *)
+    mh_fact os.id "$(echo "$mh_system" | tr '[:upper:]' '[:lower:]')"
+    mh_fact os.version "$(uname -r)"
+    [ -r /etc/redhat-release ] && {
+      mh_fact os.id rhel
+      mh_fact os.name "$(head -n 1 /etc/redhat-release)"
+      mh_fact os.version "$(sed -n '1s/.*release \([0-9.]*\).*/\1/p' /etc/redhat-release)"
+    }
+    ;;
+  esac
 }
 
-# mh_table fills mh_processes: "PID TAB PPID TAB UID TAB EXE TAB NAME TAB ARGV", one process a line.
-mh_table() {
-  mh_processes=$({
-    ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's;^.* /proc/\([0-9]*\)/exe -> ;x \1 ;p'
-    ps -e -o pid= -o ppid= -o uid= -o args= 2>/dev/null
-  } | awk '
-    $1 == "x" { p = $2; sub(/^x [0-9]+ /, ""); sub(/ \(deleted\)$/, ""); exe[p] = $0; next }
-    $1 ~ /^[0-9]+$/ {
-      pid = $1; ppid = $2; uid = $3
-      args = $0; sub(/^ *[0-9]+ +[0-9]+ +[^ ]+ +/, "", args); gsub(/\t/, " ", args)
-      name = exe[pid]
-      if (name == "") { name = args; sub(/[ :].*/, "", name); if (name ~ /^\[/) next }
-      sub(/.*\//, "", name)
-      print pid "\t" ppid "\t" uid "\t" exe[pid] "\t" name "\t" args
-    }')
+# mh__init names what starts services: systemd, openrc, sysv, smf, src, hpux, bsd or none.
+mh__init() {
+  case $mh_system in
+  AIX) echo src ;;
+  HP-UX) echo hpux ;;
+  SunOS) if mh_has svcs; then echo smf; else echo sysv; fi ;;
+  *BSD) echo bsd ;;
+  *)
+    if [ -d /run/systemd/system ]; then
+      echo systemd
+    elif [ -d /run/openrc ] || [ -d /etc/runlevels ]; then
+      echo openrc
+    elif [ -d /etc/rc2.d ] || [ -d /etc/rc.d/rc3.d ] || [ -f /etc/inittab ]; then
+      echo sysv
+    else
+      echo none
+    fi
+    ;;
+  esac
 }
 
-# mh_sockets fills mh_listeners: "ADDR:PORT PID", one listening TCP socket a line.
-mh_sockets() {
-  mh_listeners=
-  if mh_has ss; then
-    mh_listeners=$(ss -ltnp 2>/dev/null | awk '
-      $1 == "LISTEN" {
-        a = $4; sub(/%[^]:]*/, "", a); if (a ~ /^\*:/) a = "[::]" substr(a, 2)
-        pid = 0; if (match($0, /pid=[0-9]+/)) pid = substr($0, RSTART + 4, RLENGTH - 4)
-        print a, pid
-      }')
+# mh__container names the container that the host is, if it is one.
+mh__container() {
+  if [ -r /run/systemd/container ]; then
+    sed 1q /run/systemd/container
+  elif [ -f /.dockerenv ]; then
+    echo docker
+  elif [ -f /run/.containerenv ]; then
+    echo podman
+  elif [ -r /proc/1/environ ]; then
+    tr '\000' '\n' </proc/1/environ | sed -n 's/^container=//p'
   fi
-  printf '%s\n' "$mh_listeners" | while read -r mh_a mh_b; do
-    [ -z "$mh_a" ] || printf '%s listen %s %s\n' "$mh_nonce" "$mh_a" "$mh_b"
-  done
+}
+
+# mh__addrs prints the host's own addresses with the length of their prefix.
+mh__addrs() {
+  if mh_has ip; then
+    ip -o addr show 2>/dev/null | awk '$3 ~ /^inet/ { print $4 }' | tr '\n' ' '
+    return
+  fi
+  { ifconfig -a 2>/dev/null || netstat -in 2>/dev/null | awk 'NR > 1 { sub(/\*$/, "", $1); print $1 }' | sort -u | while read -r mh_f; do ifconfig "$mh_f"; done 2>/dev/null; } | awk '
+    function bits(m,   i, n, w, k) {
+      if (m ~ /\./) { k = split(m, w, "."); for (i = 1; i <= k; i++) while (w[i] > 0) { n += w[i] % 2; w[i] = int(w[i] / 2) }; return n + 0 }
+      sub(/^0x/, "", m); for (i = 1; i <= length(m); i++) n += substr("0112122312232334", index("0123456789abcdef", tolower(substr(m, i, 1))), 1)
+      return n + 0
+    }
+    $1 == "inet" || $1 == "inet6" {
+      a = $2; p = ""
+      if (a ~ /^addr:/) a = substr(a, 6)
+      if (a == "") a = $3
+      for (i = 2; i < NF; i++) { if ($i == "netmask") p = bits($(i + 1)); if ($i == "prefixlen") p = $(i + 1) }
+      if (match($0, /Mask:[0-9.]+/)) p = bits(substr($0, RSTART + 5, RLENGTH - 5))
+      if (a ~ /\//) { p = a; sub(/.*\//, "", p); sub(/\/.*/, "", a) }
+      sub(/%.*/, "", a)
+      if (p == "") p = ($1 == "inet") ? 32 : 128
+      if (a ~ /^[0-9a-fA-F:.]+$/) printf "%s/%s ", a, p
+    }'
+}
+
+# mh__panels sends as the fact panel the suites whose marker files are there.
+mh__panels() {
+  mh_found=$(printf '%s\n' "$mh_panels" | while read -r mh_a mh_b; do [ -e "$mh_b" ] && echo "$mh_a"; done | sort -u | tr '\n' ' ')
+  mh_fact panel "${mh_found% }"
 }

@@ -324,12 +324,6 @@ mh__descent() {
     }'
 }
 
-# mh_running NAME… prints "PID TAB argv" of the processes whose program has one of these names, and sends each once.
-mh_running() {
-  printf '%s\n' "$mh_processes" | mh_names=" $* " awk -F '\t' '
-    index(ENVIRON["mh_names"], " " $5 " ") { print $1 "\t" $6 }'
-}
-
 # mh_seen NAME reads "addr TAB auth|- TAB foreign|local TAB count TAB last" and sends the lines as what MTA NAME carried.
 mh_seen() {
   mh_esc "$1"
