@@ -1,0 +1,225 @@
+package exim
+
+import (
+	"regexp"
+	"strings"
+
+	"mtaharden/remediate/judge"
+)
+
+// heard turns one session into answers.
+func (m *model) heard(s session) []judge.Answer {
+	base := judge.Question{Class: judge.Outside, ClientAddr: s.Client, Helo: "probe." + m.names["from"]}
+	base.Listener = m.listener(s.Listener)
+	if s.Failure != "" {
+		q := base
+		q.Verb, q.Form, q.Sender, q.Recipient = judge.Rcpt, "plain", "probe@"+m.names["from"], "probe@"+m.names["far"]
+		a := judge.Answer{Question: m.classed(q), Judge: judge.MTA, Outcome: judge.CannotTell, Text: s.Failure}
+		if strings.Contains(s.Failure, "onfiguration error") {
+			a.Outcome = judge.Dead
+		}
+		return []judge.Answer{a}
+	}
+	var out []judge.Answer
+	refusedMail := exchange{}
+	for i, x := range s.Exchanges {
+		verb, rest := cutWord(x.Command)
+		q := base
+		q.Form, q.Sender = x.Form, x.Sender
+		switch verb {
+		case "MAIL":
+			refusedMail = exchange{}
+			if c := x.code(); c >= 400 || c == 0 {
+				refusedMail = x
+			}
+		case "RCPT":
+			q.Verb, q.Recipient = judge.Rcpt, strings.TrimSuffix(strings.TrimPrefix(rest, "TO:<"), ">")
+			out = append(out, m.recipientAnswer(q, x, refusedMail))
+		case "VRFY", "EXPN":
+			if verb == "VRFY" && strings.HasPrefix(rest, "probe7nobody@") || verb == "EXPN" && strings.HasPrefix(rest, "root@") {
+				continue
+			}
+			q.Verb, q.Recipient, q.Form, q.Sender = judge.Verb(verb), rest, "", ""
+			out = append(out, m.disclosure(q, x, s.Exchanges[i+1:]))
+		}
+	}
+	if len(s.Exchanges) > 1 && strings.HasPrefix(s.Exchanges[1].Command, "VRFY") {
+		out = append(out, m.greeting(base, s)...)
+	}
+	return out
+}
+
+// recipientAnswer judges the reply to RCPT.
+func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer {
+	domain := domainOf(q.Recipient)
+	foreign := newEvaluator(m.cfg, q).local(domain) != yes
+	switch q.Form {
+	case "domain":
+		q.Form = ""
+		q = m.domainClass(q)
+	case "sender":
+		q = m.senderClass(q)
+	case "local":
+		foreign = false
+		q = m.classed(q)
+		q.Form = "local"
+	default:
+		q = m.classed(q)
+		if q.Form != "plain" && q.Form != "null-sender" && q.Form != "own-sender" && q.Form != "literal-sender" {
+			foreign = true
+		}
+	}
+	a := judge.Answer{Question: q, Judge: judge.MTA, Text: x.Reply}
+	if mail.Command != "" {
+		x.Reply, x.Trace = mail.Reply, mail.Trace
+		a.Text = "at MAIL: " + mail.Reply
+	}
+	d := decide(x.Trace)
+	a.Because = m.because(d, a.Text)
+	switch code := x.code(); {
+	case code == 0:
+		a.Outcome, a.Text = judge.CannotTell, "the session ended before this recipient"
+	case code < 300 && foreign && !m.declared(q, domain):
+		a.Outcome = judge.Relayed
+	case code < 300:
+		a.Outcome = judge.Delivered
+	case d.verify && !d.failed && foreign && mail.Command == "":
+		a.Outcome = judge.CannotTell
+		a.Text = "relay is allowed as far as the ACL goes; only the verification of the recipient failed: " + x.Reply
+	case code == 451 && strings.Contains(x.Reply, "Temporary local problem"):
+		a.Outcome = judge.Dead
+		a.Text = "a configuration error answers every recipient: " + x.Reply
+	case code < 500:
+		a.Outcome = judge.Deferred
+	default:
+		a.Outcome = judge.Refused
+	}
+	return a
+}
+
+// declared says whether a recipient's domain is a relay domain by its own name, not by a pattern.
+func (m *model) declared(q judge.Question, domain string) bool {
+	for _, t := range m.trusted {
+		if t.Kind == "recipient" && strings.EqualFold(t.Value, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+func domainOf(address string) string {
+	i := strings.LastIndex(address, "@")
+	return strings.ToLower(address[i+1:])
+}
+
+// senderClass is the entry that a sender falls under.
+func (m *model) senderClass(q judge.Question) judge.Question {
+	for _, t := range m.trusted {
+		if t.Kind == "sender" && newEvaluator(m.cfg, q).matchSender(t.Value, q.Sender) == yes {
+			q.Class, q.Entry, q.Form = judge.Inside, t.ID, "plain"
+			return q
+		}
+	}
+	q.Form = "own-sender"
+	return m.classed(q)
+}
+
+func (e *evaluator) matchSender(item, sender string) truth {
+	return addressMatcher(sender)(e, item, 0)
+}
+
+// because is the place in the sources of the verb that decided.
+func (m *model) because(d decision, text string) []judge.Line {
+	if d.at.File == "" {
+		return nil
+	}
+	at := m.source(d.at)
+	say := d.verb
+	for _, blocks := range m.cfg.acls {
+		for _, b := range blocks {
+			if b.At == at {
+				say = b.describe()
+			}
+		}
+	}
+	return []judge.Line{{File: at.File, Line: at.Line, Text: say}}
+}
+
+// disclosure judges VRFY and EXPN: an account and a name that nobody has must be answered alike, and neither with a confirmation.
+func (m *model) disclosure(q judge.Question, x exchange, later []exchange) judge.Answer {
+	a := judge.Answer{Question: q, Judge: judge.MTA, Outcome: judge.Refused, Text: x.Reply, Because: m.because(decide(x.Trace), x.Reply)}
+	if x.code() == 0 || x.code() == 421 {
+		a.Outcome, a.Text = judge.CannotTell, "the session ended before this command"
+		return a
+	}
+	if c := x.code(); c == 250 || c == 251 {
+		a.Outcome = judge.Disclosed
+	}
+	for _, other := range later {
+		if !strings.HasPrefix(other.Command, string(q.Verb)+" ") || other.code() == 0 {
+			continue
+		}
+		if other.code() == 250 || other.code() == 251 || q.Verb == judge.Vrfy && other.code() != x.code() {
+			a.Outcome = judge.Disclosed
+			a.Text += "; another address: " + other.Reply
+		}
+		break
+	}
+	return a
+}
+
+// productWords tell the product or a version in a greeting or a HELP text.
+var productWords = regexp.MustCompile(`(?i)exim|\b4\.\d\d|debian|ubuntu|#\d+`)
+
+// greeting judges the banner, HELP, and whether AUTH is offered without TLS.
+func (m *model) greeting(base judge.Question, s session) []judge.Answer {
+	one := func(v judge.Verb, shown bool, text string) judge.Answer {
+		q := base
+		q.Verb = v
+		a := judge.Answer{Question: q, Judge: judge.MTA, Outcome: judge.Refused, Text: text}
+		if shown {
+			a.Outcome = judge.Disclosed
+		}
+		return a
+	}
+	banner := strings.ReplaceAll(s.Banner, m.cfg.primary, "")
+	out := []judge.Answer{one(judge.Banner, productWords.MatchString(banner), s.Banner)}
+	for _, x := range s.Exchanges {
+		switch verb, _ := cutWord(x.Command); verb {
+		case "EHLO":
+			auth := ""
+			for _, l := range x.Lines {
+				if len(l) > 4 && strings.HasPrefix(strings.ToUpper(l[4:]), "AUTH") {
+					auth = l
+				}
+			}
+			text := auth
+			if auth == "" {
+				text = "AUTH is not offered without TLS"
+			}
+			if x.code() == 250 {
+				out = append(out, one(judge.Auth, auth != "", text))
+			}
+		case "HELP":
+			if x.code() != 0 {
+				text := strings.Join(x.Lines, "\n")
+				out = append(out, one(judge.Help, productWords.MatchString(strings.ReplaceAll(text, m.cfg.primary, "")), text))
+			}
+		}
+	}
+	return out
+}
+
+// listener is the listening socket of which "ADDR.PORT" was told to -oMi: the first of the instance on that port.
+func (m *model) listener(iface string) string {
+	if iface == "" {
+		return ""
+	}
+	port := iface[strings.LastIndex(iface, ".")+1:]
+	for _, l := range m.in.Listen {
+		if strings.HasSuffix(l, ":"+port) {
+			return l
+		}
+	}
+	return ""
+}

@@ -1,0 +1,213 @@
+package exim
+
+import (
+	"fmt"
+	"strings"
+
+	"mtaharden/remediate/mta"
+)
+
+// listKey names the list that a fix takes an item out of: all fixes of one list are made together.
+func (e *editor) listKey(fix mta.Fix) (string, error) {
+	switch {
+	case strings.HasPrefix(fix.Name, "dc_"):
+		if e.m.cfg.deb == nil {
+			return "", fmt.Errorf("cannot change %s: this configuration is not made of %s", fix.Name, debConf)
+		}
+		if _, ok := e.m.cfg.deb.vars[fix.Name]; !ok {
+			return "", fmt.Errorf("cannot take %q out of %s: it is not set", fix.Value, fix.Name)
+		}
+		return fix.Name, nil
+	case strings.HasPrefix(fix.Name, "acl "):
+		return fmt.Sprintf("%s\x00%s\x00%d", fix.Name, fix.File, fix.Line), nil
+	}
+	if e.statement(fix.Name) == nil {
+		return "", fmt.Errorf("cannot take %q out of %s: it is not set in a file that was read", fix.Value, fix.Name)
+	}
+	return fix.Name, nil
+}
+
+// removeAll takes items out of one list.
+func (e *editor) removeAll(key string, fixes []mta.Fix) error {
+	drop := map[string]bool{}
+	for _, f := range fixes {
+		drop[f.Value] = true
+	}
+	name, _, _ := strings.Cut(key, "\x00")
+	var f *mta.File
+	var from, to int
+	var err error
+	sep := byte(0)
+	switch {
+	case strings.HasPrefix(name, "dc_"):
+		v := e.m.cfg.deb.vars[name]
+		if f, err = e.file(debConf); err != nil {
+			return err
+		}
+		from, to = v.From, v.To
+		if strings.Contains(v.Value, ";") {
+			sep = ';'
+		}
+	case strings.HasPrefix(name, "acl "):
+		f, from, to, err = e.condition(place{fixes[0].File, fixes[0].Line})
+	default:
+		f, from, to, err = e.value(e.statement(name))
+	}
+	if err != nil {
+		return err
+	}
+	text := string(f.Data[from:to])
+	changed, gone := removeItems(text, sep, drop)
+	if gone == 0 {
+		return fmt.Errorf("%s: cannot take %q out of %s: it does not stand there", f.Path, fixes[0].Value, name)
+	}
+	e.put(f, change{From: from, To: to, New: changed, fix: fixes[0]})
+	return nil
+}
+
+// value is the byte range of what stands behind "=" of a statement.
+func (e *editor) value(at []place) (*mta.File, int, int, error) {
+	f, from, to, err := e.lines(at)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	eq := strings.Index(string(f.Data[from:to]), "=")
+	if eq < 0 {
+		return nil, 0, 0, fmt.Errorf("%s: cannot edit: there is no \"=\"", at[0])
+	}
+	return f, from + eq + 1, to, nil
+}
+
+// condition is the value of the ACL condition that begins at a line.
+func (e *editor) condition(at place) (*mta.File, int, int, error) {
+	for _, blocks := range e.m.cfg.acls {
+		for _, b := range blocks {
+			for _, c := range b.Conds {
+				if c.Statement.at() == at {
+					return e.value(c.Statement.Lines)
+				}
+			}
+		}
+	}
+	return nil, 0, 0, fmt.Errorf("%s: cannot edit: no ACL condition begins there", at)
+}
+
+// add appends an item to a list that is set, or sets the list.
+func (e *editor) add(fix mta.Fix, at []place) error {
+	if at == nil {
+		fix.Op = mta.Set
+		return e.option(fix)
+	}
+	f, from, to, err := e.value(at)
+	if err != nil {
+		return err
+	}
+	text := string(f.Data[from:to])
+	sep, rest := separator(text)
+	item := strings.ReplaceAll(fix.Value, string(sep), string(sep)+string(sep))
+	if strings.TrimSpace(rest) != "" {
+		item = " " + string(sep) + " " + item
+	} else {
+		item = " " + item
+	}
+	if strings.HasPrefix(strings.TrimSpace(text), `"`) {
+		return fmt.Errorf("%s: cannot add to %s: its value is in quotes", at[0], fix.Name)
+	}
+	e.put(f, change{From: to, To: to, New: item, fix: fix})
+	return nil
+}
+
+// span is one item of a list as it stands in the text: lead is where its separator, or the list, begins.
+type span struct {
+	lead, from, to int
+	item           string
+}
+
+// spans finds the items of a list in its text as written: over several lines, with comment lines between.
+func spans(text string, sep byte) (list []span, single byte) {
+	start := 0
+	if sep == 0 {
+		sep = ':'
+		trimmed := strings.TrimLeft(text, " \t")
+		if s, rest := separator(text); len(rest) < len(trimmed) {
+			sep, start = s, len(text)-len(rest)
+		}
+	}
+	var b strings.Builder
+	lead, from, to := start, -1, start
+	flush := func(next int) {
+		if from < 0 {
+			from, to = next, next
+		}
+		list = append(list, span{lead, from, to, b.String()})
+		b.Reset()
+		lead, from, to = next, -1, next
+	}
+	for i := start; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && strings.HasPrefix(strings.TrimLeft(text[i+1:], " \t\r"), "\n"):
+		case c == ' ' || c == '\t' || c == '\r':
+		case c == '\n':
+			for i+1 < len(text) && strings.HasPrefix(strings.TrimLeft(text[i+1:], " \t"), "#") {
+				next := strings.IndexByte(text[i+1:], '\n')
+				if next < 0 {
+					i = len(text)
+					break
+				}
+				i += 1 + next
+			}
+		case c == sep && i+1 < len(text) && text[i+1] == sep:
+			if from < 0 {
+				from = i
+			}
+			b.WriteByte(c)
+			i++
+			to = i + 1
+		case c == sep:
+			flush(i)
+		default:
+			if from < 0 {
+				from = i
+			} else if to < i {
+				b.WriteString(strings.Trim(text[to:i], "\\\r\n\t"))
+			}
+			b.WriteByte(c)
+			to = i + 1
+		}
+	}
+	flush(len(text))
+	return list, sep
+}
+
+// removeItems takes the items in drop out of a list's text, each with its separator, and says how many there were.
+func removeItems(text string, sep byte, drop map[string]bool) (string, int) {
+	list, _ := spans(text, sep)
+	var out strings.Builder
+	gone, at, first := 0, 0, true
+	for i, s := range list {
+		switch {
+		case s.item != "" && drop[s.item]:
+			gone++
+			if i == 0 {
+				out.WriteString(text[at:s.from])
+			} else {
+				out.WriteString(text[at:s.lead])
+			}
+			at = s.to
+		case first && i > 0 && gone == i:
+			// Everything before it is gone: its separator would leave an empty item, which means something of its own.
+			out.WriteString(text[at:s.lead])
+			at = s.lead + 1
+			if out.Len() > 0 && strings.HasSuffix(out.String(), " ") {
+				for at < len(text) && text[at] == ' ' {
+					at++
+				}
+			}
+			first = false
+		default:
+			first = false
+		}
+	}
+	out.WriteString(text[at:])
+	return out.String(), gone
+}

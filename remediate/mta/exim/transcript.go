@@ -1,0 +1,181 @@
+package exim
+
+import (
+	"strconv"
+	"strings"
+)
+
+// exchange is one command of a `-bh` session and what Exim replied.
+type exchange struct {
+	Form    string // the form that was being tried
+	Sender  string
+	Command string
+	Reply   string // its last line, "250 Accepted"; "" where the session had ended
+	Lines   []string
+	Trace   []string // what Exim told of the ACL that ran
+}
+
+// code is the reply's code, 0 where there is none.
+func (x exchange) code() int {
+	if len(x.Reply) < 3 {
+		return 0
+	}
+	n, err := strconv.Atoi(x.Reply[:3])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// session is one process of `exim -bh`.
+type session struct {
+	Client    string
+	Listener  string // "ADDR.PORT" as given to -oMi, "" for none
+	Banner    string
+	Exchanges []exchange
+	Failure   string // what Exim said where it did not begin a session
+}
+
+// parseSession joins the dialogue that was sent with the replies (stdout) and the trace (stderr). asked is
+// "CLIENT LISTENER COMMAND|=FORM|COMMAND|…" as the collector noted it.
+func parseSession(asked string, stdout, stderr []byte) session {
+	var s session
+	var rest string
+	s.Client, rest, _ = strings.Cut(asked, " ")
+	s.Listener, rest, _ = strings.Cut(rest, " ")
+	if s.Listener == "-" {
+		s.Listener = ""
+	}
+	form, sender := "", ""
+	for _, word := range strings.Split(rest, "|") {
+		switch {
+		case word == "":
+		case word[0] == '=':
+			form = word[1:]
+		default:
+			if from, ok := strings.CutPrefix(word, "MAIL FROM:<"); ok {
+				sender = strings.TrimSuffix(from, ">")
+			}
+			s.Exchanges = append(s.Exchanges, exchange{Form: form, Sender: sender, Command: word})
+		}
+	}
+	replies := repliesOf(string(stdout))
+	if len(replies) == 0 {
+		s.Failure = firstLine(string(stderr), string(stdout))
+		return s
+	}
+	s.Banner = strings.Join(replies[0], "\n")
+	for i := range s.Exchanges {
+		if i+1 < len(replies) {
+			s.Exchanges[i].Lines = replies[i+1]
+			s.Exchanges[i].Reply = replies[i+1][len(replies[i+1])-1]
+		}
+	}
+	s.trace(string(stderr))
+	return s
+}
+
+// repliesOf cuts the output into replies; lines that are none (the notice at the start) are passed over.
+func repliesOf(out string) [][]string {
+	var replies [][]string
+	var now []string
+	for _, line := range strings.Split(out, "\n") {
+		line = strings.TrimRight(line, "\r")
+		if len(line) < 3 || strings.Trim(line[:3], "0123456789") != "" {
+			continue
+		}
+		now = append(now, line)
+		if len(line) == 3 || line[3] != '-' {
+			replies = append(replies, now)
+			now = nil
+		}
+	}
+	return replies
+}
+
+func firstLine(texts ...string) string {
+	for _, t := range texts {
+		for _, line := range strings.Split(t, "\n") {
+			line = strings.TrimSpace(line)
+			if line != "" && !strings.HasPrefix(line, ">>>") && !strings.HasPrefix(line, "****") {
+				return line
+			}
+		}
+	}
+	return "it said nothing"
+}
+
+// trace gives each RCPT, VRFY and EXPN its part of what Exim told of its ACLs. Replies and trace come on different streams, so
+// they are joined by order: every command that reaches an ACL begins one group. Where the counts differ nothing is joined.
+func (s *session) trace(stderr string) {
+	var groups [][]string
+	for _, line := range strings.Split(stderr, "\n") {
+		if strings.HasPrefix(line, ">>> using ACL ") || strings.HasPrefix(line, ">>> ACL is NULL") {
+			groups = append(groups, nil)
+		}
+		if len(groups) > 0 && (strings.HasPrefix(line, ">>>") || strings.HasPrefix(line, "LOG:")) {
+			groups[len(groups)-1] = append(groups[len(groups)-1], line)
+		}
+	}
+	var reach []*exchange
+	mails := 0
+	for i := range s.Exchanges {
+		x := &s.Exchanges[i]
+		verb, _ := cutWord(x.Command)
+		switch c := x.code(); {
+		case c == 0 || c == 500 || c == 501 || c == 503 || c == 504 || c == 421:
+		case verb == "RCPT" || verb == "VRFY" || verb == "EXPN":
+			reach = append(reach, x)
+		case verb == "MAIL":
+			reach = append(reach, x)
+			mails++
+		}
+	}
+	if len(groups) == len(reach) {
+		for i, x := range reach {
+			x.Trace = groups[i]
+		}
+		return
+	}
+	// Without an ACL for MAIL that command leaves no trace.
+	if len(groups) == len(reach)-mails {
+		i := 0
+		for _, x := range reach {
+			if !strings.HasPrefix(x.Command, "MAIL") {
+				x.Trace = groups[i]
+				i++
+			}
+		}
+	}
+}
+
+// decision is the verb that ended the outermost ACL of a trace: its place, and the condition it was at where that is address verification.
+type decision struct {
+	at     place
+	verb   string
+	verify bool // the last condition that was looked at was verify = recipient
+	failed bool // a router said no in so many words (:fail:)
+}
+
+func decide(trace []string) decision {
+	var d decision
+	for _, line := range trace {
+		text := strings.TrimPrefix(line, ">>> ")
+		switch {
+		case strings.HasPrefix(text, "processing \""):
+			d = decision{}
+			rest := strings.TrimPrefix(text, "processing \"")
+			d.verb, rest, _ = strings.Cut(rest, "\"")
+			rest = strings.TrimSuffix(strings.TrimSpace(rest), ")")
+			if i := strings.LastIndex(rest, " "); i > 0 {
+				d.at.Line, _ = strconv.Atoi(rest[i+1:])
+				d.at.File = strings.TrimPrefix(rest[:i], "(")
+			}
+		case strings.HasPrefix(text, "check "):
+			d.verify = strings.Contains(text, "verify = recipient")
+		case d.verify && strings.Contains(text, "forced address failure"), d.verify && strings.Contains(text, "router forced"):
+			d.failed = true
+		}
+	}
+	return d
+}

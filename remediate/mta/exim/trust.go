@@ -1,0 +1,301 @@
+package exim
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// listItem is one item of a list with the place where a person would write it.
+type listItem struct {
+	Value  string
+	At     place
+	Holder string // the name of the setting, macro, dc_ variable or file that holds it
+	How    string // file, macro, generated, include
+	Fixed  bool   // it can be taken away at At
+}
+
+// items resolves a list to its plain items, through named lists, macros, Debian's variables and files. "!" items are left out:
+// they trust nobody.
+func (c *config) items(raw, kind, holder string, at place, depth int) []listItem {
+	if depth > maxDepth {
+		return nil
+	}
+	var out []listItem
+	for _, item := range splitList(raw) {
+		switch {
+		case item == "" || strings.HasPrefix(item, "!") || strings.HasPrefix(item, "+ignore_") || strings.HasPrefix(item, "+include_"):
+		case strings.HasPrefix(item, "+"):
+			if l := c.lists[kind+" "+item[1:]]; l != nil {
+				out = append(out, c.items(rawValue(l.Statement), kind, l.Kind+" "+l.Name, l.Statement.at(), depth+1)...)
+			}
+		case c.macro(item) != nil:
+			m := c.macro(item)
+			if v, ok := c.dcAt(m.At); ok {
+				out = append(out, c.items(semicolons(v.Value), kind, v.Name, m.At, depth+1)...)
+			} else {
+				out = append(out, c.items(m.Raw, kind, m.Name, m.At, depth+1)...)
+			}
+		case c.prog.expand(item) != item && !strings.Contains(item, "$"):
+			for _, one := range splitList(c.prog.expand(item)) {
+				out = append(out, listItem{Value: one, At: at, Holder: holder, How: "macro"})
+			}
+		default:
+			out = append(out, c.plainItem(c.prog.expand(item), item, kind, holder, at)...)
+		}
+	}
+	return out
+}
+
+// plainItem is an item that is no list of its own, or the lines of the file that it names.
+func (c *config) plainItem(value, raw, kind, holder string, at place) []listItem {
+	path, whole := value, true
+	if rest, ok := strings.CutPrefix(value, "${if exists{"); ok {
+		path, _, _ = strings.Cut(strings.TrimPrefix(rest, "{"), "}")
+		if c.exists(path) == no && strings.HasSuffix(strings.ReplaceAll(value, " ", ""), "{}}") {
+			return nil
+		}
+	} else if _, file, ok := lookupItem(value); ok {
+		path, whole = file, false
+	}
+	if !strings.HasPrefix(path, "/") {
+		return []listItem{{Value: value, At: at, Holder: holder, How: "file", Fixed: raw == value}}
+	}
+	lines, ok := c.table(path, whole)
+	if !ok {
+		return []listItem{{Value: value, At: at, Holder: holder, How: "file"}}
+	}
+	var out []listItem
+	for _, l := range lines {
+		if !strings.HasPrefix(l.Key, "!") {
+			out = append(out, listItem{Value: l.Key, At: l.place, Holder: path, How: "include", Fixed: true})
+		}
+	}
+	return out
+}
+
+// rawValue is what stands behind "=" of a statement, as written.
+func rawValue(s *statement) string {
+	_, value, _ := strings.Cut(s.Raw, "=")
+	return unquote(strings.TrimSpace(value))
+}
+
+func (c *config) macro(name string) *macro {
+	for _, m := range c.prog.Macros {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// dcAt is the dc_ variable that Debian's generator made the line at p of.
+func (c *config) dcAt(p place) (dcVar, bool) {
+	if c.deb == nil || p.File != debConf {
+		return dcVar{}, false
+	}
+	for _, v := range c.deb.vars {
+		if v.Line == p.Line {
+			return v, true
+		}
+	}
+	return dcVar{}, false
+}
+
+// trusted lists by what the ACL for RCPT lets somebody relay.
+func (c *config) trusted() []mta.Trust {
+	t := &trustList{c: c, ids: map[string]int{}, done: map[*block]bool{}}
+	name := c.option("acl_smtp_rcpt", "")
+	t.acl(name, 0)
+	t.open()
+	return t.out
+}
+
+type trustList struct {
+	c    *config
+	out  []mta.Trust
+	ids  map[string]int
+	done map[*block]bool
+}
+
+func (t *trustList) acl(name string, depth int) {
+	if depth > maxDepth {
+		return
+	}
+	for _, b := range t.c.acls[name] {
+		if t.done[b] {
+			continue
+		}
+		t.done[b] = true
+		for _, c := range b.Conds {
+			if c.Name == "acl" {
+				sub, _ := cutWord(c.Value)
+				t.acl(sub, depth+1)
+			}
+		}
+		switch b.Verb {
+		case "accept":
+			t.block(b)
+		case "require":
+			t.domains(b)
+		}
+	}
+}
+
+// block takes the entries of an accept block. A block that also limits the recipient's domain trusts the domain, not the client.
+func (t *trustList) block(b *block) {
+	limited := false
+	for _, c := range b.Conds {
+		if c.Neg {
+			continue
+		}
+		switch c.Name {
+		case "domains", "recipients", "local_parts", "authenticated", "encrypted", "acl":
+			limited = true
+		}
+	}
+	t.domains(b)
+	if limited {
+		return
+	}
+	for _, c := range b.Conds {
+		if c.Neg {
+			continue
+		}
+		switch c.Name {
+		case "hosts":
+			for _, item := range t.items(b, c, "hostlist") {
+				t.host(b, c, item)
+			}
+		case "senders":
+			for _, item := range t.items(b, c, "addresslist") {
+				t.add(b, c, item, "sender")
+			}
+		case "sender_domains":
+			for _, item := range t.items(b, c, "domainlist") {
+				t.add(b, c, item, "sender")
+			}
+		}
+	}
+}
+
+func (t *trustList) items(b *block, c cond, kind string) []listItem {
+	return t.c.items(rawCondition(c), kind, "acl "+b.ACL, c.Statement.at(), 0)
+}
+
+func rawCondition(c cond) string {
+	_, value, _ := strings.Cut(c.Statement.Raw, "=")
+	return strings.TrimSpace(value)
+}
+
+// host takes an item of a host list; the host itself is nobody else.
+func (t *trustList) host(b *block, c cond, item listItem) {
+	switch p, ok := parseNet(item.Value); {
+	case ok && p.Addr().IsLoopback():
+	case item.Value == "@[]" || item.Value == "@" || item.Value == "localhost":
+	case ok:
+		t.add(b, c, item, "client-net")
+		t.out[len(t.out)-1].Net = p
+	case item.Value == "*":
+		t.add(b, c, item, "any")
+	case strings.ContainsAny(item.Value, ";/$"):
+		t.add(b, c, item, "table")
+	default:
+		t.add(b, c, item, "client-name")
+	}
+}
+
+// domains takes the recipient domains of a block, except the host's own.
+func (t *trustList) domains(b *block) {
+	for _, c := range b.Conds {
+		if c.Name != "domains" || c.Neg {
+			continue
+		}
+		for _, item := range t.items(b, c, "domainlist") {
+			if strings.HasPrefix(item.Value, "@") || strings.HasPrefix(item.Holder, "domainlist local") || item.Holder == "dc_other_hostnames" {
+				continue
+			}
+			if t.ownDomain(item.Value) {
+				continue
+			}
+			t.add(b, c, item, "recipient")
+		}
+	}
+}
+
+// ownDomain says whether a domain is delivered on this host.
+func (t *trustList) ownDomain(domain string) bool {
+	if strings.ContainsAny(domain, "*;/^$") {
+		return false
+	}
+	return newEvaluator(t.c, judge.Question{}).local(domain) == yes
+}
+
+func (t *trustList) add(b *block, c cond, item listItem, kind string) {
+	id := item.Holder + " " + item.Value
+	if t.ids[id]++; t.ids[id] > 1 {
+		id = fmt.Sprintf("%s (%d)", id, t.ids[id])
+	}
+	tr := mta.Trust{ID: id, Kind: kind, Value: item.Value, Name: item.Holder, Origin: mta.Origin{File: item.At.File, Line: item.At.Line, How: item.How}}
+	if item.Fixed {
+		tr.Fix = []mta.Fix{{Name: item.Holder, Op: mta.Remove, Value: item.Value, File: item.At.File, Line: item.At.Line}}
+	}
+	if strings.HasPrefix(item.Holder, "acl ") && len(splitList(rawCondition(c))) == 1 {
+		tr.Fix = []mta.Fix{b.comment()}
+	}
+	t.out = append(t.out, tr)
+}
+
+// comment is the fix that comments the block out.
+func (b *block) comment() mta.Fix {
+	return mta.Fix{Name: "acl " + b.ACL, Op: mta.Unset, Value: b.Verb, File: b.At.File, Line: b.At.Line}
+}
+
+// open adds the block, or the option, that lets everybody relay although no list of it says so.
+func (t *trustList) open() {
+	for _, form := range []string{"", "probe@" + t.c.qualify} {
+		q := judge.Question{Class: judge.Outside, ClientAddr: strangers[0], Helo: "probe.example.com", Verb: judge.Rcpt, Sender: form, Recipient: "probe@example.org"}
+		out, because := t.c.recipient(q)
+		if out != judge.Relayed || len(because) == 0 {
+			continue
+		}
+		at := place{because[0].File, because[0].Line}
+		for _, b := range t.blocks() {
+			if b.At != at || t.has(b) {
+				continue
+			}
+			t.out = append(t.out, mta.Trust{ID: "acl " + b.ACL + " " + b.Verb + " at " + at.String(), Kind: "any", Value: b.describe(), Name: "acl " + b.ACL,
+				Origin: mta.Origin{File: at.File, Line: at.Line, How: "file"}, Fix: []mta.Fix{b.comment()}})
+		}
+	}
+	if o := t.c.options["acl_smtp_rcpt"]; o != nil && o.Value == "accept" {
+		at := o.Statement.at()
+		t.out = append(t.out, mta.Trust{ID: "acl_smtp_rcpt accept", Kind: "any", Value: "accept", Name: "acl_smtp_rcpt", Origin: mta.Origin{File: at.File, Line: at.Line, How: "file"}})
+	}
+}
+
+// has says whether an entry of the block is in the list already.
+func (t *trustList) has(b *block) bool {
+	for _, c := range b.Conds {
+		for _, tr := range t.out {
+			if tr.Kind == "any" && strings.HasPrefix(tr.Name, "acl "+b.ACL) && tr.File == b.At.File && tr.Line >= b.At.Line && tr.Line <= b.Lines[len(b.Lines)-1].Line {
+				return true
+			}
+			if !c.Neg && (c.Name == "hosts" || c.Name == "senders" || c.Name == "sender_domains" || c.Name == "domains") && tr.File != "" && (tr.Kind != "client-net" || tr.Net.Contains(netip.MustParseAddr(strangers[0]))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (t *trustList) blocks() []*block {
+	var out []*block
+	for b := range t.done {
+		out = append(out, b)
+	}
+	return out
+}
