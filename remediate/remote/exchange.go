@@ -62,11 +62,14 @@ func (e *Exchange) End() {
 	e.endInput()
 }
 
-// Quiet reports whether nothing at all came back, and what sudo was last heard to say when it is still being waited for.
-func (e *Exchange) Quiet() (nothing, waiting bool, said string) {
+// Waiting reports whether sudo has still to begin the command, and what it said so far.
+func (e *Exchange) Waiting() (waiting bool, said string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.out) == 0 && e.errAll == 0, e.sudo != nil && !e.sudo.ready, string(e.err)
+	if e.sudo == nil || e.sudo.ready {
+		return false, ""
+	}
+	return true, lastLines(string(e.sudo.strip(e.err)), 2)
 }
 
 // Result is what the command left behind, for its exit status. The error is an ErrCut where the output was too long, an ErrPrivilege where sudo
@@ -151,6 +154,14 @@ func (e *Exchange) endInput() {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Stuck is the ErrPrivilege of a sudo that neither refused nor began the command.
+func Stuck(why, said string) error {
+	if said != "" {
+		why += "; it last said: " + said
+	}
+	return &cause{ErrPrivilege, errors.New(why)}
+}
 
 // cause is an error of one of the five kinds whose text is the cause alone.
 type cause struct {

@@ -100,8 +100,8 @@ func (h *host) carry(ctx context.Context, argv []string, e *remote.Exchange, bec
 	}
 	if become {
 		timer := time.AfterFunc(h.t.Timeouts.Login, func() {
-			if _, waiting, _ := e.Quiet(); waiting {
-				cancel(fmt.Errorf("sudo did not begin the command within %s: %w", h.t.Timeouts.Login, remote.ErrPrivilege))
+			if waiting, said := e.Waiting(); waiting {
+				cancel(remote.Stuck(fmt.Sprintf("sudo did not begin the command within %s", h.t.Timeouts.Login), said))
 			}
 		})
 		defer timer.Stop()

@@ -72,6 +72,17 @@ func releases(t testing.TB) map[string]string {
 	return found
 }
 
+// anyRelease is one image of those found.
+func anyRelease(t testing.TB) string {
+	found := releases(t)
+	for _, r := range []string{"deb12", "deb13", "deb11"} {
+		if found[r] != "" {
+			return found[r]
+		}
+	}
+	return ""
+}
+
 // sameRelease reports whether image is of this machine's release, so that it can borrow its shells.
 func sameRelease(image string) bool {
 	a, _ := os.ReadFile("/etc/os-release")

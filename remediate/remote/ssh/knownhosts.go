@@ -94,9 +94,9 @@ func (k *knownHosts) copyGoodLines(file, copy string, data []byte) error {
 	}
 	for i, line := range lines {
 		switch trimmed := bytes.TrimSpace(line); {
-		case len(trimmed) == 0 || trimmed[0] == '#':
 		case len(line) > 32<<10:
 			pass(i, "it is longer than 32 KiB")
+		case len(trimmed) == 0 || trimmed[0] == '#':
 		default:
 			if _, _, _, _, _, err := ssh.ParseKnownHosts(trimmed); err != nil {
 				pass(i, err)

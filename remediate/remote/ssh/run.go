@@ -129,6 +129,7 @@ type running struct {
 	ended    chan struct{}
 	status   *int // set before ended is closed, where the host told it
 	released atomic.Bool
+	stuck    atomic.Bool // sudo did not get to the command in its time
 }
 
 func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Request, become bool) (remote.Result, error) {
@@ -137,7 +138,8 @@ func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Reque
 	if become {
 		wait := r.h.t.Timeouts.Login
 		timer := time.AfterFunc(wait, func() {
-			if _, waiting, _ := r.e.Quiet(); waiting {
+			if waiting, _ := r.e.Waiting(); waiting {
+				r.stuck.Store(true)
 				r.abort(fmt.Sprintf("sudo did not begin the command within %s", wait))
 			}
 		})
@@ -156,12 +158,11 @@ func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Reque
 	<-r.ended
 	r.e.End()
 	r.ch.Close()
-	return r.outcome(ctx)
+	return r.outcome()
 }
 
 // outcome says how the command ended. A cut-off output outweighs an exit status, and an exit status what happened to the connection after it.
-func (r *running) outcome(ctx context.Context) (remote.Result, error) {
-	_, waiting, said := r.e.Quiet()
+func (r *running) outcome() (remote.Result, error) {
 	if r.status != nil {
 		return r.e.Result(*r.status)
 	}
@@ -175,8 +176,9 @@ func (r *running) outcome(ctx context.Context) (remote.Result, error) {
 	} else if !r.h.conn.over() {
 		why = "the host closed the channel without an exit status"
 	}
-	if waiting && ctx.Err() == nil && said != "" {
-		return result, fmt.Errorf("%s; it last said: %s: %w", why, clean(said[max(len(said)-200, 0):]), remote.ErrPrivilege)
+	if r.stuck.Load() {
+		_, said := r.e.Waiting()
+		return result, remote.Stuck(why, said)
 	}
 	return result, errors.New(why)
 }

@@ -1,0 +1,278 @@
+package ssh_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/remotetest"
+	"mtaharden/remediate/remote/ssh"
+)
+
+// member is one host of a fleet and how it must end: kind nil is a good one.
+type member struct {
+	name   string
+	server *remotetest.Server
+	change func(t testing.TB, s *remotetest.Server, x *ssh.Target)
+	kind   error
+	says   string
+}
+
+var fleet = []member{
+	{name: "good1", server: &remotetest.Server{}},
+	{name: "closed port", server: &remotetest.Server{}, change: func(_ testing.TB, _ *remotetest.Server, x *ssh.Target) { x.Port = 1 }, kind: remote.ErrUnreachable, says: "refused"},
+	{name: "tarpit", server: &remotetest.Server{SilentAccept: true}, kind: remote.ErrUnreachable, says: "no SSH greeting"},
+	{name: "wrong key", server: &remotetest.Server{}, kind: remote.ErrAuth, says: "accepts none of the keys",
+		change: func(t testing.TB, _ *remotetest.Server, x *ssh.Target) {
+			file, _ := remotetest.NewKeyFile(t, "")
+			x.Identities = []string{file}
+		}},
+	{name: "changed host key", server: &remotetest.Server{}, change: changeKey, kind: remote.ErrHostKey, says: "has changed"},
+	{name: "good2", server: &remotetest.Server{}},
+	{name: "no sudo", server: &remotetest.Server{Env: []string{"PATH=/nowhere"}}, kind: remote.ErrPrivilege, says: "sudo is not installed",
+		change: func(_ testing.TB, _ *remotetest.Server, x *ssh.Target) { x.Become = "sudo" }},
+	{name: "flood", server: &remotetest.Server{Flood: true}, kind: remote.ErrCut, says: "more than 1000 bytes"},
+	{name: "hang", server: &remotetest.Server{HangExec: true}, kind: remote.ErrCut, says: "did not end within"},
+	{name: "good3", server: &remotetest.Server{}},
+}
+
+// TestFleet runs ten hosts at once: each failure has its right name, the good ones are done at once, and all of it ends when the deadlines say.
+func TestFleet(t *testing.T) {
+	targets := make([]ssh.Target, len(fleet))
+	for i, m := range fleet {
+		targets[i] = newTarget(t, m.server)
+		targets[i].Name, targets[i].Trace = m.name, nil
+		if m.change != nil {
+			m.change(t, m.server, &targets[i])
+		}
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i, m := range fleet {
+		wg.Go(func() {
+			out, err := visit(t.Context(), targets[i])
+			took := time.Since(began)
+			if m.kind != nil {
+				wants(t, err, m.kind, []string{m.name, m.says})
+			} else if err != nil || out != "done\n" || took > 1500*time.Millisecond {
+				t.Errorf("%s after %s: %q, %v", m.name, took, out, err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(began); took > quick.Login+quick.Run {
+		t.Errorf("the fleet took %s", took)
+	}
+}
+
+func visit(ctx context.Context, target ssh.Target) (string, error) {
+	h, err := ssh.Dial(ctx, target)
+	if err != nil {
+		return "", err
+	}
+	defer h.Close()
+	r, err := h.Run(ctx, remote.Cmd{Argv: []string{"/bin/sh", "-c", "cat"}, Stdin: []byte("done\n")}, 1000)
+	return string(r.Stdout), err
+}
+
+// TestNothingIsLeft: after failures of every kind no goroutine of ours still waits for a host.
+func TestNothingIsLeft(t *testing.T) {
+	t.Run("fleet", TestFleet)
+	var stacks string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		buf := make([]byte, 1<<20)
+		stacks = string(buf[:runtime.Stack(buf, true)])
+		if !strings.Contains(stacks, "remote/ssh.(") && !strings.Contains(stacks, "x/crypto") && !strings.Contains(stacks, "golang.org/x/crypto/ssh.") {
+			return
+		}
+	}
+	t.Errorf("still running:\n%s", stacks)
+}
+
+// A proxy counts round trips: each time the direction of what is said turns from the host to us and back is one.
+type proxy struct {
+	delay time.Duration
+	turns atomic.Int32
+	last  atomic.Int32 // 1: we spoke last, 2: the host did
+}
+
+func (p *proxy) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
+	go p.carry(conn, theirs, 1)
+	go p.carry(theirs, conn, 2)
+	return ours, nil
+}
+
+type parcel struct {
+	due  time.Time
+	data []byte
+}
+
+// carry takes bytes over, each half a round trip later.
+func (p *proxy) carry(to io.WriteCloser, from io.ReadCloser, speaker int32) {
+	way := make(chan parcel, 10000)
+	go func() {
+		defer to.Close()
+		for x := range way {
+			time.Sleep(time.Until(x.due))
+			if _, err := to.Write(x.data); err != nil {
+				from.Close()
+			}
+		}
+	}()
+	defer close(way)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if p.last.Swap(speaker) == 2 && speaker == 1 {
+				p.turns.Add(1)
+			}
+			way <- parcel{time.Now().Add(p.delay / 2), append([]byte{}, buf[:n]...)}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// measure returns how many round trips f costs: the slope of its time over two delays.
+func measure(t *testing.T, target ssh.Target, f func(t *testing.T, h remote.Host)) (login, run float64) {
+	t.Helper()
+	times := func(delay time.Duration) (l, r time.Duration) {
+		p := &proxy{delay: delay}
+		target.Connect, target.Trace = p.connect, nil
+		began := time.Now()
+		h := dial(t, target)
+		l = time.Since(began)
+		began = time.Now()
+		f(t, h)
+		return l, time.Since(began)
+	}
+	const near, far = 80 * time.Millisecond, 200 * time.Millisecond // long enough to hide the 40 ms of a delayed acknowledgement
+	l1, r1 := times(near)
+	l2, r2 := times(far)
+	return float64(l2-l1) / float64(far-near), float64(r2-r1) / float64(far-near)
+}
+
+func roundTrips(t *testing.T, what string, target ssh.Target, input int, wantRun float64) {
+	t.Helper()
+	var login, run float64
+	for range 3 { // a busy machine adds time, never takes it away
+		login, run = measure(t, target, func(t *testing.T, h remote.Host) {
+			if _, err := h.Run(t.Context(), remote.Cmd{Argv: []string{"/bin/sh", "-c", "cat"}, Stdin: []byte(strings.Repeat("x", input))}, 1<<20); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if run < wantRun+0.5 && login < 6.5 {
+			break
+		}
+	}
+	t.Logf("%s: login %.2f round trips (TCP's own not counted), run %.2f", what, login, run)
+	if run > wantRun+0.5 || login > 6.5 {
+		t.Errorf("%s: login %.2f round trips, want at most 6; run %.2f, want %.0f", what, login, run, wantRun)
+	}
+}
+
+// TestRoundTrips: a command and 20 kB of input cost two round trips: one opens the channel, one carries command, input and output.
+func TestRoundTrips(t *testing.T) {
+	roundTrips(t, "in-process server", newTarget(t, &remotetest.Server{}), 20000, 2)
+}
+
+// TestRoundTripsOpenSSH: sshd opens a session with a window of 0 bytes and widens it when the command has begun, so input costs one round trip more there,
+// whoever the client is; a password one more still.
+func TestRoundTripsOpenSSH(t *testing.T) {
+	o := startOpenSSH(t, anyRelease(t))
+	roundTrips(t, "OpenSSH, no input", o.target(t, "root"), 0, 2)
+	roundTrips(t, "OpenSSH, input", o.target(t, "root"), 20000, 3)
+	free := o.target(t, "free")
+	free.Become = "sudo"
+	roundTrips(t, "OpenSSH, input, sudo that does not ask", free, 20000, 3)
+	asked := o.target(t, "dashy")
+	asked.Become, asked.BecomePassword = "sudo", given(secret)
+	roundTrips(t, "OpenSSH, input, sudo that asks", asked, 20000, 4)
+}
+
+// TestSudoByItsWords: sudo's conversation with a program of that name, for what a real one cannot be brought to do in a test.
+func TestSudoByItsWords(t *testing.T) {
+	cases := []struct {
+		name, sudo, says string
+	}{
+		{"another prompt", `printf 'Corporate Password for joe: ' >&2; read -r p; [ "$p" = "correct secret 1!" ] || exit 1; while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, ""},
+		{"a question without an answer", `printf 'Verification code: ' >&2; read -r p`, "sudo did not begin the command within 2s; it last said: Verification code:"},
+		{"asks for ever", `while :; do printf '%s' "$3" >&2; read -r p || { echo "sudo: no password was provided" >&2; exit 1; }; echo tries >> "$COUNT"; done`, "no password was provided"},
+		{"takes it and says nothing", `read -r p; exit 0`, "did not begin the command"},
+		{"needs no password", `while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.WriteFile(dir+"/sudo", []byte("#!/bin/sh\n"+c.sudo+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s := &remotetest.Server{Env: []string{"PATH=" + dir + ":/usr/bin:/bin", "COUNT=" + dir + "/count"}}
+			target := newTarget(t, s)
+			target.Become, target.BecomePassword = "sudo", given(secret)
+			r, err := dial(t, target).Run(t.Context(), whoami, 1000)
+			if c.says == "" {
+				if err != nil || !strings.HasSuffix(string(r.Stdout), itself) {
+					t.Errorf("%q %q, %v", r.Stdout, r.Stderr, err)
+				}
+			} else {
+				wants(t, err, remote.ErrPrivilege, []string{c.says})
+			}
+			if tries, err := os.ReadFile(dir + "/count"); err == nil && strings.Count(string(tries), "tries") != 1 {
+				t.Errorf("the password was given %d times", strings.Count(string(tries), "tries"))
+			}
+			for _, line := range s.Commands() {
+				if strings.Contains(line, "secret") {
+					t.Errorf("the password is in the command line: %s", line)
+				}
+			}
+		})
+	}
+	t.Run("no password at hand", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		if err := os.WriteFile(dir+"/sudo", []byte("#!/bin/sh\nprintf '%s' \"$3\" >&2; read -r p || exit 1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		target := newTarget(t, &remotetest.Server{Env: []string{"PATH=" + dir + ":/usr/bin:/bin"}})
+		target.Become, target.BecomePassword = "sudo", func() (string, error) { return "", errors.New("cannot read the password file: gone") }
+		_, err := dial(t, target).Run(t.Context(), whoami, 1000)
+		wants(t, err, remote.ErrPrivilege, []string{"sudo wants a password: cannot read the password file: gone"})
+	})
+}
+
+// TestAgentThatHangs: an agent that never answers costs its own few seconds, and the key files are still offered.
+func TestAgentThatHangs(t *testing.T) {
+	socket := t.TempDir() + "/agent"
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	target := newTarget(t, &remotetest.Server{})
+	target.Agent = socket
+	began := time.Now()
+	if _, err := dial(t, target).Run(t.Context(), remote.Cmd{Argv: []string{"true"}}, 10); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}

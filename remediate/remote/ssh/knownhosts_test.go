@@ -1,0 +1,278 @@
+package ssh
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"mtaharden/remediate/remote/remotetest"
+)
+
+func line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
+
+func ecdsaSigner(t testing.TB) ssh.Signer {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ssh.NewSignerFromKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func hostCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, name string, until time.Time) *ssh.Certificate {
+	t.Helper()
+	c := &ssh.Certificate{Key: key, CertType: ssh.HostCert, ValidPrincipals: []string{name}, ValidAfter: 1, ValidBefore: uint64(until.Unix())}
+	if err := c.SignCert(rand.Reader, ca); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestTrust: files are texts in which KEY, OTHER, ECDSA and CA stand for keys; the host shows KEY unless shows says otherwise.
+func TestTrust(t *testing.T) {
+	key, other, ec, ca := remotetest.NewSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey(), ecdsaSigner(t).PublicKey(), remotetest.NewSigner(t)
+	fill := strings.NewReplacer("OTHER", line(other), "KEY", line(key), "ECDSA", line(ec), "CA", line(ca.PublicKey()), "HASHED", xknownhosts.HashHostname("mx01.example.com"), "HASHPORT", xknownhosts.HashHostname("[mx01.example.com]:2222"))
+	good := hostCert(t, ca, key, "mx01.example.com", time.Now().Add(time.Hour))
+	expired := hostCert(t, ca, key, "mx01.example.com", time.Now().Add(-time.Hour))
+	misnamed := hostCert(t, ca, key, "mx02.example.com", time.Now().Add(time.Hour))
+	cases := []struct {
+		name  string
+		files []string
+		port  int
+		alias string
+		shows ssh.PublicKey
+		says  string // of the error; "" is trust
+	}{
+		{name: "plain", files: []string{"mx01.example.com KEY"}},
+		{name: "in a list", files: []string{"a,mx01.example.com,192.0.2.1 KEY some comment"}},
+		{name: "second file", files: []string{"mx02 OTHER", "mx01.example.com KEY"}},
+		{name: "second key of the same type", files: []string{"mx01.example.com OTHER\nmx01.example.com KEY"}},
+		{name: "hashed", files: []string{"HASHED KEY"}},
+		{name: "hashed with port", files: []string{"HASHPORT KEY"}, port: 2222},
+		{name: "wildcard", files: []string{"*.example.com KEY"}},
+		{name: "wildcard but not this one", files: []string{"*.example.com,!mx01.example.com KEY"}, says: "not known"},
+		{name: "port", files: []string{"[mx01.example.com]:2222 KEY"}, port: 2222},
+		{name: "port, known without", files: []string{"mx01.example.com KEY"}, port: 2222},
+		{name: "port, another key known without", files: []string{"mx01.example.com OTHER"}, port: 2222, says: "not known"},
+		{name: "port, another key known with", files: []string{"[mx01.example.com]:2222 OTHER\nmx01.example.com KEY"}, port: 2222, says: "has changed"},
+		{name: "only with another port", files: []string{"[mx01.example.com]:2222 KEY"}, says: "not known"},
+		{name: "alias", files: []string{"front KEY"}, alias: "front"},
+		{name: "alias without the port", files: []string{"front KEY"}, alias: "front", port: 2222},
+		{name: "alias with a port of its own", files: []string{"[front]:2222 KEY"}, alias: "[front]:2222"},
+		{name: "alias hides the name", files: []string{"mx01.example.com KEY"}, alias: "front", says: "no line for front is in"},
+		{name: "unknown", files: []string{"mx02.example.com KEY"}, says: "the host key is not known: the host shows ssh-ed25519 SHA256:"},
+		{name: "no file", files: nil, says: "not known"},
+		{name: "changed", files: []string{"# comment\n\nmx01.example.com OTHER"}, says: "file0:3"},
+		{name: "another type known", files: []string{"mx01.example.com ECDSA"}, says: "has changed"},
+		{name: "revoked", files: []string{"mx01.example.com KEY\n@revoked * KEY"}, says: "is revoked at"},
+		{name: "revoked in another file", files: []string{"mx01.example.com KEY", "@revoked * KEY"}, says: "file1:1"},
+		{name: "CA", files: []string{"@cert-authority *.example.com CA"}, shows: good},
+		{name: "CA on another port", files: []string{"@cert-authority *.example.com CA"}, shows: good, port: 2222},
+		{name: "CA expired", files: []string{"@cert-authority *.example.com CA"}, shows: expired, says: "expired"},
+		{name: "CA for another name", files: []string{"@cert-authority *.example.com CA"}, shows: misnamed, says: "not in the set of valid principals"},
+		{name: "CA revoked", files: []string{"@cert-authority *.example.com CA\n@revoked * CA"}, shows: good, says: "revoked"},
+		{name: "CA of others", files: []string{"@cert-authority *.example.org CA"}, shows: good, says: "not known"},
+		{name: "certificate of nobody known, its key is", files: []string{"mx01.example.com KEY"}, shows: good},
+		{name: "certificate of nobody known, its key revoked", files: []string{"mx01.example.com KEY\n@revoked * KEY"}, shows: good, says: "is revoked"},
+		{name: "plain key where a CA is", files: []string{"@cert-authority *.example.com CA"}, says: "is not signed by"},
+		{name: "bad lines before", files: []string{"rubbish\nmx01.example.com ssh-ed25519 AAAA\n@what x KEY\n|1|x|y KEY\nmx01.example.com KEY"}},
+		{name: "bad lines and unknown", files: []string{"rubbish\nmx02 KEY"}, says: "file0:1: cannot read this line"},
+		{name: "bad lines and changed", files: []string{"rubbish\nmx01.example.com OTHER"}, says: "file0:2"},
+		{name: "bad lines and revoked", files: []string{"rubbish\n@revoked * KEY\nmx01.example.com KEY"}, says: "file0:2"},
+		{name: "a line too long", files: []string{"# " + strings.Repeat("x", 70000) + "\nmx01.example.com KEY"}},
+		{name: "upper case", files: []string{"MX01.example.com KEY"}, says: "not known"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			target := Target{Address: "MX01.example.com", Port: c.port, HostKeyAlias: c.alias, KnownHosts: []string{filepath.Join(dir, "missing")}}.withDefaults()
+			for i, text := range c.files {
+				file := filepath.Join(dir, "file"+string(rune('0'+i)))
+				if err := os.WriteFile(file, []byte(fill.Replace(text)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				target.KnownHosts = append(target.KnownHosts, file)
+			}
+			known, err := readKnownHosts(target.KnownHosts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.shows == nil {
+				c.shows = key
+			}
+			switch err = target.trust(known, c.shows); {
+			case c.says == "" && err != nil:
+				t.Errorf("not trusted: %v", err)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Errorf("got %v, want an error that says %q", err, c.says)
+			}
+		})
+	}
+}
+
+func TestProblemsNameLines(t *testing.T) {
+	key := line(remotetest.NewSigner(t).PublicKey())
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, []byte("mx01 "+key+"\nrubbish\n# fine\n\n@revoked\nmx02 "+key+"\n|1|bad|hash "+key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := Problems(file)
+	if len(got) != 3 {
+		t.Fatalf("problems: %q", got)
+	}
+	for i, at := range []string{":2: ", ":5: ", ":7: "} {
+		if !strings.HasPrefix(got[i], file+at) {
+			t.Errorf("problem %d is %q, want one of line %s", i, got[i], at)
+		}
+	}
+	if p := Problems(filepath.Join(t.TempDir(), "none")); len(p) != 0 {
+		t.Errorf("a missing file is a problem: %q", p)
+	}
+}
+
+func TestAlgorithms(t *testing.T) {
+	ed, ec, ca := remotetest.NewSigner(t).PublicKey(), ecdsaSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey()
+	for text, want := range map[string]string{
+		"":                              ssh.KeyAlgoED25519,
+		"mx01 " + line(ec):              ssh.KeyAlgoECDSA256,
+		"mx01 " + line(ed):              ssh.KeyAlgoED25519,
+		"@cert-authority * " + line(ca): ssh.CertAlgoRSASHA256v01,
+	} {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := readKnownHosts([]string{file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := k.algorithms([]string{"mx01:22"}, false)
+		if got[0] != want {
+			t.Errorf("%.30q: first is %s, want %s", text, got[0], want)
+		}
+		for _, bad := range ssh.InsecureAlgorithms().HostKeys {
+			if contains(got, bad) {
+				t.Errorf("%s is asked for", bad)
+			}
+		}
+		if !contains(got, ssh.KeyAlgoRSASHA512) || !contains(got, ssh.KeyAlgoED25519) {
+			t.Errorf("%v lacks the plain ones", got)
+		}
+		if !contains(k.algorithms([]string{"mx01:22"}, true), ssh.KeyAlgoRSA) {
+			t.Error("legacy is allowed and ssh-rsa not asked for")
+		}
+	}
+}
+
+func TestAcceptNew(t *testing.T) {
+	dir := t.TempDir()
+	users := filepath.Join(dir, "known_hosts")
+	if err := os.WriteFile(users, []byte("# mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, other := remotetest.NewSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey()
+	target := Target{Address: "mx01", Port: 2222, KnownHosts: []string{users}, AcceptNew: true, AcceptedKeys: filepath.Join(dir, "state", "known_hosts")}.withDefaults()
+	judge := func(target Target, key ssh.PublicKey) error {
+		known, err := readKnownHosts([]string{users, target.AcceptedKeys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target.trust(known, key)
+	}
+	unknown := target
+	unknown.AcceptNew = false
+	if err := judge(unknown, key); err == nil {
+		t.Error("an unknown key was trusted unasked")
+	}
+	// Many runs meet many hosts at once; each key is written once.
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			x := target
+			if i%2 == 0 {
+				x.Address = "mx02"
+			}
+			empty, _ := readKnownHosts(nil)
+			if err := x.trust(empty, key); err != nil {
+				t.Errorf("not accepted: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := judge(unknown, key); err != nil {
+		t.Errorf("an accepted key is not trusted afterwards: %v", err)
+	}
+	if err := judge(target, other); err == nil || !strings.Contains(err.Error(), "has changed") || !strings.Contains(err.Error(), target.AcceptedKeys+":") {
+		t.Errorf("another key after that: %v", err)
+	}
+	empty, _ := readKnownHosts(nil)
+	if err := target.trust(empty, other); err == nil || !strings.Contains(err.Error(), "has changed") {
+		t.Errorf("another key in a race: %v", err)
+	}
+	data, err := os.ReadFile(target.AcceptedKeys)
+	if err != nil || strings.Count(string(data), "\n") != 2 || strings.Count(string(data), "[mx01]:2222 ") != 1 {
+		t.Errorf("accepted: %q, %v", data, err)
+	}
+	if info, err := os.Stat(target.AcceptedKeys); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if data, err := os.ReadFile(users); err != nil || string(data) != "# mine" {
+		t.Errorf("the user's file was changed: %q", data)
+	}
+	revoked := filepath.Join(dir, "revoked")
+	third := remotetest.NewSigner(t).PublicKey()
+	if err := os.WriteFile(revoked, []byte("@revoked * "+line(third)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known, err := readKnownHosts([]string{revoked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target.Address = "mx09"
+	if err := target.trust(known, third); err == nil || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("a revoked key was accepted as new: %v", err)
+	}
+}
+
+// FuzzKnownHosts: no file makes the reader panic or trust a key that no line holds; a good last line counts whatever stands before it.
+func FuzzKnownHosts(f *testing.F) {
+	key, other := remotetest.NewSigner(f).PublicKey(), remotetest.NewSigner(f).PublicKey()
+	for _, seed := range []string{"", "rubbish", "@revoked", "@cert-authority x", "|1|a|b c d", "mx01 " + line(other), "\x00\xff", "[mx01]:x ssh-rsa AAAA", "* " + line(other), "a\r\nb\r\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		text := string(data) + "\nmx01 " + line(key) + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := readKnownHosts([]string{file})
+		if err != nil {
+			t.Fatalf("the file was given up: %v", err)
+		}
+		target := Target{Address: "mx01"}.withDefaults()
+		if err := target.trust(k, key); err != nil {
+			var revoked *xknownhosts.RevokedError
+			if !errors.As(err, &revoked) {
+				t.Errorf("a good line does not count: %v", err)
+			}
+		}
+		if err := target.trust(k, other); err == nil && !strings.Contains(text, strings.Fields(line(other))[1]) {
+			t.Error("a key that no line holds is trusted")
+		}
+	})
+}
