@@ -18,10 +18,11 @@ func (l *Lab) Inventory() (string, error) {
 	if len(up) == 0 {
 		return "", fmt.Errorf("no host of the lab is up: mtalab up starts them")
 	}
-	return l.inventoryOf(up), nil
+	return l.inventoryOf(up, nil), nil
 }
 
-func (l *Lab) inventoryOf(hosts []Host) string {
+// inventoryOf is the inventory of some hosts; extra, where there is one, gives further lines of a host's stanza.
+func (l *Lab) inventoryOf(hosts []Host, extra func(Host) string) string {
 	var b strings.Builder
 	b.WriteString("vantages = [\"outside\"]\n\n[defaults]\nuser = \"root\"\n")
 	fmt.Fprintf(&b, "identity = %q\nknown_hosts = %q\n", filepath.Join(l.keysDir(), "id_ed25519"), l.knownHostsPath())
@@ -43,16 +44,19 @@ func (l *Lab) inventoryOf(hosts []Host) string {
 		if k.BecomePassword != "" {
 			fmt.Fprintf(&b, "become_password_file = %q\n", l.passwordPath(h.Name))
 		}
+		if extra != nil {
+			b.WriteString(extra(h))
+		}
 	}
 	fmt.Fprintf(&b, "\n[hosts.\"outside\"]\naddress = %q\n", l.vantageAddr("outside"))
 	return b.String()
 }
 
-// writeFileFor keeps an inventory where tests find it.
+// writeInventory keeps an inventory where tests find it.
 func (l *Lab) writeInventory(hosts []Host) (string, error) {
 	path := filepath.Join(l.State, "inventory.toml")
 	if err := os.MkdirAll(l.State, 0o700); err != nil {
 		return "", err
 	}
-	return path, replaceFile(path, l.inventoryOf(hosts), 0o600)
+	return path, replaceFile(path, l.inventoryOf(hosts, nil), 0o600)
 }

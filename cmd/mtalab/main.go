@@ -41,7 +41,7 @@ sendmail, postfix or exim, on a network of their own. One lab a machine. Images 
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), daemonCommand())
+	root.AddCommand(upCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(), daemonCommand())
 	return root
 }
 

@@ -132,6 +132,10 @@ func packOne(w *tar.Writer, tree fs.FS, path string, info fs.FileInfo) error {
 		return err
 	}
 	header.Name = filepath.ToSlash(path)
+	header.Mode = 0o644 // whatever the umask of a checkout was; plant.sh sets what must be otherwise
+	if info.IsDir() || info.Mode()&0o100 != 0 {
+		header.Mode = 0o755
+	}
 	header.Uid, header.Gid, header.Uname, header.Gname = 0, 0, "root", "root"
 	if info.IsDir() {
 		header.Name += "/"

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+)
+
+// A Recipe is one planted configuration and what must be found on it: testdata/lab/recipes/MTA/NAME.txtar. Its files are
+// the tree that is planted (plant.sh among them); its comment says, one thing a line:
+//
+//	# free text
+//	releases: deb11 deb12 deb13       where it holds; every release unless said
+//	host: deb12-rhel-sendmail         a host of its own instead
+//	role: mx                          intent, as in an inventory
+//	relay_networks: 192.0.2.0/24 …
+//	expect: RULE STATUS               the worst status of the rule's findings on the host
+//	sound: yes                        no finding is fail, unknown or error
+//	port: 587                         where `outside` asks; 25 unless said
+//	outside: accepts N                how many of the 16 relay forms are accepted
+//	outside: FORM accepted|refused    one of them
+//	outside: vrfy disclosed|refused   likewise expn
+//	outside: dead                     no greeting at all
+type Recipe struct {
+	Name          string // MTA/NAME
+	MTA           string
+	Releases      []string
+	Host          string
+	Role          string
+	RelayNetworks []string
+	Expect        []Expectation
+	Sound         bool
+	Port          int
+	Outside       Outside
+	Files         []txtar.File
+}
+
+// An Expectation is the status that a rule must have.
+type Expectation struct{ Rule, Status string }
+
+// Outside is what a stranger must meet. Accepts is -1 where it is unsaid.
+type Outside struct {
+	Accepts int
+	Forms   map[string]string // form → accepted, refused
+	Asks    map[string]string // vrfy, expn → disclosed, refused
+	Dead    bool
+}
+
+func (o Outside) asked() bool {
+	return o.Dead || o.Accepts >= 0 || len(o.Forms) > 0 || len(o.Asks) > 0
+}
+
+func statuses() []string {
+	return []string{"fail", "error", "unknown", "review", "waived", "pass", "not-applicable"} // worst first
+}
+
+// parseRecipe reads a recipe. Every mistake names its line.
+func parseRecipe(name string, data []byte) (*Recipe, error) {
+	ar := txtar.Parse(data)
+	r := &Recipe{
+		Name: name, MTA: path.Dir(name), Port: 25, Files: ar.Files,
+		Outside: Outside{Accepts: -1, Forms: map[string]string{}, Asks: map[string]string{}},
+	}
+	for i, line := range strings.Split(string(ar.Comment), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: not a key and a value: %q", name, i+1, line)
+		}
+		if err := r.set(key, strings.Fields(value)); err != nil {
+			return nil, fmt.Errorf("%s:%d: %v", name, i+1, err)
+		}
+	}
+	for _, f := range r.Files {
+		if !fs.ValidPath(f.Name) {
+			return nil, fmt.Errorf("%s: %q is not a path below the root", name, f.Name)
+		}
+	}
+	if len(r.Expect) == 0 && !r.Sound {
+		return nil, fmt.Errorf("%s: nothing is expected: say expect or sound", name)
+	}
+	return r, nil
+}
+
+func (r *Recipe) set(key string, f []string) error {
+	want := func(n int) error {
+		if len(f) != n {
+			return fmt.Errorf("%s takes %d words, not %d", key, n, len(f))
+		}
+		return nil
+	}
+	switch key {
+	case "releases":
+		r.Releases = f
+		return nil
+	case "relay_networks":
+		r.RelayNetworks = f
+		for _, n := range f {
+			if _, err := netip.ParsePrefix(n); err != nil {
+				return fmt.Errorf("relay_networks: %v", err)
+			}
+		}
+		return nil
+	case "expect":
+		if err := want(2); err != nil {
+			return err
+		}
+		if !slices.Contains(statuses(), f[1]) {
+			return fmt.Errorf("%q is no status (%s)", f[1], strings.Join(statuses(), " "))
+		}
+		r.Expect = append(r.Expect, Expectation{f[0], f[1]})
+		return nil
+	case "outside":
+		return r.setOutside(f)
+	}
+	if err := want(1); err != nil {
+		return err
+	}
+	return r.setWord(key, f[0])
+}
+
+func (r *Recipe) setWord(key, word string) error {
+	switch key {
+	case "host":
+		r.Host = word
+	case "role":
+		r.Role = word
+	case "sound":
+		if word != "yes" {
+			return fmt.Errorf("sound is yes or unsaid")
+		}
+		r.Sound = true
+	case "port":
+		n, err := strconv.ParseUint(word, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is no port", word)
+		}
+		r.Port = int(n)
+	default:
+		return fmt.Errorf("unknown key %q", key)
+	}
+	return nil
+}
+
+func (r *Recipe) setOutside(f []string) error {
+	if len(f) == 1 && f[0] == "dead" {
+		r.Outside.Dead = true
+		return nil
+	}
+	if len(f) != 2 {
+		return fmt.Errorf("outside: want dead, or two words")
+	}
+	switch known := slices.ContainsFunc(relayForms(), func(m relayForm) bool { return m.Name == f[0] }); {
+	case f[0] == "accepts":
+		n, err := strconv.ParseUint(f[1], 10, 8)
+		if err != nil || int(n) > len(relayForms()) {
+			return fmt.Errorf("outside: %q is not a count of the %d forms", f[1], len(relayForms()))
+		}
+		r.Outside.Accepts = int(n)
+	case known && (f[1] == "accepted" || f[1] == "refused"):
+		r.Outside.Forms[f[0]] = f[1]
+	case (f[0] == "vrfy" || f[0] == "expn") && (f[1] == "disclosed" || f[1] == "refused"):
+		r.Outside.Asks[f[0]] = f[1]
+	default:
+		return fmt.Errorf("outside: cannot understand %q", strings.Join(f, " "))
+	}
+	return nil
+}
+
+// loadRecipes reads every recipe below a folder, sorted by name.
+func loadRecipes(lab fs.FS) ([]*Recipe, error) {
+	names, err := fs.Glob(lab, "recipes/*/*.txtar")
+	if err != nil {
+		return nil, err
+	}
+	var recipes []*Recipe
+	for _, name := range names {
+		data, err := fs.ReadFile(lab, name)
+		if err != nil {
+			return nil, err
+		}
+		r, err := parseRecipe(strings.TrimSuffix(strings.TrimPrefix(name, "recipes/"), ".txtar"), data)
+		if err != nil {
+			return nil, err
+		}
+		recipes = append(recipes, r)
+	}
+	return recipes, nil
+}
+
+// hostsFor lists the hosts that a recipe runs on; unless all, the one that the seed picks.
+func (r *Recipe) hostsFor(c *Catalog, seed string, all bool) ([]string, error) {
+	if r.Host != "" {
+		_, err := c.Select([]string{r.Host})
+		return []string{r.Host}, err
+	}
+	k, ok := c.Kinds[r.MTA]
+	if !ok {
+		return nil, fmt.Errorf("%s: the lab has no hosts of the kind %q", r.Name, r.MTA)
+	}
+	releases := r.Releases
+	if len(releases) == 0 {
+		releases = k.Releases
+	}
+	var hosts []string
+	for _, release := range releases {
+		if !slices.Contains(k.Releases, release) {
+			return nil, fmt.Errorf("%s: the lab has no %s-%s", r.Name, release, r.MTA)
+		}
+		hosts = append(hosts, release+"-"+r.MTA)
+	}
+	if all {
+		return hosts, nil
+	}
+	return hosts[pick(seed+r.Name, len(hosts)):][:1], nil
+}
+
+// pick is a number below n that a text decides, the same on every machine.
+func pick(text string, n int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(text))
+	return int(h.Sum32() % uint32(n))
+}
+
+// sample keeps n recipes that the seed picks, in their order; n of 0 keeps all.
+func sample(recipes []*Recipe, n int, seed string) []*Recipe {
+	if n <= 0 || n >= len(recipes) {
+		return recipes
+	}
+	ranked := slices.Clone(recipes)
+	rank := func(r *Recipe) int { return pick(seed+"/"+r.Name, 1<<30) }
+	slices.SortFunc(ranked, func(a, b *Recipe) int { return rank(a) - rank(b) })
+	ranked = ranked[:n]
+	slices.SortFunc(ranked, func(a, b *Recipe) int { return strings.Compare(a.Name, b.Name) })
+	return ranked
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/tools/txtar"
+)
+
+func recipesCommand() *cobra.Command {
+	var run recipeRun
+	var install bool
+	c := &cobra.Command{
+		Use:   "recipes [--sample N] [--seed S] [--full] [NAME…]",
+		Short: "Plant configurations, audit them, ask them from outside, and compare with what must be found",
+		RunE: func(c *cobra.Command, args []string) error {
+			lab, err := openLab()
+			if err != nil {
+				return err
+			}
+			if err := lab.tools(c.Context(), install); err != nil {
+				return err
+			}
+			run.names, run.out = args, os.Stdout
+			return lab.Recipes(c.Context(), run)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&run.sample, "sample", 0, "run `N` recipes that the seed picks (0: all)")
+	f.StringVar(&run.seed, "seed", "", "what picks the sample and each recipe's release")
+	f.BoolVar(&run.full, "full", false, "run each recipe on every release it holds for")
+	f.IntVar(&run.workers, "workers", 3, "hosts that are worked on at a time")
+	f.BoolVar(&run.outside, "outside-only", false, "plant and ask from outside, without an audit")
+	f.BoolVar(&install, "install", false, "install what this machine lacks")
+	return c
+}
+
+// A recipeRun says which recipes run where.
+type recipeRun struct {
+	names   []string // parts of names; none: all
+	sample  int
+	seed    string
+	full    bool
+	workers int
+	outside bool // no audit: the witness outside alone
+	out     io.Writer
+}
+
+// A recipeJob is one recipe on one host, and how it ended.
+type recipeJob struct {
+	recipe *Recipe
+	host   Host
+	wrong  []string
+	took   time.Duration
+	found  map[string]string
+}
+
+// Recipes runs what was chosen and prints a line a recipe and a table. It fails when any recipe did.
+func (l *Lab) Recipes(ctx context.Context, run recipeRun) error {
+	jobs, err := l.recipeJobs(run)
+	if err != nil {
+		return err
+	}
+	program := ""
+	if !run.outside {
+		if program, err = l.buildAuditor(ctx); err != nil {
+			return err
+		}
+	}
+	if err := l.ground(ctx); err != nil {
+		return err
+	}
+	byHost := map[string][]*recipeJob{}
+	var hosts []Host
+	for _, j := range jobs {
+		if len(byHost[j.host.Name]) == 0 {
+			hosts = append(hosts, j.host)
+		}
+		byHost[j.host.Name] = append(byHost[j.host.Name], j)
+	}
+	// The host with the most work first: the last one to end is then a short one.
+	sort.SliceStable(hosts, func(i, k int) bool { return len(byHost[hosts[i].Name]) > len(byHost[hosts[k].Name]) })
+	var mu sync.Mutex
+	_ = eachHost(hosts, max(run.workers, 1), func(h Host) error {
+		for _, j := range byHost[h.Name] {
+			if ctx.Err() != nil {
+				j.wrong = []string{"not run: " + ctx.Err().Error()}
+				continue
+			}
+			l.runRecipe(ctx, program, j)
+			mu.Lock()
+			fmt.Fprint(run.out, j.line())
+			mu.Unlock()
+		}
+		return nil
+	})
+	return summarise(run, jobs)
+}
+
+func (l *Lab) recipeJobs(run recipeRun) ([]*recipeJob, error) {
+	recipes, err := loadRecipes(l.files())
+	if err != nil {
+		return nil, err
+	}
+	if len(run.names) > 0 {
+		recipes = slices.DeleteFunc(recipes, func(r *Recipe) bool {
+			return !slices.ContainsFunc(run.names, func(n string) bool { return strings.Contains(r.Name, n) })
+		})
+	}
+	if len(recipes) == 0 {
+		return nil, fmt.Errorf("no recipe is named so: %s", strings.Join(run.names, " "))
+	}
+	var jobs []*recipeJob
+	for _, r := range sample(recipes, run.sample, run.seed) {
+		names, err := r.hostsFor(l.Catalog, run.seed, run.full)
+		if err != nil {
+			return nil, err
+		}
+		hosts, err := l.Select(names)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %v", r.Name, err)
+		}
+		for _, h := range hosts {
+			jobs = append(jobs, &recipeJob{recipe: r, host: h})
+		}
+	}
+	return jobs, nil
+}
+
+// buildAuditor builds the program under test.
+func (l *Lab) buildAuditor(ctx context.Context) (string, error) {
+	program := filepath.Join(l.State, "bin", "mtaharden")
+	c := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/mtaharden")
+	c.Dir = filepath.Dir(filepath.Dir(l.Source))
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build mtaharden: %v: %s", err, lastLines(string(out), 10))
+	}
+	return program, nil
+}
+
+// runRecipe plants, audits and asks from outside. Whatever goes wrong is in the job.
+func (l *Lab) runRecipe(ctx context.Context, program string, j *recipeJob) {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
+	defer cancel()
+	start := time.Now()
+	defer func() { j.took = time.Since(start) }()
+	tree, err := txtar.FS(&txtar.Archive{Files: j.recipe.Files})
+	if err != nil {
+		j.wrong = append(j.wrong, err.Error())
+		return
+	}
+	unlock, err := l.lock(ctx, j.host.Name)
+	if err != nil {
+		j.wrong = append(j.wrong, err.Error())
+		return
+	}
+	defer unlock()
+	quiet := *l
+	quiet.log = io.Discard
+	if err := quiet.plant(ctx, j.host, tree); err != nil {
+		j.wrong = append(j.wrong, err.Error())
+		return
+	}
+	if program != "" {
+		findings, err := l.audit(ctx, program, j)
+		if err != nil {
+			j.wrong = append(j.wrong, err.Error())
+		} else {
+			j.wrong = append(j.wrong, j.compare(findings)...)
+		}
+	}
+	if o := j.recipe.Outside; o.asked() {
+		w := l.outsideCaller(j.host, j.recipe.Port).witness(o.Accepts >= 0 || len(o.Forms) > 0, len(o.Asks) > 0)
+		j.wrong = append(j.wrong, o.compare(w)...)
+	}
+}
+
+// An auditFinding is what a recipe can be held against: part of the JSON of an audit (schema mtaharden/1).
+type auditFinding struct {
+	Rule, MTA, Listener, Status, Have, Want string
+}
+
+type auditReport struct {
+	Hosts []struct {
+		Name, State, Error string
+		Findings           []auditFinding
+	}
+}
+
+// audit judges the host over SSH, with the recipe's intent in the inventory.
+func (l *Lab) audit(ctx context.Context, program string, j *recipeJob) ([]auditFinding, error) {
+	dir, err := os.MkdirTemp("", "mtalab-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	inventory := filepath.Join(dir, "hosts.toml")
+	text := l.inventoryOf([]Host{j.host}, func(Host) string { return j.recipe.intent() })
+	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, program, "audit", "-i", inventory, "--limit", j.host.Name, "--format", "json", "--batch", "--state", dir)
+	var out, errout bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errout
+	status, err := commandStatus(c.Run())
+	if err != nil {
+		return nil, fmt.Errorf("cannot run mtaharden: %v", err)
+	}
+	var report auditReport
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		return nil, fmt.Errorf("mtaharden ended with %d and no report: %v: %s", status, err, lastLines(errout.String(), 3))
+	}
+	if len(report.Hosts) != 1 || report.Hosts[0].State != "ok" {
+		return nil, fmt.Errorf("mtaharden ended with %d and did not read the host: %s", status, lastLines(out.String(), 12))
+	}
+	return report.Hosts[0].Findings, nil
+}
+
+// intent is what the recipe's inventory says about the host.
+func (r *Recipe) intent() string {
+	var b strings.Builder
+	if r.Role != "" {
+		fmt.Fprintf(&b, "role = %q\n", r.Role)
+	}
+	if len(r.RelayNetworks) > 0 {
+		quoted := make([]string, len(r.RelayNetworks))
+		for i, n := range r.RelayNetworks {
+			quoted[i] = fmt.Sprintf("%q", n)
+		}
+		fmt.Fprintf(&b, "relay_networks = [%s]\n", strings.Join(quoted, ", "))
+	}
+	return b.String()
+}
+
+// compare lists where the audit found something else than the recipe says, and keeps what it found by rule.
+func (j *recipeJob) compare(findings []auditFinding) []string {
+	worst := map[string]auditFinding{}
+	var wrong []string
+	for _, f := range findings {
+		if old, ok := worst[f.Rule]; !ok || slices.Index(statuses(), f.Status) < slices.Index(statuses(), old.Status) {
+			worst[f.Rule] = f
+		}
+		if j.recipe.Sound && slices.Contains([]string{"fail", "unknown", "error"}, f.Status) {
+			wrong = append(wrong, fmt.Sprintf("a sound host: %s is %s on %s %s: have %s", f.Rule, f.Status, f.MTA, f.Listener, f.Have))
+		}
+	}
+	j.found = map[string]string{}
+	for rule, f := range worst {
+		j.found[rule] = f.Status
+	}
+	for _, e := range j.recipe.Expect {
+		f, ok := worst[e.Rule]
+		switch {
+		case !ok:
+			wrong = append(wrong, fmt.Sprintf("%s: no finding, want %s", e.Rule, e.Status))
+		case f.Status != e.Status:
+			wrong = append(wrong, fmt.Sprintf("%s: %s, want %s (have %s)", e.Rule, f.Status, e.Status, f.Have))
+		}
+	}
+	return wrong
+}
+
+func (j *recipeJob) line() string {
+	word := "ok  "
+	if len(j.wrong) > 0 {
+		word = "FAIL"
+	}
+	line := fmt.Sprintf("%s %-44s %-22s %5.1fs\n", word, j.recipe.Name, j.host.Name, j.took.Seconds())
+	for _, w := range j.wrong {
+		line += "       " + w + "\n"
+	}
+	return line
+}
+
+// summarise prints the table: how each MTA did, and how often each rule failed and passed.
+func summarise(run recipeRun, jobs []*recipeJob) error {
+	type count struct{ ran, failed int }
+	mtas, rules := map[string]*count{}, map[string]map[string]int{}
+	failed := 0
+	for _, j := range jobs {
+		c := mtas[j.recipe.MTA]
+		if c == nil {
+			c = new(count)
+			mtas[j.recipe.MTA] = c
+		}
+		c.ran++
+		if len(j.wrong) > 0 {
+			c.failed++
+			failed++
+		}
+		for rule, status := range j.found {
+			if rules[rule] == nil {
+				rules[rule] = map[string]int{}
+			}
+			rules[rule][status]++
+		}
+	}
+	t := tabwriter.NewWriter(run.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(t, "\nrecipes (seed %q)\tran\tfailed\n", run.seed)
+	for _, name := range sortedKeys(mtas) {
+		fmt.Fprintf(t, "%s\t%d\t%d\n", name, mtas[name].ran, mtas[name].failed)
+	}
+	fmt.Fprintf(t, "\nrule\t%s\n", strings.Join(statuses(), "\t"))
+	for _, rule := range sortedKeys(rules) {
+		fmt.Fprint(t, rule)
+		for _, s := range statuses() {
+			fmt.Fprintf(t, "\t%d", rules[rule][s])
+		}
+		fmt.Fprintln(t)
+	}
+	err := t.Flush()
+	if failed > 0 {
+		return errors.Join(err, fmt.Errorf("%d of %d recipes failed", failed, len(jobs)))
+	}
+	fmt.Fprintf(run.out, "\n%d recipes passed, 0 failed\n", len(jobs))
+	return err
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
