@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"sync"
+
+	"mtaharden/inventory"
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/local"
+	"mtaharden/remediate/remote/ssh"
+)
+
+// dialer turns the inventory's hosts into connections. Secrets are read once, when the first host needs them.
+type dialer struct {
+	reach    *reach
+	accepted string // the program's own known_hosts
+	password func() (string, error)
+	become   func() (string, error)
+	trace    func(host string) func(string)
+}
+
+func newDialer(r *reach, stderr io.Writer) (*dialer, error) {
+	state, err := r.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	d := &dialer{reach: r, accepted: filepath.Join(state, "known_hosts")}
+	if r.passwordFD >= 0 {
+		d.password = once(func() (string, error) { return readSecretFD(r.passwordFD) })
+	}
+	if r.becomeFD >= 0 {
+		d.become = once(func() (string, error) { return readSecretFD(r.becomeFD) })
+	}
+	var mu sync.Mutex
+	d.trace = func(host string) func(string) {
+		if r.verbose < 2 {
+			return nil
+		}
+		return func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(stderr, "%s: %s\n", host, facts.Printable(line))
+		}
+	}
+	return d, nil
+}
+
+// dial logs in to h.
+func (d *dialer) dial(ctx context.Context, h *inventory.Host) (remote.Host, error) {
+	t, err := d.target(h)
+	if err != nil {
+		return nil, &remote.Error{Op: "log in to", Host: h.Name, Kind: remote.ErrAuth, Err: err}
+	}
+	return ssh.Dial(ctx, t)
+}
+
+// target is h in the words of the ssh room, with what the inventory leaves unsaid filled in as ssh does it.
+func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
+	t := ssh.Target{
+		Name:         h.Name,
+		Address:      cmp.Or(h.Address, h.Name),
+		Port:         h.Port,
+		User:         h.User,
+		Identities:   h.Identity,
+		KnownHosts:   h.KnownHosts,
+		HostKeyAlias: h.HostKeyAlias,
+		AcceptedKeys: d.accepted,
+		AcceptNew:    h.AcceptNew || d.reach.acceptNew,
+		Agent:        os.Getenv("SSH_AUTH_SOCK"),
+		Become:       h.Become,
+		AllowLegacy:  h.AllowLegacySSH,
+		Password:     d.password,
+		Trace:        d.trace(h.Name),
+	}
+	if t.User == "" {
+		me, err := user.Current()
+		if err != nil {
+			return t, fmt.Errorf("the inventory names no user, and this machine's cannot be found: %v", err)
+		}
+		t.User = me.Username
+	}
+	d.defaultFiles(&t)
+	t.Passphrase = func(file string) ([]byte, error) {
+		secret, err := d.reach.prompt.ask("passphrase of " + file)
+		return []byte(secret), err
+	}
+	if h.PasswordFile != "" && d.password == nil {
+		t.Password = func() (string, error) { return readSecretFile(h.PasswordFile) }
+	}
+	t.BecomePassword = d.becomePassword(h)
+	return t, nil
+}
+
+// defaultFiles are ssh's own: the keys and known_hosts of the user and the machine.
+func (d *dialer) defaultFiles(t *ssh.Target) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return
+	}
+	if t.Identities == nil {
+		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+			t.Identities = append(t.Identities, filepath.Join(home, ".ssh", name))
+		}
+	}
+	if t.KnownHosts == nil {
+		t.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
+	}
+}
+
+func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {
+	switch {
+	case d.become != nil:
+		return d.become
+	case h.BecomePasswordFile != "":
+		return func() (string, error) { return readSecretFile(h.BecomePasswordFile) }
+	default:
+		return nil
+	}
+}
+
+// thisMachine is the host that is judged without an inventory.
+func (d *dialer) thisMachine(ctx context.Context) (remote.Host, error) {
+	return local.Dial(ctx, local.Target{BecomePassword: d.become, Trace: d.trace("localhost")})
+}

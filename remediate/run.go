@@ -1,0 +1,168 @@
+// Package remediate is the story of a run: its hosts, side by side, each from the first connection to its result.
+package remediate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"mtaharden/playbooks"
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/mta"
+	"mtaharden/remediate/plan"
+	"mtaharden/remediate/remote"
+)
+
+// Target is one host of a run.
+type Target struct {
+	Name    string // the inventory's
+	Address string
+	Rules   []playbooks.Rule
+	Intent  plan.Intent
+	// Dial reaches the host; nil where Snapshot is judged instead.
+	Dial     func(context.Context) (remote.Host, error)
+	Snapshot *facts.Snapshot
+	// Installed is the command of a collector installed on the host, run in place of sending the script; nil sends it.
+	Installed []string
+}
+
+// Config is what a run needs.
+type Config struct {
+	Targets []Target
+	Drivers []*mta.Driver
+	Forks   int // how many hosts at the same time, at least 1
+	Now     func() time.Time
+}
+
+// Outcome is how one host of a run ended.
+type Outcome struct {
+	Target    Target
+	Err       error           // nil, or why the host was not read to the end; errors.Is names the phase (remote.Err…)
+	Snapshot  *facts.Snapshot // nil where nothing could be collected
+	Raw       []byte          // the collector's output, as a snapshot file holds it
+	Transport remote.Transport
+	Result    *plan.Result // nil where nothing could be judged
+	Took      time.Duration
+}
+
+// ErrIncomplete: the host was reached, and the collector's output ends before its end.
+var ErrIncomplete = errors.New("not read to the end")
+
+// Run judges every target, Forks at a time, and hands each outcome to done as it comes, never two at once. One host's failure or slowness
+// touches no other. When ctx ends, the hosts not begun are given to done with its error.
+func Run(ctx context.Context, c Config, done func(Outcome)) {
+	each(ctx, c, done, func(ctx context.Context, t Target) Outcome {
+		o := Collect(ctx, c.Drivers, t)
+		if o.Snapshot != nil {
+			o.Result = Judge(o.Snapshot, c.Drivers, t, c.Now())
+		}
+		return o
+	})
+}
+
+// CollectAll collects every target and judges none.
+func CollectAll(ctx context.Context, c Config, done func(Outcome)) {
+	each(ctx, c, done, func(ctx context.Context, t Target) Outcome { return Collect(ctx, c.Drivers, t) })
+}
+
+func each(ctx context.Context, c Config, done func(Outcome), one func(context.Context, Target) Outcome) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	slots := make(chan struct{}, max(c.Forks, 1))
+	for _, t := range c.Targets {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			begun := time.Now()
+			o := Outcome{Target: t, Err: ctx.Err()}
+			if o.Err == nil {
+				o = guarded(ctx, t, one)
+			}
+			o.Took = time.Since(begun)
+			mu.Lock()
+			defer mu.Unlock()
+			done(o)
+		})
+	}
+	all.Wait()
+}
+
+// guarded keeps a fault in judging one host's data from ending the run of all.
+func guarded(ctx context.Context, t Target, one func(context.Context, Target) Outcome) (o Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			o = Outcome{Target: t, Err: fmt.Errorf("cannot judge %s: a fault of this program: %v", t.Name, r)}
+		}
+	}()
+	return one(ctx, t)
+}
+
+// Collect reaches one host and runs the collector there: one login, one exec.
+func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
+	o := Outcome{Target: t}
+	if t.Dial == nil {
+		o.Snapshot = t.Snapshot
+		o.finish()
+		return o
+	}
+	host, err := t.Dial(ctx)
+	if err != nil {
+		o.Err = err
+		return o
+	}
+	defer host.Close()
+	o.Transport = host.Transport()
+	if t.Installed == nil {
+		o.Snapshot, o.Raw, o.Err = facts.Collect(ctx, host, Parts(drivers)...)
+	} else {
+		o.Snapshot, o.Raw, o.Err = facts.CollectInstalled(ctx, host, t.Installed, Parts(drivers)...)
+	}
+	if errors.Is(o.Err, facts.ErrDigest) {
+		o.Snapshot = nil // what another script says may not be judged as if it were ours
+	}
+	if o.Snapshot != nil {
+		o.Snapshot.Host = t.Name
+	}
+	o.finish()
+	return o
+}
+
+// finish names a snapshot that ends too early, where nothing else has been said of it.
+func (o *Outcome) finish() {
+	if o.Err == nil && o.Snapshot != nil && !o.Snapshot.Complete {
+		o.Err = ErrIncomplete
+	}
+}
+
+// Parts are the drivers' own parts of the collector script.
+func Parts(drivers []*mta.Driver) []string {
+	parts := make([]string, 0, len(drivers))
+	for _, d := range drivers {
+		parts = append(parts, d.Collect)
+	}
+	return parts
+}
+
+// Judge is the pure half of a run: what the drivers make of a snapshot, and what the rules say to that.
+func Judge(s *facts.Snapshot, drivers []*mta.Driver, t Target, now time.Time) *plan.Result {
+	in := plan.Input{Snapshot: s, Rules: t.Rules, Intent: t.Intent, Now: now}
+	for _, d := range drivers {
+		for _, install := range d.Detect(s) {
+			in.Installs = append(in.Installs, judged(s, d, install))
+		}
+	}
+	return plan.New(in)
+}
+
+func judged(s *facts.Snapshot, d *mta.Driver, install mta.Install) plan.Judged {
+	j := plan.Judged{Driver: d, Install: install}
+	j.Config, j.Err = d.Read(s, install)
+	if j.Err != nil {
+		j.Config = nil
+		return j
+	}
+	j.Answers = d.Answers(s, j.Config)
+	return j
+}
