@@ -31,6 +31,12 @@ var (
 	outputAwk string
 )
 
+// runSh begins the frame and sends the host part.
+const runSh = `mh__setup
+printf '\n%s begin 1 %s %s\n' "$mh_nonce" "$mh_digest" "$(awk 'BEGIN { srand(); srand(); print srand() }')"
+mh_host
+`
+
 const scriptHead = `#!/bin/sh
 # The collector of mtaharden: everything that an audit runs on a host. It changes nothing there and reads nothing from its standard input.
 # By hand, as root: sh collect.sh > host.snap
@@ -46,26 +52,30 @@ var tools = []string{
 
 // Script returns the collector with its comments: the host part and the drivers' parts, in the order given.
 func Script(parts ...string) string {
+	text := body(parts)
+	return scriptHead + "mh_digest=" + digestBody(text) + "\n" + text + "mh_collect </dev/null\n"
+}
+
+// ScriptDigest is what the script of these parts says of itself, as Snapshot.Digest: the sha256 of its function without comments and
+// without the line that names the digest.
+func ScriptDigest(parts ...string) string { return digestBody(body(parts)) }
+
+func digestBody(text string) string { return Digest(Strip(text)) }
+
+func body(parts []string) string {
 	var b strings.Builder
-	b.WriteString(awkVariable("mh_awk_mask", maskAwk))
-	b.WriteString(awkVariable("mh_awk_frame", frameAwk))
-	b.WriteString(awkVariable("mh_awk_file", fileAwk))
-	b.WriteString(awkVariable("mh_awk_output", outputAwk))
-	b.WriteString(awkVariable("mh_awk_proc", procAwk))
+	for _, v := range []struct{ name, program string }{
+		{"mh_awk_mask", maskAwk}, {"mh_awk_frame", frameAwk}, {"mh_awk_file", fileAwk}, {"mh_awk_output", outputAwk}, {"mh_awk_proc", procAwk},
+	} {
+		b.WriteString(awkVariable(v.name, v.program))
+	}
 	b.WriteString(listVariable("mh_panels", panelsTxt))
 	b.WriteString("mh_tools='" + strings.Join(tools, " ") + "'\n")
-	b.WriteString(preludeSh)
-	b.WriteString(packageSh)
-	b.WriteString(processSh)
-	b.WriteString(hostSh)
-	b.WriteString("\nmh__setup\nprintf '\\n%s begin 1 %s %s\\n' \"$mh_nonce\" \"$mh_digest\" \"$(awk 'BEGIN { srand(); print srand() }')\"\nmh_host\n\n")
-	for _, p := range parts {
-		b.WriteString(strings.TrimRight(p, "\n"))
-		b.WriteString("\n\n")
+	for _, p := range append([]string{preludeSh, packageSh, processSh, hostSh, runSh}, parts...) {
+		b.WriteString(strings.TrimRight(p, "\n") + "\n\n")
 	}
 	b.WriteString("printf '%s done\\n' \"$mh_nonce\"\n} 6>&1\n")
-	body := b.String()
-	return scriptHead + "mh_digest=" + Digest(Strip(body)) + "\n" + body + "mh_collect </dev/null\n"
+	return b.String()
 }
 
 // Digest is the sha256 of a text, in hexadecimal.

@@ -55,19 +55,22 @@ mh__swlist() {
   done
 }
 
+# mh__changes prints a package's changelog.
+mh__changes() {
+  for mh_f in "/usr/share/doc/$1/changelog.Debian.gz" "/usr/share/doc/$1/changelog.gz" "/usr/share/doc/$1/changelog.Debian" "/usr/share/doc/packages/$1/changelog.gz"; do
+    [ -r "$mh_f" ] || continue
+    case $mh_f in
+    *.gz) gzip -dc <"$mh_f" ;;
+    *) cat "$mh_f" ;;
+    esac
+    break
+  done
+  ! mh_has rpm || $mh_short rpm -q --changelog "$1"
+}
+
 # mh_changelog PKG sends as the fact fixed:PKG the identifiers of vulnerabilities and advisories that the package's changelog names.
 mh_changelog() {
-  mh_ids=$({
-    for mh_f in "/usr/share/doc/$1/changelog.Debian.gz" "/usr/share/doc/$1/changelog.gz" "/usr/share/doc/$1/changelog.Debian" "/usr/share/doc/packages/$1/changelog.gz"; do
-      [ -r "$mh_f" ] || continue
-      case $mh_f in
-      *.gz) gzip -dc <"$mh_f" ;;
-      *) cat "$mh_f" ;;
-      esac
-      break
-    done
-    ! mh_has rpm || $mh_short rpm -q --changelog "$1"
-  } 2>/dev/null | awk '
+  mh_ids=$(mh__changes "$1" 2>/dev/null | awk '
     {
       while (match($0, /(CVE|CAN)-[0-9][0-9][0-9][0-9]-[0-9]+|(DSA|DLA|USN|GHSA)-[0-9a-z]+(-[0-9a-z]+)*|RH[SBE]A-[0-9]+:[0-9]+/)) {
         id = substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH)
