@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"mtaharden/inventory"
@@ -54,6 +55,11 @@ func newDialer(r *reach, stderr io.Writer) (*dialer, error) {
 
 // dial logs in to h.
 func (d *dialer) dial(ctx context.Context, h *inventory.Host) (remote.Host, error) {
+	if len(h.Jump) > 0 {
+		// Dialled directly, its name could lead to another machine.
+		err := fmt.Errorf("the inventory reaches it through %s, and this version cannot dial through a jump host", strings.Join(h.Jump, ", "))
+		return nil, &remote.Error{Op: "connect to", Host: h.Name, Kind: remote.ErrUnreachable, Err: err}
+	}
 	t, err := d.target(h)
 	if err != nil {
 		return nil, &remote.Error{Op: "log in to", Host: h.Name, Kind: remote.ErrAuth, Err: err}
@@ -77,6 +83,7 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		Become:       h.Become,
 		AllowLegacy:  h.AllowLegacySSH,
 		Password:     d.password,
+		Timeouts:     remote.Timeouts{Dial: d.reach.connect, Run: d.reach.timeLimit},
 		Trace:        d.trace(h.Name),
 	}
 	if t.User == "" {
@@ -127,5 +134,5 @@ func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {
 
 // thisMachine is the host that is judged without an inventory.
 func (d *dialer) thisMachine(ctx context.Context) (remote.Host, error) {
-	return local.Dial(ctx, local.Target{BecomePassword: d.become, Trace: d.trace("localhost")})
+	return local.Dial(ctx, local.Target{BecomePassword: d.become, Timeouts: remote.Timeouts{Run: d.reach.timeLimit}, Trace: d.trace("localhost")})
 }

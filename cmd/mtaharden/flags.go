@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,6 +26,8 @@ type reach struct {
 	acceptNew  bool
 	passwordFD int
 	becomeFD   int
+	connect    time.Duration
+	timeLimit  time.Duration
 
 	prompt *prompter
 }
@@ -40,6 +43,8 @@ func (r *reach) register(f *pflag.FlagSet, output string) {
 	f.StringVar(&r.lang, "lang", "en", "en or ko")
 	f.CountVarP(&r.verbose, "verbose", "v", "say more; -vv shows the SSH dialogue")
 	f.BoolVar(&r.acceptNew, "accept-new", false, "trust the key of a host that no known_hosts file names, and remember it")
+	f.DurationVar(&r.connect, "connect-timeout", 10*time.Second, "give up a host that does not take the connection in `D`")
+	f.DurationVar(&r.timeLimit, "host-timeout", 3*time.Minute, "give up a host that is not read in `D`")
 	f.IntVar(&r.passwordFD, "password-fd", -1, "read the login password from file descriptor `N`")
 	f.IntVar(&r.becomeFD, "become-password-fd", -1, "read the sudo password from file descriptor `N`")
 }
@@ -56,6 +61,9 @@ func (r *reach) check(c *cobra.Command) error {
 	}
 	if r.forks < 1 || r.forks > 1000 {
 		return usageError(c, fmt.Errorf("--forks %d is not from 1 to 1000", r.forks))
+	}
+	if r.connect < 0 || r.timeLimit < 0 {
+		return usageError(c, fmt.Errorf("a time limit is not negative"))
 	}
 	if len(r.inventory) == 0 && len(r.limit) > 0 {
 		return usageError(c, fmt.Errorf("--limit needs an inventory (-i)"))

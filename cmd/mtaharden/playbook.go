@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,13 +46,6 @@ func (s *showing) rules(c *cobra.Command, names []string) ([]playbooks.Rule, err
 	return newRuleBooks(slices.Concat(s.playbooks, names)).of(nil)
 }
 
-func writeJSON(c *cobra.Command, v any) error {
-	e := json.NewEncoder(c.OutOrStdout())
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
 func newPlaybookListCommand() *cobra.Command {
 	s := &showing{}
 	c := &cobra.Command{Use: "list [NAME|FILE]...", Short: "List the rules: id, severity, controls, title"}
@@ -64,7 +56,7 @@ func newPlaybookListCommand() *cobra.Command {
 			return err
 		}
 		if s.format == "json" {
-			return writeJSON(c, rules)
+			return encodeJSON(c.OutOrStdout(), rules)
 		}
 		rows := table{}
 		for _, r := range rules {
@@ -98,7 +90,7 @@ file to --playbook.`,
 			return err
 		}
 		if s.format == "json" {
-			return writeJSON(c, rules)
+			return encodeJSON(c.OutOrStdout(), rules)
 		}
 		text, err := playbooks.TOML(rules)
 		if err != nil {
@@ -164,7 +156,7 @@ func newPlaybookExplainCommand() *cobra.Command {
 			return badInput(err)
 		}
 		if s.format == "json" {
-			return writeJSON(c, rule)
+			return encodeJSON(c.OutOrStdout(), rule)
 		}
 		_, err = fmt.Fprint(c.OutOrStdout(), playbooks.Explain(rule, s.lang))
 		return err

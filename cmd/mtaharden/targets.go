@@ -48,7 +48,17 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 		t.Dial = func(ctx context.Context) (remote.Host, error) { return d.dial(ctx, h) }
 		out = append(out, t)
 	}
-	return out, badInput(inv.CheckRules(rules.known))
+	return out, checkWaivers(inv, rules)
+}
+
+// checkWaivers refuses a waiver for a rule that no playbook of any host holds, --limit or not.
+func checkWaivers(inv *inventory.Inventory, rules *ruleBooks) error {
+	for _, h := range inv.Hosts {
+		if _, err := rules.of(h.Playbooks); err != nil {
+			return err
+		}
+	}
+	return badInput(inv.CheckRules(rules.known))
 }
 
 // target is h with its rules and intent.
@@ -93,7 +103,7 @@ func (j *judging) saved(inv *inventory.Inventory, rules *ruleBooks) ([]remediate
 		s.Host, t.Snapshot = name, s
 		out = append(out, t)
 	}
-	return out, badInput(inv.CheckRules(rules.known))
+	return out, checkWaivers(inv, rules)
 }
 
 func readSnapshot(file string) (*facts.Snapshot, error) {
