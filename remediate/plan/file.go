@@ -196,7 +196,7 @@ func placeOf(file string, data []byte, offset int64, err error) error {
 	var mistyped *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		offset = syntax.Offset
+		offset = syntax.Offset - 1 // the offset is behind the character that is wrong
 	case errors.As(err, &mistyped):
 		offset = mistyped.Offset
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
