@@ -1,201 +1,22 @@
 package ssh_test
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	xssh "golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 
 	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/local"
 	"mtaharden/remediate/remote/remotetest"
 	"mtaharden/remediate/remote/ssh"
 )
-
-const secret = "correct secret 1!"
-
-// openSSH is a real sshd with real accounts and a real sudo, on a disposable overlay over one of the lab's images.
-type openSSH struct {
-	port     int
-	key      string // private key file that every account accepts
-	known    string // known_hosts with the ed25519 key
-	hostKeys map[string]xssh.PublicKey
-	extra    []string // accounts whose login shell was lent by this machine
-	sudo     string
-	log      *logged
-}
-
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// releases are the images of the lab that a run finds; MTALAB_CACHE says where, as for mtalab.
-func releases(t testing.TB) map[string]string {
-	cache := os.Getenv("MTALAB_CACHE")
-	if cache == "" {
-		cache = "/var/cache/mtalab"
-	}
-	found := map[string]string{}
-	for _, r := range []string{"deb11", "deb12", "deb13"} {
-		ready, _ := filepath.Glob(filepath.Join(cache, r+"-base-*.ok"))
-		if len(ready) > 0 {
-			found[r] = strings.TrimSuffix(ready[len(ready)-1], ".ok")
-		}
-	}
-	if os.Getuid() != 0 || len(found) == 0 {
-		if os.Getenv("MTALAB") == "1" {
-			t.Fatalf("MTALAB=1, but there is no image of the lab in %s, or this is not root", cache)
-		}
-		t.Skip("needs root and an image of the lab (mtalab up deb12-none makes one)")
-	}
-	return found
-}
-
-// anyRelease is one image of those found.
-func anyRelease(t testing.TB) string {
-	found := releases(t)
-	for _, r := range []string{"deb12", "deb13", "deb11"} {
-		if found[r] != "" {
-			return found[r]
-		}
-	}
-	return ""
-}
-
-// sameRelease reports whether image is of this machine's release, so that it can borrow its shells.
-func sameRelease(image string) bool {
-	a, _ := os.ReadFile("/etc/os-release")
-	b, err := os.ReadFile(filepath.Join(image, "etc/os-release"))
-	if err != nil {
-		b, _ = os.ReadFile(filepath.Join(image, "usr/lib/os-release"))
-	}
-	id := func(s []byte) string {
-		for line := range strings.Lines(string(s)) {
-			if strings.HasPrefix(line, "VERSION_ID=") {
-				return line
-			}
-		}
-		return ""
-	}
-	return id(a) != "" && id(a) == id(b)
-}
-
-func startOpenSSH(t testing.TB, image string) *openSSH {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "m"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	o := &openSSH{hostKeys: map[string]xssh.PublicKey{}, log: &logged{}}
-	var pub xssh.PublicKey
-	o.key, pub = remotetest.NewKeyFile(t, "")
-	if err := os.WriteFile(filepath.Join(dir, "key"), xssh.MarshalAuthorizedKey(pub), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	lend := "0"
-	if sameRelease(image) {
-		lend = "1"
-	}
-	script, err := filepath.Abs("testdata/sshd.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("unshare", "-m", "-p", "-f", "--kill-child", "sh", script, image, fmt.Sprint(o.port), dir, filepath.Join(dir, "key"), lend)
-	cmd.Stdout, cmd.Stderr = o.log, o.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Kill() // the namespace's first process goes with it, and all others with that one
-		<-ended
-	})
-	for deadline := time.Now().Add(60 * time.Second); !strings.Contains(o.log.String(), "Server listening on"); time.Sleep(20 * time.Millisecond) {
-		if len(ended) > 0 || time.Now().After(deadline) {
-			t.Fatalf("sshd does not run:\n%s", o.log)
-		}
-	}
-	o.learn(t, dir)
-	return o
-}
-
-func (o *openSSH) learn(t testing.TB, dir string) {
-	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(dir, "ssh_host_*_key.pub"))
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, _, _, _, err := xssh.ParseAuthorizedKey(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.hostKeys[key.Type()] = key
-	}
-	o.known = o.knownHosts(t, xssh.KeyAlgoED25519)
-	made, _ := os.ReadFile(filepath.Join(dir, "made"))
-	o.extra = strings.Fields(string(made))
-	version, _ := os.ReadFile(filepath.Join(dir, "sudo"))
-	o.sudo = strings.TrimSpace(string(version))
-}
-
-// knownHosts writes a file that knows the keys of these types alone.
-func (o *openSSH) knownHosts(t testing.TB, types ...string) string {
-	t.Helper()
-	var b strings.Builder
-	for _, typ := range types {
-		if o.hostKeys[typ] == nil {
-			t.Fatalf("sshd has no %s key", typ)
-		}
-		b.WriteString(knownhosts.Line([]string{fmt.Sprintf("127.0.0.1:%d", o.port)}, o.hostKeys[typ]) + "\n")
-	}
-	file := filepath.Join(t.TempDir(), "known_hosts")
-	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-func (o *openSSH) target(t testing.TB, user string) ssh.Target {
-	return ssh.Target{
-		Name: user + "@real", Address: "127.0.0.1", Port: o.port, User: user, Identities: []string{o.key}, KnownHosts: []string{o.known},
-		Timeouts: remote.Timeouts{Dial: 5 * time.Second, Login: 20 * time.Second, Run: 30 * time.Second},
-		Trace:    func(line string) { t.Log(line) },
-	}
-}
-
-func given(password string) func() (string, error) {
-	return func() (string, error) { return password, nil }
-}
 
 // whoami is a command that shows whose it is, what it was given and that its words came through.
 var whoami = remote.Cmd{Argv: []string{"/bin/sh", "-c", `printf '%s\n' "$(id -u)" "$@"; cat; echo "to standard error" >&2; exit 3`, "sh", "it's", `a\b`, "no!", "$HOME *"}, Stdin: []byte("line 1\nline 2\n")}
@@ -215,6 +36,7 @@ func TestOpenSSH(t *testing.T) {
 			t.Run("host keys", o.testHostKeys)
 			t.Run("agent", o.testAgent)
 			t.Run("one login one exec", o.testOneLoginOneExec)
+			t.Run("this machine", o.testLocal)
 		})
 	}
 }
@@ -424,5 +246,56 @@ func (o *openSSH) testAgent(t *testing.T) {
 	dial(t, target)
 	if offered != 5 {
 		t.Errorf("%d keys were offered, want 5", offered)
+	}
+}
+
+// TestMain lets the test's own program be the one that runs on the disposable machine, as an account that is not root's.
+func TestMain(m *testing.M) {
+	if os.Getenv("MTAHARDEN_TEST_LOCAL") != "" {
+		os.Exit(beLocal())
+	}
+	os.Exit(m.Run())
+}
+
+// beLocal runs whoami on "this machine" and passes on what came of it. The password comes in the environment: it is a test's.
+func beLocal() int {
+	x := local.Target{Timeouts: remote.Timeouts{Login: 5 * time.Second, Run: 20 * time.Second}}
+	if p := os.Getenv("MTAHARDEN_TEST_PASSWORD"); p != "" {
+		x.BecomePassword = given(p)
+	}
+	h, err := local.Dial(context.Background(), x)
+	if err != nil {
+		fmt.Println("dial:", err)
+		return 100
+	}
+	r, err := h.Run(context.Background(), whoami, 1000)
+	fmt.Printf("%+v\n%v\n%s", h.Transport(), err, r.Stdout)
+	return r.Exit
+}
+
+// testLocal: the local host's sudo, real, for accounts with and without the right and the password.
+func (o *openSSH) testLocal(t *testing.T) {
+	if !o.lent {
+		t.Skip("this machine's programs do not run there")
+	}
+	for _, c := range []struct{ user, password, says string }{
+		{"root", "", "Become:"},
+		{"free", "", "Become:sudo"},
+		{"free", secret, "Become:sudo"},
+		{"dashy", secret, "Become:sudo"},
+		{"dashy", "wrong secret", "cannot become root on localhost: sudo refused the password"},
+		{"dashy", "", "cannot become root on localhost: sudo wants a password and none was given"},
+		{"nosudo", secret, "cannot become root on localhost: the account is not in sudoers"},
+	} {
+		t.Run(c.user+" "+c.says, func(t *testing.T) {
+			r, err := dial(t, o.target(t, c.user)).Run(t.Context(), remote.Cmd{Argv: []string{
+				"/usr/bin/env", "MTAHARDEN_TEST_LOCAL=1", "MTAHARDEN_TEST_PASSWORD=" + c.password, "/usr/test-program"}}, 10000)
+			if err != nil || !strings.Contains(string(r.Stdout), c.says) {
+				t.Errorf("%d %q %q, %v", r.Exit, r.Stdout, r.Stderr, err)
+			}
+			if good := strings.HasPrefix(c.says, "Become"); good != strings.HasSuffix(string(r.Stdout), "\n<nil>\n0"+itself) {
+				t.Errorf("%d %q", r.Exit, r.Stdout)
+			}
+		})
 	}
 }

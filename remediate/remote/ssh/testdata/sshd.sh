@@ -1,4 +1,5 @@
-# A disposable machine around the image $1 with a real sshd on loopback port $2; $3 is the test's directory, $4 a public key, $5 1 where this machine's shells are lent.
+# A disposable machine around the image $1 with a real sshd on loopback port $2; $3 is the test's directory, $4 a public key, $5 1 where this machine's shells are lent, and the
+# program $6 with them.
 # It runs in mount and pid namespaces of its own: nothing outside them changes, and all of it ends with this shell.
 set -eu
 image=$1 port=$2 out=$3 key=$4 lend=$5
@@ -8,6 +9,7 @@ mkdir upper work root usrupper usrwork
 mount -t overlay -o "lowerdir=$image,upperdir=$PWD/upper,workdir=$PWD/work" none root
 if [ "$lend" = 1 ]; then
     mount -t overlay -o "lowerdir=$image/usr:/usr,upperdir=$PWD/usrupper,workdir=$PWD/usrwork" none root/usr
+    cp "$6" root/usr/test-program
 fi
 r=$PWD/root
 mount -t proc proc "$r/proc"

@@ -1,0 +1,203 @@
+package ssh_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	xssh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/remotetest"
+	"mtaharden/remediate/remote/ssh"
+)
+
+const secret = "correct secret 1!"
+
+// openSSH is a real sshd with real accounts and a real sudo, on a disposable overlay over one of the lab's images.
+type openSSH struct {
+	port     int
+	key      string // private key file that every account accepts
+	known    string // known_hosts with the ed25519 key
+	hostKeys map[string]xssh.PublicKey
+	extra    []string // accounts whose login shell was lent by this machine
+	sudo     string
+	lent     bool // this machine's programs run there: /usr/test-program is this one
+	log      *logged
+}
+
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// releases are the images of the lab that a run finds; MTALAB_CACHE says where, as for mtalab.
+func releases(t testing.TB) map[string]string {
+	cache := os.Getenv("MTALAB_CACHE")
+	if cache == "" {
+		cache = "/var/cache/mtalab"
+	}
+	found := map[string]string{}
+	for _, r := range []string{"deb11", "deb12", "deb13"} {
+		ready, _ := filepath.Glob(filepath.Join(cache, r+"-base-*.ok"))
+		if len(ready) > 0 {
+			found[r] = strings.TrimSuffix(ready[len(ready)-1], ".ok")
+		}
+	}
+	if os.Getuid() != 0 || len(found) == 0 {
+		if os.Getenv("MTALAB") == "1" {
+			t.Fatalf("MTALAB=1, but there is no image of the lab in %s, or this is not root", cache)
+		}
+		t.Skip("needs root and an image of the lab (mtalab up deb12-none makes one)")
+	}
+	return found
+}
+
+// anyRelease is one image of those found.
+func anyRelease(t testing.TB) string {
+	found := releases(t)
+	for _, r := range []string{"deb12", "deb13", "deb11"} {
+		if found[r] != "" {
+			return found[r]
+		}
+	}
+	return ""
+}
+
+// sameRelease reports whether image is of this machine's release, so that it can borrow its shells.
+func sameRelease(image string) bool {
+	a, _ := os.ReadFile("/etc/os-release")
+	b, err := os.ReadFile(filepath.Join(image, "etc/os-release"))
+	if err != nil {
+		b, _ = os.ReadFile(filepath.Join(image, "usr/lib/os-release"))
+	}
+	id := func(s []byte) string {
+		for line := range strings.Lines(string(s)) {
+			if strings.HasPrefix(line, "VERSION_ID=") {
+				return line
+			}
+		}
+		return ""
+	}
+	return id(a) != "" && id(a) == id(b)
+}
+
+func startOpenSSH(t testing.TB, image string) *openSSH {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "m"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o := &openSSH{hostKeys: map[string]xssh.PublicKey{}, log: &logged{}}
+	var pub xssh.PublicKey
+	o.key, pub = remotetest.NewKeyFile(t, "")
+	if err := os.WriteFile(filepath.Join(dir, "key"), xssh.MarshalAuthorizedKey(pub), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.port = l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	lend := "0"
+	if sameRelease(image) {
+		lend, o.lent = "1", true
+	}
+	script, err := filepath.Abs("testdata/sshd.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "-m", "-p", "-f", "--kill-child", "sh", script, image, fmt.Sprint(o.port), dir, filepath.Join(dir, "key"), lend, self)
+	cmd.Stdout, cmd.Stderr = o.log, o.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cmd.Process.Kill() // the namespace's first process goes with it, and all others with that one
+		<-ended
+	})
+	for deadline := time.Now().Add(60 * time.Second); !strings.Contains(o.log.String(), "Server listening on"); time.Sleep(20 * time.Millisecond) {
+		if len(ended) > 0 || time.Now().After(deadline) {
+			t.Fatalf("sshd does not run:\n%s", o.log)
+		}
+	}
+	o.learn(t, dir)
+	return o
+}
+
+func (o *openSSH) learn(t testing.TB, dir string) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "ssh_host_*_key.pub"))
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, _, _, _, err := xssh.ParseAuthorizedKey(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.hostKeys[key.Type()] = key
+	}
+	o.known = o.knownHosts(t, xssh.KeyAlgoED25519)
+	made, _ := os.ReadFile(filepath.Join(dir, "made"))
+	o.extra = strings.Fields(string(made))
+	version, _ := os.ReadFile(filepath.Join(dir, "sudo"))
+	o.sudo = strings.TrimSpace(string(version))
+}
+
+// knownHosts writes a file that knows the keys of these types alone.
+func (o *openSSH) knownHosts(t testing.TB, types ...string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, typ := range types {
+		if o.hostKeys[typ] == nil {
+			t.Fatalf("sshd has no %s key", typ)
+		}
+		b.WriteString(knownhosts.Line([]string{fmt.Sprintf("127.0.0.1:%d", o.port)}, o.hostKeys[typ]) + "\n")
+	}
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func (o *openSSH) target(t testing.TB, user string) ssh.Target {
+	return ssh.Target{
+		Name: user + "@real", Address: "127.0.0.1", Port: o.port, User: user, Identities: []string{o.key}, KnownHosts: []string{o.known},
+		Timeouts: remote.Timeouts{Dial: 5 * time.Second, Login: 20 * time.Second, Run: 30 * time.Second},
+		Trace:    func(line string) { t.Log(line) },
+	}
+}
+
+func given(password string) func() (string, error) {
+	return func() (string, error) { return password, nil }
+}
