@@ -196,7 +196,7 @@ func (c *Catalog) layerKey(lab fs.FS, under string, h Host, kind string) (string
 	if err != nil {
 		return "", err
 	}
-	return cacheKey("layer", under, c.layerName(h, kind), c.hostOf(h.Release, kind).Addr.String(), c.Network.Domain, strings.Join(k.Packages, " "), k.BecomePassword, string(script)), nil
+	return cacheKey("layer", under, c.layerName(h, kind), c.Network.Domain, strings.Join(k.Packages, " "), k.BecomePassword, string(script)), nil
 }
 
 // layerName is the host name baked into a layer: a layer that others are laid over has that of its own host.

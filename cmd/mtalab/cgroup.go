@@ -14,19 +14,21 @@ import (
 )
 
 // cgroups are the mount points of this machine's cgroup hierarchies that the lab uses. A host's processes are those
-// below mtalab/NAME there: that, and no name or saved number, is how they are counted and stopped.
+// below the lab's NAME there: that, and no name or saved number, is how they are counted and stopped.
 type cgroups struct {
 	unified string // cgroup2
 	systemd string // v1 name=systemd, empty on a machine with cgroup2 alone
 	memory  string // v1 memory controller, empty likewise
+	top     string // the lab's own folder in each
 }
 
-func findCgroups() (cgroups, error) {
+func findCgroups(top string) (cgroups, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return cgroups{}, err
 	}
 	c := parseCgroups(string(data))
+	c.top = top
 	if c.unified == "" {
 		return c, fmt.Errorf("cannot run the lab: this machine has no cgroup2 mount")
 	}
@@ -60,7 +62,7 @@ func (c cgroups) dirs(name string) []string {
 	var dirs []string
 	for _, root := range []string{c.unified, c.systemd, c.memory} {
 		if root != "" {
-			dirs = append(dirs, filepath.Join(root, "mtalab", name))
+			dirs = append(dirs, filepath.Join(root, c.top, name))
 		}
 	}
 	return dirs
@@ -75,7 +77,7 @@ func (c cgroups) make(name string) ([]string, error) {
 		}
 	}
 	if c.memory == "" {
-		for _, dir := range []string{c.unified, filepath.Join(c.unified, "mtalab")} {
+		for _, dir := range []string{c.unified, filepath.Join(c.unified, c.top)} {
 			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory +pids"), 0o644)
 		}
 	}
@@ -139,7 +141,7 @@ func (c cgroups) remove(name string) bool {
 		if _, err := os.Stat(dir); err == nil {
 			gone = false
 		}
-		_ = syscall.Rmdir(filepath.Dir(dir)) // mtalab itself, when this was the last
+		_ = syscall.Rmdir(filepath.Dir(dir)) // the lab's own, when this was the last
 	}
 	return gone
 }
@@ -147,8 +149,8 @@ func (c cgroups) remove(name string) bool {
 // memoryBytes is what a host uses now, page cache included; 0 where the kernel does not count.
 func (c cgroups) memoryBytes(name string) int64 {
 	for _, path := range []string{
-		filepath.Join(c.unified, "mtalab", name, "memory.current"),
-		filepath.Join(c.memory, "mtalab", name, "memory.usage_in_bytes"),
+		filepath.Join(c.unified, c.top, name, "memory.current"),
+		filepath.Join(c.memory, c.top, name, "memory.usage_in_bytes"),
 	} {
 		if data, err := os.ReadFile(path); err == nil {
 			n, _ := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)

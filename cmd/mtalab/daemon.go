@@ -37,7 +37,7 @@ func (l *Lab) daemonsUp(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+netnsPath("router"), self, "daemon")
+	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+l.netnsPath("router"), self, "daemon")
 	c.Dir = filepath.Dir(filepath.Dir(l.Source))
 	c.Env = append(c.Env, "MTALAB_DAEMON=1", "MTALAB_STATE="+l.State, "MTALAB_CACHE="+l.Cache)
 	c.Stdout, c.Stderr = log, log
@@ -60,7 +60,7 @@ func (l *Lab) daemonsReady(ctx context.Context, limit time.Duration) error {
 	if err := l.awaitBanner(ctx, "", netip.AddrPortFrom(nth(l.Network.Bridge4, l.Network.Sink), 25), "220"); err != nil {
 		return err
 	}
-	if err := l.awaitBanner(ctx, netnsPath("inside"), netip.AddrPortFrom(l.vantageAddr("outside"), 22), "SSH-2.0-"); err != nil {
+	if err := l.awaitBanner(ctx, l.netnsPath("inside"), netip.AddrPortFrom(l.vantageAddr("outside"), 22), "SSH-2.0-"); err != nil {
 		return err
 	}
 	return poll(ctx, func() (bool, error) {

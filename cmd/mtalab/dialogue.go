@@ -167,7 +167,7 @@ func (l *Lab) outsideCaller(h Host, port int) caller {
 	return caller{
 		to: netip.AddrPortFrom(h.Addr, uint16(port)), helo: l.Network.OutsideName,
 		dial: func(to netip.AddrPort) (conn net.Conn, err error) {
-			err = inNetns(netnsPath("outside"), func() error {
+			err = inNetns(l.netnsPath("outside"), func() error {
 				conn, err = net.DialTimeout("tcp", to.String(), 5*time.Second)
 				return err
 			})

@@ -17,7 +17,7 @@ func (l *Lab) Exec(ctx context.Context, where string, argv []string, in io.Reade
 	var c *exec.Cmd
 	switch where {
 	case "inside", "outside":
-		if _, err := os.Stat(netnsPath(where)); err != nil {
+		if _, err := os.Stat(l.netnsPath(where)); err != nil {
 			return 0, fmt.Errorf("cannot run at %s: the lab is down", where)
 		}
 		c = l.vantageCommand(ctx, where, argv...)
@@ -47,7 +47,7 @@ func commandStatus(err error) (int, error) {
 
 // vantageCommand is a command of this machine in a vantage point's network, with the lab's resolver.
 func (l *Lab) vantageCommand(ctx context.Context, where string, argv ...string) *exec.Cmd {
-	args := []string{"--net=" + netnsPath(where), "unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
+	args := []string{"--net=" + l.netnsPath(where), "unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
 		`mount --bind "$1" /etc/resolv.conf || exit 125; shift; exec "$@"`, "sh", filepath.Join(l.State, "resolv.conf")}
 	return exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
 }

@@ -105,6 +105,9 @@ func (l *Lab) boot(ctx context.Context, h Host) error {
 // dress gives a fresh root what makes it this host: address, resolver, keys. The machine id is the host's own and stays.
 func (l *Lab) dress(h Host) error {
 	root := filepath.Join(l.hostDir(h.Name), "root")
+	if err := nameHost(root, h.Name+"."+l.Network.Domain, h.Addr.String()); err != nil {
+		return err
+	}
 	k := l.Kinds[h.Kind]
 	n := l.Network
 	home, user := "/root", k.User
@@ -190,7 +193,7 @@ func (l *Lab) start(ctx context.Context, h Host) error {
 		return err
 	}
 	defer console.Close()
-	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+netnsPath("router"), "systemd-nspawn",
+	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+l.netnsPath("router"), "systemd-nspawn",
 		"--quiet", "--register=no", "--keep-unit", "--network-bridge="+bridgeName, fmt.Sprintf("--machine=mta%d", h.Number),
 		"--hostname="+h.Name+"."+l.Network.Domain, "--uuid="+cacheKey("machine", h.Name)+cacheKey("id", h.Name),
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
@@ -236,10 +239,10 @@ func (l *Lab) stop(ctx context.Context, h Host) error {
 
 // linkGone waits until the container's interface has left the bridge: its name is wanted again.
 func (l *Lab) linkGone(ctx context.Context, h Host) error {
-	if _, err := os.Stat(netnsPath("router")); err != nil {
+	if _, err := os.Stat(l.netnsPath("router")); err != nil {
 		return nil
 	}
-	return inNetns(netnsPath("router"), func() error {
+	return inNetns(l.netnsPath("router"), func() error {
 		return poll(ctx, func() (bool, error) {
 			_, err := interfaceByName(fmt.Sprintf("vb-mta%d", h.Number))
 			return err != nil, nil
@@ -269,11 +272,50 @@ func (l *Lab) Down(ctx context.Context, names []string) error {
 		return err
 	}
 	defer unlock()
-	if err := l.cgroups.end(ctx, daemonUnit); err != nil {
+	if err := l.cgroups.end(ctx, ""); err != nil { // the daemon, and a build that lost its mtalab
 		return err
 	}
 	if err := l.networkDown(ctx); err != nil {
 		return err
 	}
-	return unmount(l.State)
+	for _, dir := range []string{l.State, l.Cache} {
+		if err := unmount(dir); err != nil {
+			return err
+		}
+	}
+	if left := l.leftovers(); len(left) > 0 {
+		return fmt.Errorf("cannot take everything down: left are %s", strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// leftovers lists what of a lab that is down is still on this machine: mounts, links, namespaces, cgroups, processes.
+func (l *Lab) leftovers() []string {
+	var left []string
+	for _, dir := range []string{l.State, l.Cache} {
+		mounts, err := mountsBelow(dir)
+		if err != nil {
+			left = append(left, err.Error())
+		}
+		for _, m := range mounts {
+			left = append(left, "mount "+m)
+		}
+	}
+	if _, err := interfaceByName(l.linkName()); err == nil {
+		left = append(left, "link "+l.linkName())
+	}
+	for _, v := range []string{"router", "inside", "outside"} {
+		if _, err := os.Stat(l.netnsPath(v)); err == nil {
+			left = append(left, "netns "+l.netnsName(v))
+		}
+	}
+	for _, pid := range l.cgroups.procs("") {
+		left = append(left, fmt.Sprintf("process %d", pid))
+	}
+	for _, dir := range l.cgroups.dirs("") {
+		if _, err := os.Stat(dir); err == nil {
+			left = append(left, "cgroup "+dir)
+		}
+	}
+	return left
 }

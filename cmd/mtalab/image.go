@@ -45,7 +45,7 @@ func (l *Lab) buildOnce(ctx context.Context, dir string, build func(dir string) 
 	if _, err := os.Stat(dir + ".ok"); err == nil {
 		return nil
 	}
-	unlock, err := l.lock(ctx, "image-"+filepath.Base(dir))
+	unlock, err := lockIn(ctx, filepath.Join(l.Cache, "locks"), filepath.Base(dir))
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (l *Lab) buildOnce(ctx context.Context, dir string, build func(dir string) 
 	if _, err := os.Stat(dir + ".ok"); err == nil {
 		return nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := l.clear(ctx, dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(l.Cache, 0o755); err != nil {
@@ -70,6 +70,27 @@ func (l *Lab) buildOnce(ctx context.Context, dir string, build func(dir string) 
 	l.say("built %s in %.0f s", filepath.Base(dir), time.Since(start).Seconds())
 	return nil
 }
+
+// clear takes away what a build left that was cut off: its processes first, then its mounts, and only then its files.
+func (l *Lab) clear(ctx context.Context, dir string) error {
+	if err := l.cgroups.end(ctx, buildUnit(dir)); err != nil {
+		return err
+	}
+	for _, d := range []string{dir, dir + ".build"} {
+		if err := unmount(d); err != nil {
+			return err
+		}
+		if mounts, err := mountsBelow(d); err != nil || len(mounts) > 0 {
+			return fmt.Errorf("cannot clear %s: mounted still: %v %v", d, mounts, err)
+		}
+		if err := os.RemoveAll(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func buildUnit(dir string) string { return "build-" + filepath.Base(dir) }
 
 // buildBase makes a release's base image with mmdebstrap, from this machine's own mirror.
 func (l *Lab) buildBase(ctx context.Context, release, dir string) error {
@@ -89,7 +110,14 @@ func (l *Lab) buildBase(ctx context.Context, release, dir string) error {
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		`--setup-hook=mkdir -p "$1/etc" && printf '127.0.0.1 localhost\n' > "$1/etc/hosts" && echo localhost > "$1/etc/hostname"`,
 		suite, dir}
-	out, err := exec.CommandContext(ctx, "mmdebstrap", append(args, m.lines(suite)...)...).CombinedOutput()
+	groups, err := l.cgroups.make(buildUnit(dir))
+	if err != nil {
+		return err
+	}
+	defer l.cgroups.end(context.WithoutCancel(ctx), buildUnit(dir))
+	// In a mount namespace of its own: what it mounts ends with it.
+	argv := append([]string{"unshare", "--mount", "--propagation", "private", "mmdebstrap"}, append(args, m.lines(suite)...)...)
+	out, err := inCgroups(ctx, groups, argv...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the mirror of this machine's apt sources does not give %s: %v: %s", suite, err, lastLines(string(out), 6))
 	}
@@ -97,7 +125,7 @@ func (l *Lab) buildBase(ctx context.Context, release, dir string) error {
 	if err != nil {
 		return err
 	}
-	return l.runIn(ctx, "build-"+filepath.Base(dir), dir, "build."+l.Network.Domain, string(script), nil)
+	return l.runIn(ctx, buildUnit(dir), dir, "build."+l.Network.Domain, string(script), nil)
 }
 
 // suites are the code names of the releases that the lab knows, and this machine's own.
@@ -128,17 +156,16 @@ func (l *Lab) buildLayer(ctx context.Context, h Host, kinds, under []string, dir
 	kind := kinds[len(kinds)-1]
 	build := dir + ".build"
 	root := filepath.Join(build, "root")
-	_ = unmount(root)
-	if err := os.RemoveAll(build); err != nil {
-		return err
-	}
-	defer os.RemoveAll(build)
-	defer unmount(root)
+	defer func() {
+		if unmount(build) == nil {
+			_ = os.RemoveAll(build)
+		}
+	}()
 	if err := mountOverlay(build, under); err != nil {
 		return err
 	}
 	name := l.layerName(h, kind)
-	if err := l.nameHost(root, name, l.hostOf(h.Release, kind)); err != nil {
+	if err := nameHost(root, name+"."+l.Network.Domain, "127.0.1.1"); err != nil {
 		return err
 	}
 	script, err := l.layerScript(kinds)
@@ -146,7 +173,7 @@ func (l *Lab) buildLayer(ctx context.Context, h Host, kinds, under []string, dir
 		return err
 	}
 	env := map[string]string{"LAB_BECOME_PASSWORD": l.Kinds[kind].BecomePassword}
-	if err := l.runIn(ctx, "build-"+filepath.Base(dir), root, name+"."+l.Network.Domain, script, env); err != nil {
+	if err := l.runIn(ctx, buildUnit(dir), root, name+"."+l.Network.Domain, script, env); err != nil {
 		return err
 	}
 	if err := unmount(root); err != nil {
@@ -175,12 +202,12 @@ func (l *Lab) layerScript(kinds []string) (string, error) {
 }
 
 // nameHost gives an image its qualified name: sendmail waits a minute for a name that has no dot.
-func (l *Lab) nameHost(root, name string, h Host) error {
-	full := name + "." + l.Network.Domain
+func nameHost(root, full, addr string) error {
+	name, _, _ := strings.Cut(full, ".")
 	for path, text := range map[string]string{
 		"etc/hostname": full + "\n",
 		"etc/mailname": full + "\n",
-		"etc/hosts":    fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost\n%s %s %s\n", h.Addr, full, name),
+		"etc/hosts":    fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost\n%s %s %s\n", addr, full, name),
 	} {
 		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil {
 			return err

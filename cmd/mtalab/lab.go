@@ -18,13 +18,16 @@ import (
 // A Lab is the one lab of this machine: its plan, its folders and the cgroups its processes live in.
 type Lab struct {
 	*Catalog
-	Source  string // repository's testdata/lab
-	Cache   string // images
-	State   string // everything else
-	cgroups cgroups
-	log     io.Writer
-	logMu   *sync.Mutex
+	Instance string // what its namespaces, link and cgroups are named after: a second lab beside it has another
+	Source   string // repository's testdata/lab
+	Cache    string // images
+	State    string // everything else
+	cgroups  cgroups
+	log      io.Writer
+	logMu    *sync.Mutex
 }
+
+const instance = "mtalab"
 
 // openLab reads the plan. It needs root and Linux, and touches nothing.
 func openLab() (*Lab, error) {
@@ -40,12 +43,12 @@ func openLab() (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	cg, err := findCgroups()
+	cg, err := findCgroups(instance)
 	if err != nil {
 		return nil, err
 	}
 	return &Lab{
-		Catalog: catalog, Source: source, cgroups: cg, log: os.Stderr, logMu: new(sync.Mutex),
+		Catalog: catalog, Instance: instance, Source: source, cgroups: cg, log: os.Stderr, logMu: new(sync.Mutex),
 		Cache: envOr("MTALAB_CACHE", "/var/cache/mtalab"), State: envOr("MTALAB_STATE", "/var/lib/mtalab"),
 	}, nil
 }
@@ -85,9 +88,12 @@ func (l *Lab) say(format string, args ...any) {
 
 func (l *Lab) files() fs.FS { return os.DirFS(l.Source) }
 
-// lock takes an exclusive lock that ends with the returned function, or with this process.
 func (l *Lab) lock(ctx context.Context, name string) (unlock func(), err error) {
-	dir := filepath.Join(l.State, "locks")
+	return lockIn(ctx, filepath.Join(l.State, "locks"), name)
+}
+
+// lockIn takes an exclusive lock that ends with the returned function, or with this process.
+func lockIn(ctx context.Context, dir, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -119,7 +125,7 @@ func (l *Lab) List(w io.Writer) error {
 	}
 	for _, v := range []string{"inside", "outside"} {
 		state := "down"
-		if _, err := os.Stat(netnsPath(v)); err == nil {
+		if _, err := os.Stat(l.netnsPath(v)); err == nil {
 			state = "up"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", v, l.vantageAddr(v), state)

@@ -13,14 +13,13 @@ import (
 )
 
 // The network, all of it in namespaces of its own: `router` holds the bridge that the hosts are on and forwards to
-// `outside`; this machine is on the bridge too, by the link mtalab0. Taking the namespaces away takes all of it away.
-const (
-	bridgeName = "mtabr0"
-	linkName   = "mtalab0"
-)
+// `outside`; this machine is on the bridge too, by one link. Taking the namespaces away takes all of it away.
+const bridgeName = "mtabr0"
 
-func netnsName(v string) string { return "mtalab-" + v }
-func netnsPath(v string) string { return "/run/netns/" + netnsName(v) }
+func (l *Lab) linkName() string { return l.Instance + "0" }
+
+func (l *Lab) netnsName(v string) string { return l.Instance + "-" + v }
+func (l *Lab) netnsPath(v string) string { return "/run/netns/" + l.netnsName(v) }
 
 func (l *Lab) vantageAddr(v string) netip.Addr {
 	if v == "outside" {
@@ -33,12 +32,12 @@ func (l *Lab) vantageAddr(v string) netip.Addr {
 func (l *Lab) netCommands() []string {
 	n := l.Network
 	at := func(p netip.Prefix, i int) string { return fmt.Sprintf("%s/%d", nth(p, i), p.Bits()) }
-	router, inside, outside := netnsName("router"), netnsName("inside"), netnsName("outside")
+	router, inside, outside := l.netnsName("router"), l.netnsName("inside"), l.netnsName("outside")
 	lines := []string{
 		"netns add " + router, "netns add " + inside, "netns add " + outside,
 		"-n " + router + " link set lo up", "-n " + inside + " link set lo up", "-n " + outside + " link set lo up",
 		"-n " + router + " link add " + bridgeName + " address 02:6d:74:61:00:01 type bridge", // else it changes with each port, and neighbours lose it
-		"link add " + linkName + " type veth peer name mtaport0 netns " + router,
+		"link add " + l.linkName() + " type veth peer name mtaport0 netns " + router,
 		"-n " + inside + " link add eth0 type veth peer name mtaport1 netns " + router,
 		"-n " + outside + " link add eth0 type veth peer name mtaport2 netns " + router,
 		"-n " + router + " link set mtaport0 master " + bridgeName + " up",
@@ -59,16 +58,16 @@ func (l *Lab) netCommands() []string {
 		"-n "+outside+" addr add "+at(n.Outside4, n.Outside)+" dev eth0",
 		"-n "+outside+" link set eth0 up",
 		"-n "+outside+" route add default via "+nth(n.Outside4, n.OutsideRouter).String(),
-		"addr add "+at(n.Bridge4, n.Controller)+" dev "+linkName,
-		"addr add "+at(n.Bridge6, n.Controller)+" dev "+linkName+" nodad",
-		"link set "+linkName+" alias "+l.State+" up",
-		"route add "+n.Outside4.String()+" via "+nth(n.Bridge4, n.Router).String()+" dev "+linkName,
+		"addr add "+at(n.Bridge4, n.Controller)+" dev "+l.linkName(),
+		"addr add "+at(n.Bridge6, n.Controller)+" dev "+l.linkName()+" nodad",
+		"link set "+l.linkName()+" alias "+l.State+" up",
+		"route add "+n.Outside4.String()+" via "+nth(n.Bridge4, n.Router).String()+" dev "+l.linkName(),
 	)
 }
 
 // networkUp makes the network, or mends it when a part of it is missing.
 func (l *Lab) networkUp(ctx context.Context) error {
-	alias, err := os.ReadFile("/sys/class/net/" + linkName + "/ifalias")
+	alias, err := os.ReadFile("/sys/class/net/" + l.linkName() + "/ifalias")
 	if err == nil && strings.TrimSpace(string(alias)) == l.State && l.networkWhole() {
 		return nil
 	}
@@ -83,7 +82,7 @@ func (l *Lab) networkUp(ctx context.Context) error {
 			return err
 		}
 	}
-	return inNetns(netnsPath("router"), func() error {
+	return inNetns(l.netnsPath("router"), func() error {
 		for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
 			if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0o644); err != nil {
 				return fmt.Errorf("cannot let the lab's router forward: %v", err)
@@ -95,7 +94,7 @@ func (l *Lab) networkUp(ctx context.Context) error {
 
 func (l *Lab) networkWhole() bool {
 	for _, v := range []string{"router", "inside", "outside"} {
-		if _, err := os.Stat(netnsPath(v)); err != nil {
+		if _, err := os.Stat(l.netnsPath(v)); err != nil {
 			return false
 		}
 	}
@@ -104,14 +103,14 @@ func (l *Lab) networkWhole() bool {
 
 // networkDown takes every namespace and link away and waits until the kernel has.
 func (l *Lab) networkDown(ctx context.Context) error {
-	if _, err := os.Stat("/sys/class/net/" + linkName); err == nil {
-		if err := runTool(ctx, "ip", "link", "del", linkName); err != nil {
+	if _, err := os.Stat("/sys/class/net/" + l.linkName()); err == nil {
+		if err := runTool(ctx, "ip", "link", "del", l.linkName()); err != nil {
 			return err
 		}
 	}
 	for _, v := range []string{"outside", "inside", "router"} {
-		if _, err := os.Stat(netnsPath(v)); err == nil {
-			if err := runTool(ctx, "ip", "netns", "del", netnsName(v)); err != nil {
+		if _, err := os.Stat(l.netnsPath(v)); err == nil {
+			if err := runTool(ctx, "ip", "netns", "del", l.netnsName(v)); err != nil {
 				return err
 			}
 		}
@@ -119,7 +118,7 @@ func (l *Lab) networkDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return poll(ctx, func() (bool, error) {
-		_, err := os.Stat("/sys/class/net/" + linkName)
+		_, err := os.Stat("/sys/class/net/" + l.linkName())
 		return os.IsNotExist(err), nil
 	})
 }

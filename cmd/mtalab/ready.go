@@ -75,7 +75,11 @@ func (l *Lab) awaitBanner(ctx context.Context, netns string, to netip.AddrPort, 
 	var last error
 	err := poll(ctx, func() (bool, error) {
 		var line string
-		line, last = greeting(netns, to, 12*time.Second)
+		limit := 12 * time.Second
+		if d, ok := ctx.Deadline(); ok {
+			limit = min(limit, time.Until(d))
+		}
+		line, last = greeting(netns, to, limit)
 		return strings.HasPrefix(line, prefix), nil
 	})
 	if err != nil && last != nil {

@@ -21,7 +21,7 @@ func (l *Lab) serveSSH(ctx context.Context) error {
 		return err
 	}
 	var listener net.Listener
-	err = inNetns(netnsPath("outside"), func() error {
+	err = inNetns(l.netnsPath("outside"), func() error {
 		listener, err = net.Listen("tcp", net.JoinHostPort(l.vantageAddr("outside").String(), "22"))
 		return err
 	})
@@ -34,7 +34,7 @@ func (l *Lab) serveSSH(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		go serveVantage(conn, config)
+		go l.serveVantage(conn, config)
 	}
 }
 
@@ -68,7 +68,7 @@ func (l *Lab) vantageConfig() (*ssh.ServerConfig, error) {
 	return config, nil
 }
 
-func serveVantage(conn net.Conn, config *ssh.ServerConfig) {
+func (l *Lab) serveVantage(conn net.Conn, config *ssh.ServerConfig) {
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
@@ -83,12 +83,12 @@ func serveVantage(conn net.Conn, config *ssh.ServerConfig) {
 			_ = c.Reject(ssh.Prohibited, "a vantage point forwards connections and does nothing else")
 			continue
 		}
-		go forward(c)
+		go l.forward(c)
 	}
 }
 
 // forward joins a channel to a connection made from the outside network.
-func forward(c ssh.NewChannel) {
+func (l *Lab) forward(c ssh.NewChannel) {
 	var to struct {
 		Host       string
 		Port       uint32
@@ -100,7 +100,7 @@ func forward(c ssh.NewChannel) {
 		return
 	}
 	var conn net.Conn
-	err := inNetns(netnsPath("outside"), func() (err error) {
+	err := inNetns(l.netnsPath("outside"), func() (err error) {
 		conn, err = net.DialTimeout("tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), 10*time.Second)
 		return err
 	})

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseRecipe(t *testing.T) {
+	r, err := parseRecipe("postfix/open", []byte(`# A relay for all.
+releases: deb12 deb13
+role: mx
+relay_networks: 192.0.2.0/24 2001:db8::/48
+expect: open-relay fail
+expect: vrfy pass
+port: 587
+outside: accepts 16
+outside: bang refused
+outside: vrfy disclosed
+-- etc/postfix/main.cf --
+mynetworks = 0.0.0.0/0
+-- plant.sh --
+true
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Files = nil
+	want := &Recipe{
+		Name: "postfix/open", MTA: "postfix", Releases: []string{"deb12", "deb13"}, Role: "mx",
+		RelayNetworks: []string{"192.0.2.0/24", "2001:db8::/48"}, Port: 587,
+		Expect:  []Expectation{{"open-relay", "fail"}, {"vrfy", "pass"}},
+		Outside: Outside{Accepts: 16, Forms: map[string]string{"bang": "refused"}, Asks: map[string]string{"vrfy": "disclosed"}},
+	}
+	if diff := cmp.Diff(want, r); diff != "" {
+		t.Error(diff)
+	}
+	if got, want := r.intent(), "role = \"mx\"\nrelay_networks = [\"192.0.2.0/24\", \"2001:db8::/48\"]\n"; got != want {
+		t.Errorf("intent %q", got)
+	}
+}
+
+func TestRecipeMistakes(t *testing.T) {
+	for _, test := range []struct{ comment, want string }{
+		{"", "nothing is expected"},
+		{"expect: vrfy", "x/y:1"},
+		{"# c\nexpect: vrfy bad", "x/y:2: \"bad\" is no status"},
+		{"colour: red", "unknown key"},
+		{"sound: no", "sound is yes"},
+		{"sound: yes\nrelay_networks: 10.0.0.0", "relay_networks"},
+		{"sound: yes\noutside: accepts 17", "not a count"},
+		{"sound: yes\noutside: plain maybe", "cannot understand"},
+		{"sound: yes\nport: 0", "no port"},
+		{"sound: yes\njust words", "not a key"},
+	} {
+		if _, err := parseRecipe("x/y", []byte(test.comment+"\n")); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got %v, want %q", test.comment, err, test.want)
+		}
+	}
+	if _, err := parseRecipe("x/y", []byte("sound: yes\n-- ../etc/passwd --\nx\n")); err == nil {
+		t.Error("a file above the root was taken")
+	}
+}
+
+func FuzzRecipe(f *testing.F) {
+	f.Add([]byte("expect: vrfy fail\noutside: accepts 3\n-- etc/x --\ny\n"))
+	f.Add([]byte("sound: yes\nport: 25\noutside: dead\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := parseRecipe("postfix/x", data)
+		if err != nil {
+			return
+		}
+		if len(r.Expect) == 0 && !r.Sound {
+			t.Error("a recipe that expects nothing")
+		}
+		for _, e := range r.Expect {
+			if !slices.Contains(statuses(), e.Status) {
+				t.Errorf("status %q", e.Status)
+			}
+		}
+	})
+}
+
+// Every recipe of the project reads, and names hosts that the lab has.
+func TestRecipesRead(t *testing.T) {
+	c := testCatalog(t)
+	recipes, err := loadRecipes(os.DirFS("../../testdata/lab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d recipes", len(recipes))
+	for _, r := range recipes {
+		names, err := r.hostsFor(c, "", true)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if _, err := c.Select(names); err != nil {
+			t.Errorf("%s: %v", r.Name, err)
+		}
+		if !r.Outside.asked() && r.Host != "deb12-none" {
+			t.Errorf("%s: nothing is asked from outside", r.Name)
+		}
+	}
+}
+
+func TestSample(t *testing.T) {
+	var recipes []*Recipe
+	for i := range 40 {
+		recipes = append(recipes, &Recipe{Name: fmt.Sprintf("postfix/r%02d", i), MTA: "postfix"})
+	}
+	a, again, b := sample(recipes, 8, "one"), sample(recipes, 8, "one"), sample(recipes, 8, "two")
+	names := func(l []*Recipe) (out []string) {
+		for _, r := range l {
+			out = append(out, r.Name)
+		}
+		return out
+	}
+	if len(a) != 8 || !slices.Equal(names(a), names(again)) || slices.Equal(names(a), names(b)) || !slices.IsSorted(names(a)) {
+		t.Errorf("samples %v %v %v", names(a), names(again), names(b))
+	}
+	c := testCatalog(t)
+	seen := map[string]bool{}
+	for i := range 40 {
+		hosts, err := recipes[0].hostsFor(c, fmt.Sprint(i), false)
+		if err != nil || len(hosts) != 1 {
+			t.Fatal(hosts, err)
+		}
+		seen[hosts[0]] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("40 seeds meet only %v", seen)
+	}
+}
+
+// smtpServer answers each line by a function, one connection after another, on the loopback.
+func smtpServer(t *testing.T, greeting string, answer func(line string) string) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(conn, "%s\r\n", greeting)
+			for s := bufio.NewScanner(conn); s.Scan(); {
+				fmt.Fprintf(conn, "%s\r\n", answer(s.Text()))
+			}
+			conn.Close()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func TestWitness(t *testing.T) {
+	dial := func(to netip.AddrPort) (net.Conn, error) { return net.Dial("tcp", to.String()) }
+	var seen []string
+	to := smtpServer(t, "220 mx.example.test ESMTP", func(line string) string {
+		seen = append(seen, line)
+		switch {
+		case strings.HasPrefix(line, "RCPT") && strings.Contains(line, "%"):
+			return "250 ok"
+		case strings.HasPrefix(line, "RCPT"):
+			return "550 5.7.1 no"
+		case line == "VRFY alice":
+			return "252 maybe"
+		case strings.HasPrefix(line, "VRFY"):
+			return "550 unknown"
+		case strings.HasPrefix(line, "EXPN"):
+			return "502 no"
+		}
+		return "250 ok"
+	})
+	w := caller{to: to, helo: "c.example.net", dial: dial}.witness(true, true)
+	if w.accepted() != 3 || w.Asks["vrfy"] != "disclosed" || w.Asks["expn"] != "refused" || w.Dead != "" {
+		t.Errorf("got %+v", w)
+	}
+	for _, line := range seen {
+		if strings.HasPrefix(line, "DATA") {
+			t.Error("the witness sent DATA")
+		}
+	}
+	if !slices.Contains(seen, `RCPT TO:<@mx.example.test:relaytest@example.org>`) || !slices.Contains(seen, "MAIL FROM:<>") {
+		t.Errorf("the forms are not as they should be: %q", seen)
+	}
+	o := Outside{Accepts: 3, Forms: map[string]string{"plain": "refused", "percent-name": "accepted"}, Asks: map[string]string{"vrfy": "disclosed"}}
+	if wrong := o.compare(w); len(wrong) != 0 {
+		t.Errorf("right, and said to be wrong: %q", wrong)
+	}
+	o = Outside{Accepts: 16, Forms: map[string]string{"plain": "accepted"}, Asks: map[string]string{"expn": "disclosed"}}
+	if wrong := o.compare(w); len(wrong) != 3 {
+		t.Errorf("three things are wrong, said were %q", wrong)
+	}
+	dead := caller{to: smtpServer(t, "421 go away", nil), dial: dial}.witness(true, true)
+	if dead.Dead == "" || len(dead.Forms) != 0 {
+		t.Errorf("a server that says 421 is not dead: %+v", dead)
+	}
+	if wrong := (Outside{Accepts: -1, Dead: true}).compare(w); len(wrong) != 1 {
+		t.Errorf("a living server passes as dead: %q", wrong)
+	}
+}
+
+func TestCompareFindings(t *testing.T) {
+	j := &recipeJob{recipe: &Recipe{Expect: []Expectation{{"vrfy", "fail"}, {"expn", "pass"}, {"gone", "pass"}}}}
+	findings := []auditFinding{{Rule: "vrfy", Status: "pass"}, {Rule: "vrfy", Status: "fail"}, {Rule: "expn", Status: "pass"}, {Rule: "x", Status: "unknown"}}
+	if wrong := j.compare(findings); len(wrong) != 1 || !strings.Contains(wrong[0], "gone") {
+		t.Errorf("got %q", wrong)
+	}
+	j.recipe = &Recipe{Sound: true}
+	if wrong := j.compare(findings); len(wrong) != 2 {
+		t.Errorf("a sound host with a fail and an unknown finding: %q", wrong)
+	}
+}
