@@ -131,7 +131,7 @@ exim_ask() {
 	printf '%s\n' "EHLO probe.$ex_from" "$@" QUIT | sed '/^=/d' | mh_ask "exim:$ex_n:said:$ex_asked" 8 sh -c '
 		ex_awk=$1; shift
 		{ "$@" 2>&1 >&3 | "$ex_awk" "/^LOG:|^>>> *(processing|using ACL|end of ACL|ACL is|message:|calling|routed by|[a-z]+: condition test|no more routers|check !?verify|host lookup|R: )|configuration error|panic|^Exim|^>>> .* (router|lookup) /" >&2; } 3>&1
-	' sh "$ex_awk" "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_iface -bh "$ex_client"
+	' sh "$ex_awk" $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_iface -bh "$ex_client"
 }
 
 # exim_forms CLIENT: the relay forms, a few a process: Exim closes after three syntax errors or ten commands that are no mail.

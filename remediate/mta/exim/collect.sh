@@ -1,24 +1,39 @@
 # Exim: finds every Exim of the host, prints its effective configuration and sources, and puts SMTP dialogues to `exim -bh`
 # where the configuration holds nothing that acts. Facts are named exim:N:KEY, N counting the instances from 1.
 
+# What every run of Exim stands in. Exim writes where one does not expect it: a configuration error goes to the panic log, and
+# without keep_environment a warning to the main log. So it runs with an empty environment, where the system can do it in a mount
+# namespace of its own in which logs and spool are read-only, and it may make no file grow.
+ex_guard='ulimit -f 0 2>/dev/null; exec env -i "$@"'
+ex_shield='mount -n --make-rprivate / || exit 125
+for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/spool/exim4; do
+	if [ -d "$d" ]; then
+		mount -n --rbind "$d" "$d" && mount -n -o remount,bind,ro "$d" || exit 125
+	fi
+done
+ulimit -f 0 2>/dev/null
+exec env -i "$@"'
+
+# exim_shield: chooses ex_sh and ex_wrap, the shell and the text that stand before the program.
+exim_shield() {
+	ex_sh=sh
+	ex_wrap=$ex_guard
+	if mh_has unshare && unshare -m sh -c "$ex_shield" sh true </dev/null >/dev/null 2>&1; then
+		ex_sh='unshare -m sh'
+		ex_wrap=$ex_shield
+	fi
+}
+
 # exim_x ARG...: runs the instance's program as the daemon would start, with its -C and -D.
 exim_x() {
-	if [ -n "$ex_cf" ]; then
-		"$ex_prog" -C "$ex_cf" $ex_macros "$@"
-	else
-		"$ex_prog" $ex_macros "$@"
-	fi
+	$ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros "$@" </dev/null
 }
 
 # exim_cmd NAME ARG...: the same as a recorded command.
 exim_cmd() {
 	ex_name=$1
 	shift
-	if [ -n "$ex_cf" ]; then
-		mh_cmd "exim:$ex_n:$ex_name" 10 "$ex_prog" -C "$ex_cf" $ex_macros "$@"
-	else
-		mh_cmd "exim:$ex_n:$ex_name" 10 "$ex_prog" $ex_macros "$@"
-	fi
+	mh_cmd "exim:$ex_n:$ex_name" 10 $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros "$@"
 }
 
 # exim_words WORD...: sets ex_cf, ex_macros and ex_role from a daemon's command line.
@@ -62,7 +77,7 @@ exim_daemon() {
 # exim_instance PID: collects ex_prog with ex_cf and ex_macros, once; PID is empty for one that does not run.
 exim_instance() {
 	case $ex_done in *"|$ex_prog;$ex_cf;$ex_macros|"*) return 0 ;; esac
-	case $("$ex_prog" -bV </dev/null 2>/dev/null | sed -n 1p) in "Exim version"*) ;; *) return 0 ;; esac
+	case $(exim_x -bV 2>/dev/null | sed -n 1p) in "Exim version"*) ;; *) return 0 ;; esac
 	ex_done="$ex_done|$ex_prog;$ex_cf;$ex_macros|"
 	ex_progs="$ex_progs|$ex_prog|"
 	ex_n=$((ex_n + 1))
@@ -79,7 +94,7 @@ exim_instance() {
 
 # exim_options: `exim -bP config` on stdout. It is the whole configuration with macros, conditions and includes carried out.
 exim_options() {
-	exim_x -bP config </dev/null 2>/dev/null
+	exim_x -bP config 2>/dev/null
 }
 
 # exim_mask: takes from an option listing what may be a secret: hidden options, values of authenticators and transports,
@@ -104,27 +119,43 @@ exim_mask() {
 # exim_config: version, effective main options, named lists and the whole effective configuration.
 exim_config() {
 	exim_cmd version -bV
-	exim_cmd file -bP configure_file
-	ex_file=$(exim_x -bP configure_file </dev/null 2>/dev/null | sed -n '/^\//p' | sed -n 1p)
-	# configure_file is not known before 4.90; config_file prints the same.
-	[ -n "$ex_file" ] || ex_file=$(exim_x -bV </dev/null 2>/dev/null | sed -n 's/^Configuration file is //p')
+	ex_broken=
+	exim_x -bV >/dev/null 2>&1 || ex_broken=yes
+	exim_file
 	mh_fact "exim:$ex_n:file" "$ex_file"
+	ex_text=
+	ex_main=
+	ex_listed=
+	[ -z "$ex_broken" ] || return 0
 	ex_text=$(exim_options)
 	case $ex_text in "# Exim Configuration"*) ;; *) ex_text= ;; esac
 	ex_hidden=$(printf '%s\n' "$ex_text" | sed -n 's/^[ ]*hide[ ][ ]*\([a-z0-9_]*\).*/\1/p' | tr '\n' '|')
 	ex_clean=$(printf '%s\n' "$ex_text" | exim_mask "$ex_hidden")
-	ex_main=$(exim_x -bP </dev/null 2>/dev/null)
+	ex_main=$(exim_x -bP 2>/dev/null)
 	printf '%s\n' "$ex_main" | exim_mask "$ex_hidden" | mh_ask "exim:$ex_n:main" 10 cat
 	[ -z "$ex_clean" ] || printf '%s\n' "$ex_clean" | mh_ask "exim:$ex_n:config" 10 cat
 	ex_lists=$(printf '%s\n' "$ex_text" | sed -n 's/^\(domainlist\|hostlist\)_*[ ][ ]*\([A-Za-z0-9_]*\).*/+\2/p' | sed -n 1,40p)
 	[ -n "$ex_lists" ] || ex_lists=$(printf '%s\n' "$ex_text" | "$ex_awk" '$1=="domainlist"||$1=="hostlist"{print "+" $2}' | sed -n 1,40p)
-	ex_listed=
-	[ -z "$ex_lists" ] || ex_listed=$(exim_x -bP $ex_lists </dev/null 2>/dev/null | exim_mask "$ex_hidden")
+	[ -z "$ex_lists" ] || ex_listed=$(exim_x -bP $ex_lists 2>/dev/null | exim_mask "$ex_hidden")
 	[ -z "$ex_listed" ] || printf '%s\n' "$ex_listed" | mh_ask "exim:$ex_n:lists" 10 cat
-	exim_x -bP macros </dev/null 2>/dev/null | sed -n 's/^\(_[A-Z][A-Za-z0-9_]*\)=.*/\1/p' | mh_ask "exim:$ex_n:builtin" 10 cat
+	exim_x -bP macros 2>/dev/null | sed -n 's/^\(_[A-Z][A-Za-z0-9_]*\)=.*/\1/p' | mh_ask "exim:$ex_n:builtin" 10 cat
 	for ex_o in hosts_proxy hosts_xclient tls_eccurve limits_advertise_hosts dkim_verify_hashes smtp_backlog_monitor allow_insecure_tainted_data; do
-		ex_v=$(exim_x -bP "$ex_o" </dev/null 2>&1)
+		ex_v=$(exim_x -bP "$ex_o" 2>&1)
 		case $ex_v in *"not a known option"*) ;; "$ex_o"* | "no_$ex_o"*) mh_fact "exim:$ex_n:has:$ex_o" yes ;; esac
+	done
+}
+
+# exim_file: sets ex_file, the configuration file that this instance reads. A broken one is named by the search path alone.
+exim_file() {
+	ex_file=$ex_cf
+	[ -n "$ex_file" ] || ex_file=$(exim_x -bV 2>/dev/null | sed -n 's/^Configuration file is //p' | sed -n 1p)
+	[ -z "$ex_file" ] || return 0
+	ex_list=$(exim_x -bV 2>/dev/null | sed -n 's/^Configuration file search path is //p' | tr ':' ' ')
+	for ex_f in ${ex_list:-/etc/exim4/exim4.conf /var/lib/exim4/config.autogenerated /etc/exim/exim.conf /etc/exim.conf /usr/exim/configure}; do
+		if [ -f "$ex_f" ]; then
+			ex_file=$ex_f
+			return 0
+		fi
 	done
 }
 
@@ -273,6 +304,10 @@ exim_raw() {
 }
 
 exim_questions() {
+	if [ -n "$ex_broken" ]; then
+		mh_fact "exim:$ex_n:not-asked" "Exim does not take its configuration"
+		return 0
+	fi
 	ex_scan=$ex_text
 	[ -n "$ex_scan" ] || ex_scan=$(exim_raw)
 	if [ -z "$ex_scan" ]; then
@@ -298,6 +333,7 @@ exim_collect() {
 	ex_progs=
 	ex_awk=awk
 	[ -x /usr/xpg4/bin/awk ] && ex_awk=/usr/xpg4/bin/awk
+	exim_shield
 	ex_tab=$(printf '\t')
 	ex_procs=$(mh_running exim exim4)
 	for ex_pid in $(printf '%s\n' "$ex_procs" | sed -n 's/^\([0-9][0-9]*\).*/\1/p'); do

@@ -207,7 +207,7 @@ func (c *config) shows(q judge.Question) (judge.Outcome, []judge.Line) {
 		return judge.Refused, []judge.Line{{Text: name + " is not set: " + string(q.Verb) + " is refused"}}
 	}
 	v := newEvaluator(c, q).option(name, value)
-	at := c.options[name].Statement.at()
+	at := c.origin(c.options[name].Statement)
 	line := judge.Line{File: at.File, Line: at.Line, Text: name + " = " + value}
 	switch v.ends {
 	case accepts:
@@ -225,7 +225,7 @@ func (m *model) banner(a *judge.Answer) {
 		a.Because = []judge.Line{{Text: a.Text}}
 		return
 	}
-	at := o.Statement.at()
+	at := m.cfg.origin(o.Statement)
 	a.Text = "smtp_banner = " + o.Value
 	a.Because = []judge.Line{{File: at.File, Line: at.Line, Text: a.Text}}
 	value := strings.NewReplacer("$smtp_active_hostname", "", "${smtp_active_hostname}", "", "$primary_hostname", "", "${primary_hostname}", "", "$tod_full", "", "${tod_full}", "").Replace(o.Value)

@@ -96,7 +96,13 @@ func (e *evaluator) walk(name string, depth int) verdict {
 	var v verdict
 	blocks, found := e.cfg.acls[name]
 	if !found || depth > maxDepth {
-		v.add(defers, place{}, "there is no ACL named "+name)
+		at := place{}
+		for _, o := range e.cfg.options {
+			if strings.HasPrefix(o.Name, "acl_") && o.Value == name {
+				at = e.cfg.origin(o.Statement)
+			}
+		}
+		v.add(defers, at, "there is no ACL named "+name)
 		return v
 	}
 	for _, b := range blocks {

@@ -8,18 +8,25 @@ import (
 // expand carries out the part of Exim's string expansion that configurations use where relay is decided: variables of the
 // dialogue, ${if …}, ${lc:…}, and quoting. known is false for anything else: nothing is guessed.
 func (e *evaluator) expand(s string) (value string, known bool) {
+	value, known, _ = e.expandOrFail(s)
+	return value, known
+}
+
+// expandOrFail also says whether the expansion is made to fail ("fail" in place of a value): a list is then matched by nothing.
+func (e *evaluator) expandOrFail(s string) (value string, known, forced bool) {
 	if !strings.ContainsAny(s, `$\`) {
-		return s, true
+		return s, true, false
 	}
 	x := &expansion{e: e, s: s}
 	out, ok := x.text("", 0)
-	return out, ok && x.i == len(x.s)
+	return out, ok && x.i == len(x.s), x.forced
 }
 
 type expansion struct {
-	e *evaluator
-	s string
-	i int
+	e      *evaluator
+	s      string
+	i      int
+	forced bool
 }
 
 // text reads up to one of the bytes in stop (not taken) or the end.
@@ -179,6 +186,9 @@ func (x *expansion) ifThenElse(depth int) (string, bool) {
 	if !otherKnown {
 		x.space()
 		otherKnown = x.i < len(x.s) && x.s[x.i] == '}'
+		if x.take("fail") && t == no {
+			x.forced = true
+		}
 	}
 	x.space()
 	if !x.take("}") {

@@ -65,7 +65,8 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 		q.Form = "local"
 	default:
 		q = m.classed(q)
-		if q.Form != "plain" && q.Form != "null-sender" && q.Form != "own-sender" && q.Form != "literal-sender" {
+		// "user%elsewhere@here" is a local part like any other, unless percent_hack_domains says otherwise; bang paths always are.
+		if strings.HasPrefix(q.Form, "percent") && m.cfg.option("percent_hack_domains", "") != "" {
 			foreign = true
 		}
 	}

@@ -79,8 +79,11 @@ func (e *evaluator) matchList(list, kind string, depth int, match matchItem) tru
 	if depth > maxDepth {
 		return maybe
 	}
-	value, known := e.expand(list)
-	if !known {
+	value, known, forced := e.expandOrFail(list)
+	switch {
+	case forced:
+		return no
+	case !known:
 		return maybe
 	}
 	var seen truth

@@ -31,7 +31,7 @@ func (m *model) notes() []mta.Note {
 	m.missingACLs(note)
 	m.stale(note)
 	if l := m.cfg.lists["domainlist local_domains"]; l != nil && slices.Contains(splitList(l.Value), "*") {
-		note("everything-local", l.Statement.at(), "local_domains holds *: mail for every domain is taken as the host's own")
+		note("everything-local", m.cfg.origin(l.Statement), "local_domains holds *: mail for every domain is taken as the host's own")
 	}
 	return out
 }
@@ -105,7 +105,7 @@ func (m *model) missingACLs(note noter) {
 			continue
 		}
 		if _, ok := m.cfg.acls[word]; !ok {
-			note("missing-acl", o.Statement.at(), "%s names the ACL %s, which does not exist: what it would judge is answered 451", name, word)
+			note("missing-acl", m.cfg.origin(o.Statement), "%s names the ACL %s, which does not exist: what it would judge is answered 451", name, word)
 		}
 	}
 }

@@ -183,10 +183,16 @@ func (m *model) effective() {
 	m.agrees = !ok || sameACLs(string(o.Stdout), m.cfg.prog)
 }
 
+// errorLine is the error that Exim names and the line behind it, without the date.
 func errorLine(out string) string {
-	for _, line := range strings.Split(out, "\n") {
-		if strings.Contains(line, "onfiguration error") || strings.Contains(line, "panic") {
-			return strings.TrimSpace(line)
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		if at := strings.Index(line, "Exim configuration error"); at >= 0 {
+			line = strings.TrimSpace(line[at:])
+			if i+1 < len(lines) && strings.HasPrefix(lines[i+1], " ") {
+				line += " " + strings.TrimSpace(lines[i+1])
+			}
+			return line
 		}
 	}
 	return "exim -bV fails"
@@ -282,7 +288,7 @@ func (m *model) settings(c *mta.Config) {
 		if o.Hidden {
 			value = "<hidden>"
 		}
-		at := o.Statement.at()
+		at := m.cfg.origin(o.Statement)
 		raw := rawValue(o.Statement)
 		if o.Hidden {
 			raw = "<hidden>"
@@ -295,7 +301,7 @@ func (m *model) settings(c *mta.Config) {
 		}
 	}
 	for _, l := range m.cfg.lists {
-		at := l.Statement.at()
+		at := m.cfg.origin(l.Statement)
 		c.Settings = append(c.Settings, mta.Setting{Name: l.Kind + " " + l.Name, Value: l.Value, Raw: rawValue(l.Statement), Origin: mta.Origin{File: at.File, Line: at.Line, How: m.how(at)}})
 	}
 	if d := m.cfg.deb; d != nil {

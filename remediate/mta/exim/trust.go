@@ -197,8 +197,9 @@ func (t *trustList) host(b *block, c cond, item listItem) {
 	case ok && p.Addr().IsLoopback():
 	case item.Value == "@[]" || item.Value == "@" || item.Value == "localhost":
 	case ok:
-		t.add(b, c, item, "client-net")
-		t.out[len(t.out)-1].Net = p
+		if n := len(t.out); t.add(b, c, item, "client-net") {
+			t.out[n].Net = p
+		}
 	case item.Value == "*":
 		t.add(b, c, item, "any")
 	case strings.ContainsAny(item.Value, ";/$"):
@@ -234,7 +235,12 @@ func (t *trustList) ownDomain(domain string) bool {
 	return newEvaluator(t.c, judge.Question{}).local(domain) == yes
 }
 
-func (t *trustList) add(b *block, c cond, item listItem, kind string) {
+func (t *trustList) add(b *block, c cond, item listItem, kind string) bool {
+	for _, old := range t.out {
+		if old.Name == item.Holder && old.Value == item.Value && old.File == item.At.File && old.Line == item.At.Line && old.Kind == kind {
+			return false
+		}
+	}
 	id := item.Holder + " " + item.Value
 	if t.ids[id]++; t.ids[id] > 1 {
 		id = fmt.Sprintf("%s (%d)", id, t.ids[id])
@@ -247,6 +253,7 @@ func (t *trustList) add(b *block, c cond, item listItem, kind string) {
 		tr.Fix = []mta.Fix{b.comment()}
 	}
 	t.out = append(t.out, tr)
+	return true
 }
 
 // comment is the fix that comments the block out.
@@ -271,10 +278,26 @@ func (t *trustList) open() {
 				Origin: mta.Origin{File: at.File, Line: at.Line, How: "file"}, Fix: []mta.Fix{b.comment()}})
 		}
 	}
-	if o := t.c.options["acl_smtp_rcpt"]; o != nil && o.Value == "accept" {
-		at := o.Statement.at()
-		t.out = append(t.out, mta.Trust{ID: "acl_smtp_rcpt accept", Kind: "any", Value: "accept", Name: "acl_smtp_rcpt", Origin: mta.Origin{File: at.File, Line: at.Line, How: "file"}})
+	if o := t.c.options["acl_smtp_rcpt"]; o != nil && strings.EqualFold(o.Value, "accept") {
+		at := t.c.origin(o.Statement)
+		tr := mta.Trust{ID: "acl_smtp_rcpt accept", Kind: "any", Value: "accept", Name: "acl_smtp_rcpt", Origin: mta.Origin{File: at.File, Line: at.Line, How: "file"}}
+		_, stock := t.c.acls["acl_check_rcpt"]
+		switch m := t.c.macro(rawValue(o.Statement)); {
+		case m != nil && stock:
+			tr.Fix = []mta.Fix{{Name: m.Name, Op: mta.Unset, File: at.File, Line: at.Line}}
+		case stock:
+			tr.Fix = []mta.Fix{{Name: "acl_smtp_rcpt", Op: mta.Set, Value: "acl_check_rcpt", File: at.File, Line: at.Line}}
+		}
+		t.out = append(t.out, tr)
 	}
+}
+
+// origin is where a statement's value was decided: at its macro, where it is one.
+func (c *config) origin(s *statement) place {
+	if m := c.macro(rawValue(s)); m != nil && m.At.File != "" {
+		return m.At
+	}
+	return s.at()
 }
 
 // has says whether an entry of the block is in the list already.
