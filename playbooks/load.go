@@ -194,7 +194,23 @@ func (r Rule) clone() Rule {
 // at is an Error at the place of key.
 func (m *merger) at(key toml.Key, text string) error {
 	line, col := locate(m.text, key)
-	return &Error{File: m.file, Line: line, Col: col, Text: text}
+	return &Error{File: m.file, Line: line, Col: m.keyColumn(line, col, key), Text: text}
+}
+
+// keyColumn is where the key itself stands, which the decoder does not say: it knows where the value begins.
+func (m *merger) keyColumn(line, col int, key toml.Key) int {
+	lines := strings.Split(m.text, "\n")
+	if line < 1 || line > len(lines) || col < 1 || col > len(lines[line-1])+1 {
+		return col
+	}
+	text, name := lines[line-1], key[len(key)-1]
+	if i := strings.LastIndex(text[:col-1], name); i >= 0 {
+		return i + 1
+	}
+	if i := strings.Index(text, name); i >= 0 {
+		return i + 1
+	}
+	return col
 }
 
 // nearest is an Error at the key, or at the nearest table around it that this file has: what is missing has no place of its own.
@@ -222,18 +238,23 @@ func (m *merger) decodeError(err error) error {
 	line, _ := strconv.Atoi(found[1])
 	name, _ := strconv.Unquote(found[2])
 	e := &Error{File: m.file, Line: line, Text: fmt.Sprintf("key %q: %s", name, found[3])}
-	if l, c := locate(m.text, strings.Split(name, ".")); l == line {
-		e.Col = c
+	key := toml.Key(strings.Split(name, "."))
+	if l, c := locate(m.text, key); l == line {
+		e.Col = m.keyColumn(l, c, key)
 	}
 	return e
 }
 
 // unknownKey is the error for a key that nothing reads, with the nearest key that is read at that place.
 func (m *merger) unknownKey(key toml.Key) error {
+	line, col := locate(m.text, key) // of the whole key: a table that is only named in longer keys has no place
 	known := []string{"rule"}
+	ofRule := append(keysOf(reflect.TypeFor[Rule]()), "wants", "guide")
 	switch {
-	case len(key) == 3:
-		known = append(keysOf(reflect.TypeFor[Rule]()), "wants", "guide")
+	case key[0] != "rule":
+		key = key[:1]
+	case len(key) >= 3 && !slices.Contains(ofRule, key[2]):
+		key, known = key[:3], ofRule
 	case len(key) == 5 && (key[2] == "manual" || key[2] == "absent"):
 		known = keysOf(reflect.TypeFor[Steps]())
 	case len(key) == 6:
@@ -242,7 +263,8 @@ func (m *merger) unknownKey(key toml.Key) error {
 		known = keysOf(reflect.TypeFor[Fix]())
 	}
 	last := key[len(key)-1]
-	return m.at(key, fmt.Sprintf("unknown key %q%s", last, suggest(last, known)))
+	text := fmt.Sprintf("unknown key %q%s", last, suggest(last, known))
+	return &Error{File: m.file, Line: line, Col: m.keyColumn(line, col, key), Text: text}
 }
 
 // keyOf is the TOML key of a field.
@@ -263,10 +285,10 @@ func keysOf(t reflect.Type) []string {
 
 // suggest names the nearest of the known words, or nothing where none is near.
 func suggest(got string, known []string) string {
-	best, score := "", 0.6
+	best, least := "", min(max(len(got)/2, 1), 3)+1
 	for _, word := range known {
-		if s := levenshtein.Match(strings.ToLower(got), word, nil); s > score {
-			best, score = word, s
+		if d := levenshtein.Distance(strings.ToLower(got), strings.ToLower(word), nil); d < least {
+			best, least = word, d
 		}
 	}
 	if best == "" {
