@@ -114,8 +114,10 @@ func order(s plan.Status) int { return slices.Index(plan.Statuses(), s) }
 
 func (t *text) statusWidth() int {
 	width := 0
-	for _, s := range t.say.status {
-		width = max(width, runewidth.StringWidth(s))
+	for s, name := range t.say.status {
+		if s != plan.NotApplicable || t.o.Verbose {
+			width = max(width, runewidth.StringWidth(name))
+		}
 	}
 	return width
 }
@@ -234,7 +236,7 @@ func (t *text) plan(b *bytes.Buffer, r *plan.Result) {
 		if i.Perhaps {
 			format = t.say.perhaps
 		}
-		fmt.Fprintf(b, "  "+t.paint(yellow, "%s")+"\n", fmt.Sprintf(format, clean(i.Client), thousands(i.Count), i.Last.Format("2 Jan 15:04")))
+		fmt.Fprintf(b, "  "+t.paint(yellow, "%s")+"\n", fmt.Sprintf(format, clean(i.Client), thousands(i.Count), i.Last.Format(t.say.moment)))
 	}
 }
 

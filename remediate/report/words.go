@@ -15,8 +15,9 @@ type words struct {
 	host, rule, have, want, why, place, todo, evidence string
 	guide, controls, listener, changes, impact, after  string
 	summary, hosts, folded, nothing, problems, fixable string
-	refuse, perhaps, notReached, commands, expires     string
+	refuse, perhaps, notReached                        string
 	regenerate, validate, reload                       string
+	moment                                             string // layout of a log line's time
 	proofs                                             map[plan.Proof]string
 	judges                                             map[string]string
 }
@@ -31,11 +32,11 @@ func wordsOf(lang string) words {
 func english() words {
 	w := words{
 		host: "host", rule: "rule", have: "have", want: "want", why: "why", place: "at", todo: "by hand", evidence: "evidence",
-		guide: "guide to the letter", controls: "controls", listener: "listener", changes: "changes", impact: "impact", after: "then",
+		guide: "guide", controls: "controls", listener: "listener", changes: "changes", impact: "impact", after: "then",
 		summary: "summary", hosts: "hosts", folded: "%d passed, %d not applicable", nothing: "nothing would be changed",
-		problems: "not collected", fixable: "fix planned", refuse: "would refuse: %s, %s messages, last %s",
+		problems: "not collected", fixable: "fix", refuse: "would refuse: %s, %s messages, last %s",
 		perhaps: "may refuse: %s, %s messages, last %s (an entry by name may still let it relay)", notReached: "%d not reached, %d not read to the end",
-		regenerate: "regenerate", validate: "validate", reload: "reload",
+		regenerate: "regenerate", validate: "validate", reload: "reload", moment: "2 Jan 15:04",
 	}
 	w.status = map[plan.Status]string{}
 	for _, s := range plan.Statuses() {
@@ -49,7 +50,7 @@ func english() words {
 		OK: "ok", Unreachable: "unreachable", AuthFailed: "authentication failed", HostKey: "host key refused",
 		NoPrivilege: "no privilege", Incomplete: "not read to the end", Failed: "error",
 	}
-	w.proofs = map[plan.Proof]string{plan.ByEvaluator: "proven by evaluator", plan.AtApply: "proven at apply"}
+	w.proofs = map[plan.Proof]string{plan.ByEvaluator: "planned, proven by evaluator", plan.AtApply: "planned, proven at apply"}
 	w.judges = map[string]string{"config": "configuration", "mta": "the MTA asked", "network": "network"}
 	return w
 }
@@ -58,11 +59,11 @@ func english() words {
 func korean() words {
 	return words{
 		host: "호스트", rule: "규칙", have: "현황", want: "기준", why: "사유", place: "위치", todo: "수동 조치", evidence: "근거",
-		guide: "가이드 문구 기준", controls: "통제 항목", listener: "수신 주소", changes: "변경 사항", impact: "영향", after: "이후 명령",
+		guide: "가이드 문구", controls: "통제 항목", listener: "수신 주소", changes: "변경 사항", impact: "영향", after: "이후 명령",
 		summary: "요약", hosts: "호스트", folded: "양호 %d건, 해당없음 %d건", nothing: "변경할 내용 없음",
-		problems: "수집하지 못함", fixable: "자동 조치 가능", refuse: "거부 예상: %s, %s건, 최근 %s",
+		problems: "수집하지 못함", fixable: "자동 조치", refuse: "거부 예상: %s, %s건, 최근 %s",
 		perhaps: "거부 가능성: %s, %s건, 최근 %s (이름 기반 항목으로 계속 허용될 수 있음)", notReached: "접속 불가 %d대, 수집 미완료 %d대",
-		regenerate: "재생성", validate: "검증", reload: "재적용",
+		regenerate: "재생성", validate: "검증", reload: "재적용", moment: "1월 2일 15:04",
 		status: map[plan.Status]string{
 			plan.Pass: "양호", plan.Fail: "취약", plan.Unknown: "확인필요", plan.Error: "확인필요", plan.Review: "확인필요",
 			plan.NotApplicable: "해당없음", plan.Waived: "취약(예외승인)",
@@ -72,7 +73,7 @@ func korean() words {
 			OK: "정상", Unreachable: "접속 불가", AuthFailed: "인증 실패", HostKey: "호스트 키 불일치",
 			NoPrivilege: "권한 없음", Incomplete: "수집 미완료", Failed: "오류",
 		},
-		proofs: map[plan.Proof]string{plan.ByEvaluator: "평가기로 입증", plan.AtApply: "적용 시 입증"},
+		proofs: map[plan.Proof]string{plan.ByEvaluator: "계획됨, 평가기로 입증", plan.AtApply: "계획됨, 적용 시 입증"},
 		judges: map[string]string{"config": "설정", "mta": "MTA 질의", "network": "네트워크"},
 	}
 }
