@@ -28,7 +28,35 @@ func answers(s *facts.Snapshot, c *mta.Config) []judge.Answer {
 		says := m.mtaAnswer(s, q)
 		all = append(all, says, m.reading(c, q, says))
 	}
+	all = append(all, m.holeAnswers(all)...)
 	return append(all, m.greeting()...)
+}
+
+// holeAnswers put what was answered to the outside client under the hole that lets it in, as the entry that was tried: the sender
+// of one's own domain for relay_local_from, the plain form for the rest. What an MX record decides, no question of the
+// collector can show: there the rule in the .cf is the answer.
+func (m *model) holeAnswers(all []judge.Answer) []judge.Answer {
+	var more []judge.Answer
+	for _, h := range m.holes() {
+		form := "plain"
+		if h.Kind == "sender" {
+			form = "own-sender"
+		}
+		if h.code == "relay_based_on_MX" {
+			more = append(more, judge.Answer{
+				Question: judge.Question{Class: judge.Inside, Entry: h.ID, Form: form, ClientAddr: "198.51.100.7", Verb: judge.Rcpt},
+				Judge:    judge.Config, Outcome: judge.Relayed, Text: h.text, Because: []judge.Line{{File: h.File, Line: h.Line, Text: h.text}},
+			})
+			continue
+		}
+		for _, a := range all {
+			if q := a.Question; q.Class == judge.Outside && q.Verb == judge.Rcpt && q.Form == form && q.User == "" && q.ClientName != "" {
+				a.Question.Class, a.Question.Entry = judge.Inside, h.ID
+				more = append(more, a)
+			}
+		}
+	}
+	return more
 }
 
 // questions are the collector's own, or the standard ones where it put none: those are then cannot-tell.
@@ -81,7 +109,7 @@ func (m *model) mtaAnswer(s *facts.Snapshot, q asked) judge.Answer {
 	case m.said == nil:
 		a.Text = "sendmail was not asked"
 		return a
-	case !m.said.serving && len(m.said.faults) > 0:
+	case m.said.refuses, !m.said.serving && len(m.said.faults) > 0:
 		a.Outcome, a.Text = judge.Dead, m.said.why()
 		return a
 	case m.said.why() != "" && len(m.said.blocks[q.n]) == 0:
@@ -203,6 +231,9 @@ func (m *model) greeting() []judge.Answer {
 
 // banner is the greeting as the .cf has it; sendmail's own default shows its version.
 func (m *model) banner() (string, []judge.Line) {
+	if v, ok := m.overrides["SmtpGreetingMessage"]; ok {
+		return v, []judge.Line{{Text: "the daemon was started with -OSmtpGreetingMessage=" + v}}
+	}
 	o, ok := m.last("SmtpGreetingMessage")
 	if !ok {
 		return "$j Sendmail $v ready at $b", []judge.Line{{Text: "SmtpGreetingMessage is not set: sendmail's default"}}

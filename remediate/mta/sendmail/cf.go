@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -311,17 +312,26 @@ func (c *cf) mapNamed(name string) (cfMap, bool) {
 	return cfMap{}, false
 }
 
-// whole says why the text cannot be a sendmail configuration, or "".
-func (c *cf) whole() string {
-	if len(bytes.TrimSpace(c.data)) == 0 {
+// alien says why the text is no sendmail configuration at all, or "".
+func (c *cf) alien() string {
+	switch {
+	case len(bytes.TrimSpace(c.data)) == 0:
 		return "it is empty"
+	case len(c.mailers) == 0:
+		return "it names no mailer, so it is no sendmail configuration"
+	case len(c.options) == 0 && len(c.rulesets) == 0:
+		return "it has neither options nor rulesets, so it is no sendmail configuration"
 	}
-	if len(c.mailers) == 0 || len(c.options) == 0 && len(c.rulesets) == 0 {
-		return "it has no mailers, options or rulesets"
+	return ""
+}
+
+// whole says why sendmail would not take the text, or "".
+func (c *cf) whole() string {
+	if why := c.alien(); why != "" {
+		return why
 	}
 	if len(c.unknown) > 0 {
-		l := c.unknown[0]
-		return "line " + strconv.Itoa(l.line) + " is no configuration line: sendmail refuses to start with it"
+		return fmt.Sprintf("line %d is no configuration line: sendmail refuses to start with it", c.unknown[0].line)
 	}
 	return ""
 }

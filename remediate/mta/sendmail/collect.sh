@@ -49,6 +49,7 @@ sm_find() {
 		sm_exe=${sm_exe% (deleted)}
 		[ -z "$sm_exe" ] || sm_program "$sm_exe"
 		mh_fact "sendmail:process:$sm_pid" "$sm_exe $sm_argv"
+		sm_started_with "$sm_argv"
 	done
 	for sm_path in /usr/sbin/sendmail /usr/lib/sendmail /usr/libexec/sendmail/sendmail /usr/sbin/sendmail.sendmail \
 		/usr/sbin/sendmail-mta /usr/local/sbin/sendmail /usr/local/lib/sendmail /opt/sendmail/sbin/sendmail; do
@@ -75,8 +76,17 @@ sm_pidfile() {
 	case " $sm_started " in *" $sm_pid "*) return 0 ;; esac
 	sm_started="$sm_started $sm_pid"
 	mh_fact "sendmail:started:$sm_pid" "$sm_argv"
-	case " $sm_argv " in *' -bd '* | *' -bD '*) sm_options=$sm_argv ;; esac
-	sm_add_configs "$(printf '%s\n' "$sm_argv" | sed -n -e 's/.* -C *\([^ ]*\).*/\1/p')"
+	sm_started_with "$sm_argv"
+}
+
+# sm_started_with ARGV: what a daemon's command line says of its configuration and options.
+sm_started_with() {
+	case " $1 " in *' -bd '* | *' -bD '*) ;; *) return 0 ;; esac
+	sm_options=$1
+	case $1 in
+	*' -C'*) sm_add_configs "$(printf '%s\n' "$1" | sed 's/.* -C *\([^ ]*\).*/\1/')" ;;
+	*) sm_plain=1 ;;
+	esac
 }
 
 # sm_add_configs CF: adds an absolute path to the configurations, once.
@@ -89,6 +99,7 @@ sm_add_configs() {
 
 # sm_default_config: where no daemon names one, the place this build reads; its other usual places are a fallback.
 sm_default_config() {
+	[ -z "$sm_configs" ] || [ -n "$sm_plain" ] || return 0
 	for sm_path in /etc/mail/sendmail.cf /etc/sendmail.cf /usr/lib/sendmail.cf /usr/local/etc/mail/sendmail.cf /usr/sbin/sendmail.cf; do
 		if [ -f "$sm_path" ]; then
 			sm_add_configs "$sm_path"
@@ -301,6 +312,7 @@ sm_questions() {
 		if (k ~ /^[0-9.]+\/[0-9]+$/) { sub(/\/.*/, "", k); if (k ~ /^0\./) k = "9.9.9"; sub(/\.0$/, "", k); net4(id, k); return }
 		if (k ~ /^ipv6:/) { net6(id, k); return }
 		if (k == "" || k ~ /[@:\/]/) return
+		if (both) id = id "/client"
 		rcpt("inside", id, addr, "client." k, "relaytest@" foreign)
 		rcpt("inside", id, addr, k, "relaytest@" foreign)
 		rcpt("beside", id, addr, "client.x" k, "relaytest@" foreign)
@@ -352,6 +364,7 @@ sm_questions() {
 		ask("localhost", "", "", "127.0.0.1", "localhost", "", "VRFY", "", "root"); ask("localhost", "", "", "127.0.0.1", "localhost", "", "EXPN", "", "root")
 		for (i = 1; i <= nk; i++) {
 			id = kind[i] ":" key[i]; k = key[i]
+			both = kind[i] == "R" || k !~ /^[a-z_]+:/
 			if (kind[i] == "R") { client(id, k); to(id, k) }
 			else if (k ~ /^srv_features:/) { sub(/^srv_features:/, "", k); feature(id, k) }
 			else if (k ~ /^connect:/) { sub(/^connect:/, "", k); client(id, k) }
@@ -384,8 +397,8 @@ sm_script() {
 	} END { print "MHQend x" }'
 }
 
-# sm_bt PROG ARG…: sendmail in test mode; the trace of inner rulesets is left out.
-sm_bt='"$@" 2>&1 | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
+# sm_bt PROG ARG…: sendmail in test mode; the trace of inner rulesets is left out, its exit status is the last line.
+sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
 
 # sm_ask PROG CF: one process answers everything. It sleeps 60 s where the host's name is unqualified.
 sm_ask() {
@@ -483,6 +496,7 @@ sendmail_collect() {
 	sm_configs=
 	sm_started=
 	sm_options=
+	sm_plain=
 	sm_queue=
 	sm_find
 	sm_default_config

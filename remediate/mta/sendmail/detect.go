@@ -36,6 +36,7 @@ func detect(s *facts.Snapshot) []mta.Install {
 				in.Listen = append(in.Listen, listening(s, d.pid)...)
 			}
 		}
+		slices.Sort(in.Listen)
 		in.Fixed = fixed(s)
 		in.Features = features(s, programs[0], config)
 		in.Basis = basis(s, in.Version)
@@ -177,6 +178,14 @@ func features(s *facts.Snapshot, program, config string) []string {
 					list = append(list, "sendmail:"+w)
 				}
 			}
+		}
+	}
+	if mc := s.Fact("sendmail:mc:" + config); mc != "" {
+		list = append(list, "sendmail:mc="+mc)
+	}
+	if f, ok := s.File(config); ok {
+		if k, ok := parseCF(config, f.Data).mapNamed("access"); ok {
+			list = append(list, "sendmail:access="+k.kind)
 		}
 	}
 	for _, key := range s.Facts("sendmail:feature:") {

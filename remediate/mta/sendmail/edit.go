@@ -27,10 +27,17 @@ func edit(c *mta.Config, fixes []mta.Fix) ([]mta.File, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot edit %s: it was not read by this driver", c.Install.Config)
 	}
+	done := map[mta.Fix]bool{}
 	for _, f := range fixes {
 		if strings.ContainsAny(f.Value+f.Name, "\r\n\x00") {
 			return nil, fmt.Errorf("cannot set %s: the value holds a line break", clip(f.Name))
 		}
+		wish := f
+		wish.Line = 0 // a fix takes every entry or call of the name: one for each line is the same wish
+		if done[wish] {
+			continue
+		}
+		done[wish] = true
 		next, err := m.apply(f)
 		if err != nil {
 			return nil, err

@@ -141,7 +141,7 @@ func (e *edits) insertDefine(macro, value string) error {
 			at = c.start
 		}
 	}
-	for at > 0 && data[at-1] != '\n' {
+	for at > 0 && at < len(data) && data[at-1] != '\n' {
 		at--
 	}
 	if generated(data, at) {

@@ -77,7 +77,7 @@ func covers(t mta.Trust, q judge.Question) bool {
 	case "client-name":
 		return q.ClientName != "" && within(q.ClientName, value)
 	case "recipient":
-		return t.Name != "relay_based_on_MX" && within(afterAt(q.Recipient), value) || mailbox(q.Recipient, value)
+		return within(afterAt(q.Recipient), value) || mailbox(q.Recipient, value)
 	case "sender":
 		return q.Sender != "" && (within(afterAt(q.Sender), value) || mailbox(q.Sender, value))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/mta"
@@ -76,19 +77,13 @@ func (m *model) sourceNotes(s *facts.Snapshot, c *mta.Config, note func(string, 
 		note("m4-not-run", "m4 did not end: "+string(o.State), m.mcPath, 0)
 	case o.Exit != 0:
 		note("m4-failed", "m4 makes no .cf of it: "+clip(firstLine(o.Stderr)), m.mcPath, 0)
+		note("drift", "the live .cf is not what m4 makes of "+m.mcPath+": m4 fails, "+clip(firstLine(o.Stderr)), m.mcPath, 0)
 	default:
 		m.drift(s, o, note)
 	}
-	if bytes.Contains(o0(o), []byte("*** ERROR")) {
+	if ok && bytes.Contains(o.Stderr, []byte("*** ERROR")) {
 		note("m4-failed", clip(firstLine(o.Stderr)), m.mcPath, 0)
 	}
-}
-
-func o0(o *facts.Output) []byte {
-	if o == nil {
-		return nil
-	}
-	return o.Stderr
 }
 
 func firstLine(b []byte) string {
@@ -99,8 +94,8 @@ func firstLine(b []byte) string {
 // drift compares the live .cf with what m4 makes of the .mc, comments and empty lines aside.
 func (m *model) drift(s *facts.Snapshot, o *facts.Output, note func(string, string, string, int)) {
 	want := parseCF("", o.Stdout)
-	if want.whole() != "" && len(want.unknown) == 0 {
-		note("m4-failed", "what m4 makes of it is no configuration: "+want.whole(), m.mcPath, 0)
+	if want.alien() != "" {
+		note("m4-failed", "what m4 makes of it is no configuration: "+want.alien(), m.mcPath, 0)
 		return
 	}
 	line, count, have, made := differ(m.cf.lines, want.lines)
@@ -179,6 +174,9 @@ func (m *model) mapNotes(s *facts.Snapshot, note func(string, string, string, in
 	}
 }
 
+// startError is how far a process's start time may be off: it is reckoned from the boot time in whole seconds.
+const startError = 3 * time.Second
+
 // askNotes: what running and asking showed.
 func (m *model) askNotes(s *facts.Snapshot, c *mta.Config, note func(string, string, string, int)) {
 	if m.noask != "" {
@@ -197,7 +195,7 @@ func (m *model) askNotes(s *facts.Snapshot, c *mta.Config, note func(string, str
 	live, ok := s.File(m.cf.path)
 	for _, d := range m.daemons {
 		for _, p := range s.Processes {
-			if d.serves && p.PID == d.pid && ok && !p.Start.IsZero() && live.ModTime.After(p.Start) {
+			if d.serves && p.PID == d.pid && ok && !p.Start.IsZero() && live.ModTime.After(p.Start.Add(startError)) {
 				note("stale-daemon", fmt.Sprintf("process %d was started before the .cf was last changed: it may run an older configuration", d.pid), m.cf.path, 0)
 			}
 		}

@@ -17,7 +17,8 @@ type model struct {
 	access     *table // the access database, nil where the .cf has none
 	relay      []member
 	daemons    []daemon
-	said       *said // what sendmail answered, nil where it was not asked
+	overrides  map[string]string // options of the daemon's command line
+	said       *said             // what sendmail answered, nil where it was not asked
 	noask      string
 	help       *facts.File
 	helpUnread bool                // there is a help file and it was not collected whole
@@ -54,7 +55,7 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 		return nil, fmt.Errorf("cannot read %s: it was not collected whole (%s)", in.Config, f.State)
 	}
 	m := &model{cf: parseCF(in.Config, f.Data), files: map[string]mta.File{}}
-	if why := m.cf.whole(); why != "" && len(m.cf.unknown) == 0 {
+	if why := m.cf.alien(); why != "" {
 		return nil, fmt.Errorf("cannot read %s: %s", in.Config, why)
 	}
 	c := &mta.Config{Install: in, Model: m}
@@ -62,6 +63,7 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	m.tree = s.Fact("sendmail:cf-dir:" + in.Config)
 	m.noask = s.Fact("sendmail:noask:" + in.Config)
 	m.daemons = running(s, []string{in.Program})
+	m.overrides = m.startedWith()
 	m.keep(f)
 	m.readSource(s, c)
 	m.readAccess(s, c)

@@ -17,6 +17,7 @@ type said struct {
 	serving bool     // it read its configuration and took questions
 	ended   bool     // the last marker was seen
 	faults  []string // "FILE: line N: …", what it found wrong before
+	refuses bool     // it ended with 70 (EX_CONFIG): the daemon does not start with this configuration
 	named   bool     // false: it could not qualify its own host name
 	timeout bool
 }
@@ -36,6 +37,10 @@ func parseSaid(o *facts.Output) *said {
 		line = strings.TrimRight(line, "\r")
 		if strings.Contains(line, "unqualified host name") || strings.Contains(line, "unable to qualify my own domain name") {
 			t.named = false
+		}
+		if line == "MHQ exit 70" || line == "> MHQ exit 70" {
+			t.refuses = len(t.faults) > 0
+			continue
 		}
 		if strings.HasPrefix(line, "ADDRESS TEST MODE") {
 			t.serving = true
@@ -112,7 +117,7 @@ func (t *said) why() string {
 	switch {
 	case t.timeout:
 		return "sendmail -bt did not end in time"
-	case !t.serving && len(t.faults) > 0:
+	case t.refuses, !t.serving && len(t.faults) > 0:
 		return "sendmail refuses this configuration: " + t.faults[0]
 	case !t.serving:
 		return "sendmail -bt gave no prompt"

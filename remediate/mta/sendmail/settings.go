@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,23 +134,31 @@ func daemonListener(value string) string {
 	return addr + ":" + port
 }
 
-// override puts the daemon's -O arguments over the file's: the command line wins (readcf.c, sticky options).
+// override puts the daemon's -O arguments over the file's: the command line wins (readcf.c, sticky options), but for
+// PrivacyOptions, whose words add up wherever they come from.
 func (m *model) override(c *mta.Config) {
-	for _, d := range m.daemons {
-		if !d.serves || d.config != "" && d.config != m.cf.path {
-			continue
+	for _, name := range slices.Sorted(maps.Keys(m.overrides)) {
+		value := m.overrides[name]
+		setting := mta.Setting{Name: name, Value: value, Raw: value, Origin: mta.Origin{How: "argument"}}
+		if name == "PrivacyOptions" {
+			bits, bad := expandPrivacy(append(m.values(name), value))
+			setting.Value = strings.Join(append(bits, bad...), ",")
 		}
-		for name, value := range commandOptions(d.args) {
-			setting := mta.Setting{Name: name, Value: value, Raw: value, Origin: mta.Origin{How: "argument"}}
-			if name == "PrivacyOptions" {
-				bits, bad := expandPrivacy([]string{value})
-				setting.Value = strings.Join(append(bits, bad...), ",")
-			}
-			c.Settings = slices.DeleteFunc(c.Settings, func(s mta.Setting) bool { return s.Name == name })
-			c.Settings = append(c.Settings, setting)
-			c.Notes = append(c.Notes, mta.Note{Code: "overridden", Text: "the daemon was started with -O" + name + "=" + value + ", which holds over the file"})
+		c.Settings = slices.DeleteFunc(c.Settings, func(s mta.Setting) bool { return s.Name == name })
+		c.Settings = append(c.Settings, setting)
+		c.Notes = append(c.Notes, mta.Note{Code: "overridden", Text: "the daemon was started with -O" + name + "=" + value + ", which the files do not show"})
+	}
+}
+
+// startedWith are the -O options of the daemons that serve this configuration.
+func (m *model) startedWith() map[string]string {
+	set := map[string]string{}
+	for _, d := range m.daemons {
+		if d.serves && (d.config == "" || d.config == m.cf.path) {
+			maps.Copy(set, commandOptions(d.args))
 		}
 	}
+	return set
 }
 
 // commandOptions reads -OName=value, -O Name=value and -oXvalue.

@@ -142,13 +142,16 @@ type sourceHole struct {
 
 func anyQuestion(judge.Question) bool { return true }
 
+// noQuestion: whether a domain's MX names this host is in nobody's question.
+func noQuestion(judge.Question) bool { return false }
+
 func ownSender(q judge.Question) bool { return q.Sender != "" }
 
 // sourceHoles are the FEATUREs by which the rulesets let outside clients relay (cf/README), and the defines that those set.
 var sourceHoles = []sourceHole{
 	{"promiscuous_relay", "_PROMISCUOUS_RELAY_", "any", "everyone", "everybody may relay", anyQuestion},
 	{"relay_local_from", "_RELAY_LOCAL_FROM_", "sender", "every sender that claims a local domain", "whoever claims a local sender may relay", ownSender},
-	{"relay_based_on_MX", "_RELAY_MX_SERVED_", "recipient", "every domain whose MX names this host", "whoever points an MX at this host may relay through it", anyQuestion},
+	{"relay_based_on_MX", "_RELAY_MX_SERVED_", "any", "every domain whose MX names this host", "whoever points an MX at this host may relay through it", noQuestion},
 }
 
 // holes are the openings that the .mc or the .cf shows.
