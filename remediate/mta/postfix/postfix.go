@@ -23,4 +23,5 @@ var Driver = mta.Driver{
 	Collect: collector,
 	Detect:  detect,
 	Read:    read,
+	Answers: answers,
 }

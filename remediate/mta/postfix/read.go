@@ -37,6 +37,10 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	m.addTableFiles(c)
 	c.Settings = m.settings()
 	c.Notes = m.notes()
+	cut := false
+	if c.Trusted, cut = m.trusted(); cut {
+		c.Unread = append(c.Unread, mta.Unread{What: "trusted entries", Why: fmt.Sprintf("more than %d: the later ones are not listed", maxTrusted)})
+	}
 	return c, nil
 }
 

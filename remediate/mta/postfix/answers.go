@@ -1,0 +1,209 @@
+package postfix
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+)
+
+// answers returns what the configuration says to the questions of every listener. Postfix has no dry run, so it cannot be asked itself.
+func answers(_ *facts.Snapshot, c *mta.Config) []judge.Answer {
+	m, ok := c.Model.(*model)
+	if !ok {
+		return nil
+	}
+	if len(m.listeners) == 0 {
+		return m.withoutListener()
+	}
+	var out []judge.Answer
+	for _, l := range m.listeners {
+		qs := m.asker(l).questions(c.Trusted)
+		from := len(out)
+		for _, q := range qs {
+			out = append(out, m.reply(q, l))
+		}
+		m.markDead(out[from:], l)
+	}
+	return out
+}
+
+// withoutListener: where no service was read at all nothing can be told; where services were read and none takes mail from the network,
+// nothing is asked.
+func (m *model) withoutListener() []judge.Answer {
+	if len(m.master.services) > 0 {
+		return nil
+	}
+	var out []judge.Answer
+	for _, verb := range []judge.Verb{judge.Rcpt, judge.Vrfy, judge.Expn, judge.Banner, judge.Help, judge.Auth} {
+		q := judge.Question{Class: judge.Outside, ClientAddr: outsiders[0], Verb: verb}
+		if verb == judge.Rcpt {
+			q.Form = "plain"
+		}
+		why, _ := m.cannotJudge(listener{})
+		out = append(out, judge.Answer{Question: q, Judge: judge.Config, Outcome: judge.CannotTell, Text: why})
+	}
+	return out
+}
+
+// reply answers one question.
+func (m *model) reply(q judge.Question, l listener) judge.Answer {
+	if q.Verb == judge.Rcpt {
+		return m.spoofed(q, l, m.answer(q, l))
+	}
+	a := judge.Answer{Question: q, Judge: judge.Config}
+	if why, at := m.cannotJudge(l); why != "" && l.smtpd != nil && !strings.Contains(why, "proxy") {
+		a.Outcome, a.Text, a.Because = judge.CannotTell, why, at
+		return a
+	}
+	if why, at := m.dead(l); why != "" {
+		a.Outcome, a.Text, a.Because = judge.Dead, why, at
+		return a
+	}
+	switch q.Verb {
+	case judge.Vrfy:
+		return m.vrfy(a, l)
+	case judge.Banner:
+		return m.banner(a, l)
+	case judge.Auth:
+		return m.auth(a, l)
+	}
+	a.Outcome, a.Text = judge.Refused, "Postfix has no EXPN command"
+	if q.Verb == judge.Help {
+		a.Text = "HELP shows no version: Postfix refuses it, or lists its commands"
+	}
+	return a
+}
+
+// spoofed answers for a client that may name another client's address by XCLIENT: it relays when localhost does.
+func (m *model) spoofed(q judge.Question, l listener, a judge.Answer) judge.Answer {
+	if a.Outcome == judge.Relayed || a.Outcome == judge.Dead || l.smtpd == nil || m.value("smtpd_authorized_xclient_hosts", l.smtpd) == "" {
+		return a
+	}
+	r := newRun(m, l.smtpd, q, nil)
+	h := r.networks("smtpd_authorized_xclient_hosts", r.name, r.addr)
+	if !h.ok {
+		return a
+	}
+	as := q
+	as.ClientAddr, as.ClientName = "127.0.0.1", "localhost"
+	b := m.answer(as, l)
+	b.Question = q
+	b.Text = "the client may call itself 127.0.0.1 (XCLIENT): " + b.Text
+	b.Because = append([]judge.Line{{File: h.pattern.origin.File, Line: h.pattern.origin.Line, Text: "smtpd_authorized_xclient_hosts holds " + h.pattern.text}}, b.Because...)
+	return b
+}
+
+// markDead makes the refusals of a listener that answers every outside recipient with a configuration error into what they are.
+func (m *model) markDead(answers []judge.Answer, l listener) {
+	if l.smtpd == nil || !slices.ContainsFunc(answers, func(a judge.Answer) bool { return isBroken(a) && a.Question.Class == judge.Outside }) {
+		return
+	}
+	for _, a := range answers {
+		if a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && !isBroken(a) {
+			return
+		}
+	}
+	asker := m.asker(l)
+	local := judge.Question{Listener: l.addr, ClientAddr: asker.outsider(), ClientName: outsideName, Helo: "[" + literal(asker.outsider()) + "]",
+		Verb: judge.Rcpt, Sender: "antispam@" + asker.third, Recipient: "postmaster@" + asker.names[0]}
+	if own := m.answer(local, l); !isBroken(own) {
+		return
+	}
+	for i := range answers {
+		if isBroken(answers[i]) {
+			answers[i].Outcome = judge.Dead
+			answers[i].Text = "every recipient is answered " + answers[i].Text
+		}
+	}
+}
+
+func isBroken(a judge.Answer) bool {
+	return a.Outcome == judge.Deferred && (strings.HasPrefix(a.Text, "451 4.3.5") || strings.HasPrefix(a.Text, "451 4.3.0"))
+}
+
+// line is the place of a parameter as evidence.
+func (m *model) line(name string, s *service) judge.Line {
+	raw, o, _ := m.raw(name, s)
+	return judge.Line{File: o.File, Line: o.Line, Text: name + " = " + raw}
+}
+
+// vrfy: disclosed when the command is on and a known and an unknown name may be answered differently.
+func (m *model) vrfy(a judge.Answer, l listener) judge.Answer {
+	a.Because = []judge.Line{m.line("disable_vrfy_command", l.smtpd)}
+	if m.yes("disable_vrfy_command", l.smtpd) {
+		a.Outcome, a.Text = judge.Refused, "502 VRFY command is disabled"
+		return a
+	}
+	known, unknown := a.Question, a.Question
+	known.Verb, unknown.Verb = judge.Rcpt, judge.Rcpt
+	known.Sender, unknown.Sender = "", ""
+	unknown.Recipient = "no-such-user-here" + strings.TrimPrefix(known.Recipient, "postmaster")
+	x, y := m.answer(known, l), m.answer(unknown, l)
+	if x.Outcome == judge.Refused && y.Outcome == judge.Refused && x.Text == y.Text {
+		a.Outcome, a.Text = judge.Refused, "VRFY is answered like any recipient: "+x.Text
+		a.Because = append(a.Because, x.Because...)
+		return a
+	}
+	a.Outcome, a.Text = judge.Disclosed, "VRFY is on: 252 for a known name, 550 for an unknown one"
+	return a
+}
+
+// banner: disclosed when the greeting names the product, its version or the system.
+func (m *model) banner(a judge.Answer, l listener) judge.Answer {
+	name, s := "smtpd_banner", l.smtpd
+	if l.front.command == "postscreen" {
+		if word := leaks(m.value("postscreen_greet_banner", l.front), m); word != "" {
+			name, s = "postscreen_greet_banner", l.front
+		}
+	}
+	text := m.value(name, s)
+	a.Because = []judge.Line{m.line(name, s)}
+	a.Outcome, a.Text = judge.Refused, "220 "+text
+	if word := leaks(text, m); word != "" {
+		a.Outcome, a.Text = judge.Disclosed, fmt.Sprintf("220 %s (it names %s)", text, word)
+	}
+	return a
+}
+
+// leaks returns the word of a greeting that tells product, version or system, "" for none. The host's own name is not looked at.
+func leaks(text string, m *model) string {
+	low := strings.ToLower(text)
+	if host := strings.ToLower(m.value("myhostname", nil)); host != "" {
+		low = strings.ReplaceAll(low, host, "")
+	}
+	words := []string{"postfix", "debian", "ubuntu", "red hat", "redhat", "centos", "rocky", "almalinux", "fedora", "suse", "freebsd", "openbsd", "netbsd", "solaris", "aix", "hp-ux", "linux"}
+	if v := m.defaults["mail_version"]; v != "" {
+		words = append(words, strings.ToLower(v))
+	}
+	for _, w := range words {
+		if strings.Contains(low, w) {
+			return w
+		}
+	}
+	return ""
+}
+
+// auth: disclosed when AUTH is offered before TLS.
+func (m *model) auth(a judge.Answer, l listener) judge.Answer {
+	s := l.smtpd
+	a.Because = []judge.Line{m.line("smtpd_sasl_auth_enable", s)}
+	a.Outcome = judge.Refused
+	switch {
+	case !m.yes("smtpd_sasl_auth_enable", s):
+		a.Text = "AUTH is not offered"
+	case m.yes("smtpd_tls_wrappermode", l.front), m.value("smtpd_tls_security_level", s) == "encrypt", m.yes("smtpd_enforce_tls", s):
+		a.Text = "nothing is offered before TLS"
+		a.Because = append(a.Because, m.line("smtpd_tls_security_level", s))
+	case m.yes("smtpd_tls_auth_only", s):
+		a.Text = "AUTH is offered under TLS only"
+		a.Because = append(a.Because, m.line("smtpd_tls_auth_only", s))
+	default:
+		a.Outcome, a.Text = judge.Disclosed, "AUTH is offered without TLS"
+		a.Because = append(a.Because, m.line("smtpd_tls_auth_only", s))
+	}
+	return a
+}
