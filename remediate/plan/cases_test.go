@@ -162,13 +162,6 @@ func judgedOf(layers []setup) Judged {
 	return j
 }
 
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 func layAnswers(have []judge.Answer, l setup) []judge.Answer {
 	for _, e := range l.Trust {
 		if e.Says != "" {

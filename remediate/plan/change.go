@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 
@@ -83,10 +84,10 @@ func planChanges(in Input, i int, res *Result) {
 		return
 	}
 	mended, files := editAll(j, failed)
-	changes := changesOf(i, j.Config, files, mended)
-	if changes == nil {
+	if len(mended) == 0 {
 		return
 	}
+	changes := changesOf(i, j, files, mended)
 	prove(in, i, files, mended)
 	changes = append(changes, modesOf(i, mended)...)
 	res.Changes = append(res.Changes, changes...)
@@ -123,8 +124,8 @@ func refused(j Judged) text {
 }
 
 func (f *Finding) remark(t text) {
-	joined := text{f.Manual, f.Ko.Manual}.and(t)
-	f.Manual, f.Ko.Manual = joined.en, joined.ko
+	add := func(steps, remark string) string { return strings.TrimSpace(steps + " (" + remark + ")") }
+	f.Manual, f.Ko.Manual = add(f.Manual, t.en), add(f.Ko.Manual, t.ko)
 }
 
 // editAll adds up the fixes of the findings, the gravest first. A finding whose fixes cannot be placed, or contradict those of a graver
@@ -191,23 +192,39 @@ func contradicts(fixes, more []mta.Fix) (mta.Fix, bool) {
 }
 
 // changesOf turns the edited files into changes, in the order in which they go live.
-func changesOf(install int, c *mta.Config, files []mta.File, mended []*Finding) []Change {
-	changes := []Change{}
-	var rules []string
-	for _, f := range mended {
-		if len(f.fixes) > 0 && !slices.Contains(rules, f.Rule) {
-			rules = append(rules, f.Rule)
-		}
-	}
+func changesOf(install int, j Judged, files []mta.File, mended []*Finding) []Change {
+	var changes []Change
+	rules := rulesByFile(j, mended)
 	for _, f := range files {
-		ch, err := changeOf(c, f)
+		ch, err := changeOf(j.Config, f)
 		if err != nil || ch.Kind == EditFile && len(ch.Edits) == 0 {
 			continue
 		}
-		ch.Install, ch.Rules = install, rules
+		ch.Install, ch.Rules = install, orEmpty(rules[f.Path])
 		changes = append(changes, ch)
 	}
 	return changes
+}
+
+// rulesByFile says for every file which rules have it changed: each finding's fixes are made alone to see what they touch.
+func rulesByFile(j Judged, mended []*Finding) map[string][]string {
+	out := map[string][]string{}
+	for _, f := range mended {
+		if len(f.fixes) == 0 {
+			continue
+		}
+		files, err := j.Driver.Edit(j.Config, f.fixes)
+		if err != nil {
+			continue // it went well together with the others
+		}
+		for _, file := range files {
+			ch, err := changeOf(j.Config, file)
+			if err == nil && (ch.Kind != EditFile || len(ch.Edits) > 0) && !slices.Contains(out[file.Path], f.Rule) {
+				out[file.Path] = append(out[file.Path], f.Rule)
+			}
+		}
+	}
+	return out
 }
 
 // changeOf is the change that makes one edited file of its original.

@@ -14,7 +14,7 @@ import (
 func (s *subject) version(w playbooks.Want) verdict {
 	in := s.judged.Install
 	name := strings.Join(w.ID, ", ")
-	v := verdict{status: Pass, want: say("%s mended (%s)", "%s 조치됨 (%s)", name, strings.Join(w.Fixed, ", "))}
+	v := verdict{status: Pass, want: say("a version or package in which every known fault is mended", "알려진 취약점이 모두 조치된 버전 또는 패키지")}
 	silent := func(id string) bool { // an id may have other names: "CVE-2026-45185|EXIM-Security-2026-05-01.1"
 		return !slices.ContainsFunc(strings.Split(id, "|"), func(name string) bool { return slices.Contains(in.Fixed, name) })
 	}
@@ -28,12 +28,12 @@ func (s *subject) version(w playbooks.Want) verdict {
 		v.have = say("the version is not known", "버전을 알 수 없음")
 	case w.Affected != "" && versionLess(in.Version, w.Affected), mended(in.Version, w.Fixed):
 		v.have = text{in.MTA + " " + in.Version, in.MTA + " " + in.Version}
-	case in.Package != "":
+	case in.Package != "" || len(in.Fixed) > 0: // a changelog that was read is a package's
 		v.status = Review
-		v.have = say("%s: %s says nothing of it in its changelog", "%s: %s 패키지 변경 이력에 언급 없음", name, in.Package)
+		v.have = say("%s: %s says nothing of it in its changelog", "%s: %s 패키지 변경 이력에 언급 없음", name, or(in.Package, in.MTA+" "+in.Version))
 	default:
 		v.status = Fail
-		v.have = say("%s: %s %s has it, %s", "%s: %s %s 해당, %s", name, in.MTA, in.Version, w.Note)
+		v.have = say("%s: %s %s has it, mended in %s: %s", "%s: %s %s 해당, 조치 버전 %s: %s", name, in.MTA, in.Version, strings.Join(w.Fixed, ", "), w.Note)
 	}
 	return v
 }
@@ -97,4 +97,11 @@ func numbers(v string) []int {
 		out = append(out, n)
 	}
 	return out
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
 }
