@@ -17,7 +17,7 @@ import (
 )
 
 // quick are the deadlines of tests: long enough for a busy machine, short enough to be waited for.
-var quick = remote.Timeouts{Dial: 2 * time.Second, Login: 2 * time.Second, Run: 3 * time.Second}
+var quick = remote.Timeouts{Dial: 4 * time.Second, Login: 4 * time.Second, Run: 5 * time.Second}
 
 // newTarget starts s and returns a target that may log in to it.
 func newTarget(t testing.TB, s *remotetest.Server) ssh.Target {
@@ -94,12 +94,12 @@ var failures = []struct {
 }{
 	{"closed port", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) { x.Port = 1 }, remote.ErrUnreachable, []string{"cannot connect to mx01", "refused"}},
 	{"no such name", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) { x.Address = "no-such-host.invalid" }, remote.ErrUnreachable, []string{"no-such-host.invalid"}},
-	{"tarpit", &remotetest.Server{SilentAccept: true}, nil, remote.ErrUnreachable, []string{"no SSH greeting came within 2s"}},
-	{"slow banner", &remotetest.Server{BannerDelay: time.Minute}, nil, remote.ErrUnreachable, []string{"no SSH greeting came within 2s"}},
+	{"tarpit", &remotetest.Server{SilentAccept: true}, nil, remote.ErrUnreachable, []string{"no SSH greeting came within 4s"}},
+	{"slow banner", &remotetest.Server{BannerDelay: time.Minute}, nil, remote.ErrUnreachable, []string{"no SSH greeting came within 4s"}},
 	{"not ssh", &remotetest.Server{Greeting: "220 mx01 ESMTP\r\n"}, nil, remote.ErrUnreachable, []string{"speaks no SSH", "220 mx01 ESMTP"}},
 	{"penalty", &remotetest.Server{Greeting: "Not allowed at this time\r\n"}, nil, remote.ErrUnreachable, []string{"turns this address away", "PerSourcePenalties"}},
 	{"too many logins", &remotetest.Server{Greeting: "Exceeded MaxStartups\r\n"}, nil, remote.ErrUnreachable, []string{"too many logins under way"}},
-	{"hang after kex", &remotetest.Server{HangAfterKex: true}, nil, remote.ErrUnreachable, []string{"the authentication was not finished within 2s"}},
+	{"hang after kex", &remotetest.Server{HangAfterKex: true}, nil, remote.ErrUnreachable, []string{"the authentication was not finished within 4s"}},
 	{"unknown host key", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) { x.KnownHosts = []string{"/dev/null"} }, remote.ErrHostKey,
 		[]string{"the host key is not known", "ssh-ed25519 SHA256:", "[127.0.0.1]:", "/dev/null"}},
 	{"changed host key", &remotetest.Server{}, changeKey, remote.ErrHostKey, []string{"the host key has changed: the host shows ssh-ed25519 SHA256:", "known is ssh-ed25519 SHA256:", "known_hosts:1"}},
@@ -164,7 +164,7 @@ func TestDialFailures(t *testing.T) {
 				t.Fatal("Dial succeeded")
 			}
 			wants(t, err, f.kind, f.says)
-			if took := time.Since(began); took > 4*time.Second {
+			if took := time.Since(began); took > 7*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if n := f.server.AuthTries.Load(); n > 1 {
@@ -204,10 +204,10 @@ func TestRunFailures(t *testing.T) {
 		says   []string
 	}{
 		{"flood", &remotetest.Server{Flood: true}, remote.ErrCut, []string{"cannot run a command on mx01", "more than 100000 bytes to standard output"}},
-		{"hang", &remotetest.Server{HangExec: true}, remote.ErrCut, []string{"did not end within 3s"}},
-		{"deaf", &remotetest.Server{DeafExec: true}, remote.ErrCut, []string{"did not end within 3s"}},
+		{"hang", &remotetest.Server{HangExec: true}, remote.ErrCut, []string{"did not end within 5s"}},
+		{"deaf", &remotetest.Server{DeafExec: true}, remote.ErrCut, []string{"did not end within 5s"}},
 		{"cut", &remotetest.Server{CutAfter: 10}, remote.ErrCut, []string{"the connection was lost"}},
-		{"hang after auth", &remotetest.Server{HangAfterAuth: true}, remote.ErrUnreachable, []string{"opened no channel within 2s"}},
+		{"hang after auth", &remotetest.Server{HangAfterAuth: true}, remote.ErrUnreachable, []string{"opened no channel within 4s"}},
 		{"no channel", &remotetest.Server{NoChannel: true}, remote.ErrUnreachable, []string{"opens no channel", "no sessions here"}},
 	}
 	for _, c := range cases {
@@ -218,7 +218,7 @@ func TestRunFailures(t *testing.T) {
 			big := make([]byte, 4<<20) // more than a window: the input blocks too
 			r, err := h.Run(t.Context(), remote.Cmd{Argv: []string{"/bin/sh", "-c", "echo 0123456789; cat >/dev/null; echo done"}, Stdin: big}, 100000)
 			wants(t, err, c.kind, c.says)
-			if took := time.Since(began); took > 6*time.Second {
+			if took := time.Since(began); took > 9*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if c.server.CutAfter > 0 && string(r.Stdout) != "0123456789" {

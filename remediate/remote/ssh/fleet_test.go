@@ -45,12 +45,15 @@ var fleet = []member{
 	{name: "good3", server: &remotetest.Server{}},
 }
 
-// TestFleet runs ten hosts at once: each failure has its right name, the good ones are done at once, and all of it ends when the deadlines say.
-func TestFleet(t *testing.T) {
+// patient are the fleet's deadlines: a good host that waits for a bad one is seen, a busy machine is not taken for one.
+var patient = remote.Timeouts{Dial: 5 * time.Second, Login: 5 * time.Second, Run: 6 * time.Second}
+
+// runFleet runs ten hosts at once: each failure has its right name, the good ones are done at once, and all of it ends when the deadlines say.
+func runFleet(t *testing.T) {
 	targets := make([]ssh.Target, len(fleet))
 	for i, m := range fleet {
 		targets[i] = newTarget(t, m.server)
-		targets[i].Name, targets[i].Trace = m.name, nil
+		targets[i].Name, targets[i].Trace, targets[i].Timeouts = m.name, nil, patient
 		if m.change != nil {
 			m.change(t, m.server, &targets[i])
 		}
@@ -63,13 +66,13 @@ func TestFleet(t *testing.T) {
 			took := time.Since(began)
 			if m.kind != nil {
 				wants(t, err, m.kind, []string{m.name, m.says})
-			} else if err != nil || out != "done\n" || took > 1500*time.Millisecond {
+			} else if err != nil || out != "done\n" || took > patient.Login {
 				t.Errorf("%s after %s: %q, %v", m.name, took, out, err)
 			}
 		})
 	}
 	wg.Wait()
-	if took := time.Since(began); took > quick.Login+quick.Run {
+	if took := time.Since(began); took > patient.Login+patient.Run {
 		t.Errorf("the fleet took %s", took)
 	}
 }
@@ -84,9 +87,9 @@ func visit(ctx context.Context, target ssh.Target) (string, error) {
 	return string(r.Stdout), err
 }
 
-// TestNothingIsLeft: after failures of every kind no goroutine of ours still waits for a host.
-func TestNothingIsLeft(t *testing.T) {
-	t.Run("fleet", TestFleet)
+// TestFleet: ten hosts, of which seven fail, each in its own way; and after it no goroutine of ours still waits for a host.
+func TestFleet(t *testing.T) {
+	t.Run("ten hosts", runFleet)
 	var stacks string
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		buf := make([]byte, 1<<20)
@@ -212,7 +215,7 @@ func TestSudoByItsWords(t *testing.T) {
 		name, sudo, says string
 	}{
 		{"another prompt", `printf 'Corporate Password for joe: ' >&2; read -r p; [ "$p" = "correct secret 1!" ] || exit 1; while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, ""},
-		{"a question without an answer", `printf 'Verification code: ' >&2; read -r p`, "sudo did not begin the command within 2s; it last said: Verification code:"},
+		{"a question without an answer", `printf 'Verification code: ' >&2; read -r p`, "sudo did not begin the command within 4s; it last said: Verification code:"},
 		{"asks for ever", `while :; do printf '%s' "$3" >&2; read -r p || { echo "sudo: no password was provided" >&2; exit 1; }; echo tries >> "$COUNT"; done`, "no password was provided"},
 		{"takes it and says nothing", `read -r p; exit 0`, "did not begin the command"},
 		{"needs no password", `while [ "$1" != -- ]; do shift; done; shift; exec "$@"`, ""},

@@ -134,6 +134,9 @@ func startOpenSSH(t testing.TB, image string) *openSSH {
 	}
 	cmd := exec.Command("unshare", "-m", "-p", "-f", "--kill-child", "sh", script, image, fmt.Sprint(o.port), dir, filepath.Join(dir, "key"), lend, self)
 	cmd.Stdout, cmd.Stderr = o.log, o.log
+	if _, err := cmd.StdinPipe(); err != nil { // it ends when this test's process does, however that comes about
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -90,10 +90,12 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 	if err != nil {
 		return remote.Result{}, remote.Wrap(op, h.t.Name, remote.ErrUnreachable, err)
 	}
+	h.t.tracef("running a command of %d bytes with %d bytes of input: %s", len(line), len(c.Stdin), line)
 	e := remote.NewExchange(c, limit, sudo)
 	r := &running{h: h, ch: ch, e: e, ended: make(chan struct{})}
 	r.output.Store(time.Now().UnixNano())
 	result, err := r.carry(ctx, line, reqs, sudo != nil)
+	h.t.tracef("exit status %d, %d bytes of output, %d of standard error", result.Exit, len(result.Stdout), len(result.Stderr))
 	if errors.Is(err, remote.ErrPrivilege) {
 		op = "become root on"
 	}

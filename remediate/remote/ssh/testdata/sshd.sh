@@ -1,7 +1,9 @@
 # A disposable machine around the image $1 with a real sshd on loopback port $2; $3 is the test's directory, $4 a public key, $5 1 where this machine's shells are lent, and the
 # program $6 with them.
+# Standard input is a pipe that the test holds: when it ends, so does all of this.
 # It runs in mount and pid namespaces of its own: nothing outside them changes, and all of it ends with this shell.
 set -eu
+exec 3<&0 </dev/null
 image=$1 port=$2 out=$3 key=$4 lend=$5
 mount -t tmpfs -o mode=755 none "$out/m"
 cd "$out/m"
@@ -90,4 +92,6 @@ CONFIG
 cp "$r"/etc/ssh/ssh_host_*_key.pub "$out/"
 cp "$r/made" "$out/made" 2>/dev/null || :
 chroot "$r" sudo -V | head -n 1 > "$out/sudo"
+{ cat > /dev/null; kill -TERM 1; } <&3 &
+exec 3<&-
 exec chroot "$r" /usr/sbin/sshd -D -e -f /etc/ssh/test_config
