@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,12 +101,8 @@ func TestFleet(t *testing.T) {
 	t.Errorf("still running:\n%s", stacks)
 }
 
-// A proxy counts round trips: each time the direction of what is said turns from the host to us and back is one.
-type proxy struct {
-	delay time.Duration
-	turns atomic.Int32
-	last  atomic.Int32 // 1: we spoke last, 2: the host did
-}
+// proxy is a connection on which everything takes half of delay each way.
+type proxy struct{ delay time.Duration }
 
 func (p *proxy) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -114,8 +110,8 @@ func (p *proxy) connect(ctx context.Context, network, address string) (net.Conn,
 		return nil, err
 	}
 	ours, theirs := net.Pipe()
-	go p.carry(conn, theirs, 1)
-	go p.carry(theirs, conn, 2)
+	go p.carry(conn, theirs)
+	go p.carry(theirs, conn)
 	return ours, nil
 }
 
@@ -125,7 +121,7 @@ type parcel struct {
 }
 
 // carry takes bytes over, each half a round trip later.
-func (p *proxy) carry(to io.WriteCloser, from io.ReadCloser, speaker int32) {
+func (p *proxy) carry(to io.WriteCloser, from io.ReadCloser) {
 	way := make(chan parcel, 10000)
 	go func() {
 		defer to.Close()
@@ -141,9 +137,6 @@ func (p *proxy) carry(to io.WriteCloser, from io.ReadCloser, speaker int32) {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if p.last.Swap(speaker) == 2 && speaker == 1 {
-				p.turns.Add(1)
-			}
 			way <- parcel{time.Now().Add(p.delay / 2), append([]byte{}, buf[:n]...)}
 		}
 		if err != nil {
@@ -152,41 +145,42 @@ func (p *proxy) carry(to io.WriteCloser, from io.ReadCloser, speaker int32) {
 	}
 }
 
-// measure returns how many round trips f costs: the slope of its time over two delays.
-func measure(t *testing.T, target ssh.Target, f func(t *testing.T, h remote.Host)) (login, run float64) {
+// once logs in and runs cat with so much input at so much delay, and returns how long each took.
+func once(t *testing.T, target ssh.Target, delay time.Duration, input int) (login, run time.Duration) {
 	t.Helper()
-	times := func(delay time.Duration) (l, r time.Duration) {
-		p := &proxy{delay: delay}
-		target.Connect, target.Trace = p.connect, nil
-		began := time.Now()
-		h := dial(t, target)
-		l = time.Since(began)
-		began = time.Now()
-		f(t, h)
-		return l, time.Since(began)
+	p := &proxy{delay: delay}
+	target.Connect, target.Trace = p.connect, nil
+	began := time.Now()
+	h := dial(t, target)
+	login = time.Since(began)
+	began = time.Now()
+	if _, err := h.Run(t.Context(), remote.Cmd{Argv: []string{"/bin/sh", "-c", "cat"}, Stdin: []byte(strings.Repeat("x", input))}, 1<<20); err != nil {
+		t.Fatal(err)
 	}
-	const near, far = 80 * time.Millisecond, 200 * time.Millisecond // long enough to hide the 40 ms of a delayed acknowledgement
-	l1, r1 := times(near)
-	l2, r2 := times(far)
-	return float64(l2-l1) / float64(far-near), float64(r2-r1) / float64(far-near)
+	return login, time.Since(began)
 }
 
+// roundTrips checks how many round trips a login and a command cost: the slope of the least time over two delays. A busy machine adds time and never takes it
+// away, so the least of several tries is taken, as many as it needs.
 func roundTrips(t *testing.T, what string, target ssh.Target, input int, wantRun float64) {
 	t.Helper()
+	const near, far = 80 * time.Millisecond, 200 * time.Millisecond // long enough to hide the 40 ms of a delayed acknowledgement
+	least := [4]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour}
 	var login, run float64
-	for range 3 { // a busy machine adds time, never takes it away
-		login, run = measure(t, target, func(t *testing.T, h remote.Host) {
-			if _, err := h.Run(t.Context(), remote.Cmd{Argv: []string{"/bin/sh", "-c", "cat"}, Stdin: []byte(strings.Repeat("x", input))}, 1<<20); err != nil {
-				t.Fatal(err)
-			}
-		})
-		if run < wantRun+0.5 && login < 6.5 {
+	for range 8 {
+		l1, r1 := once(t, target, near, input)
+		l2, r2 := once(t, target, far, input)
+		for i, d := range []time.Duration{l1, r1, l2, r2} {
+			least[i] = min(least[i], d)
+		}
+		login, run = float64(least[2]-least[0])/float64(far-near), float64(least[3]-least[1])/float64(far-near)
+		if math.Abs(login-6) < 0.5 && math.Abs(run-wantRun) < 0.5 {
 			break
 		}
 	}
 	t.Logf("%s: login %.2f round trips (TCP's own not counted), run %.2f", what, login, run)
-	if run > wantRun+0.5 || login > 6.5 {
-		t.Errorf("%s: login %.2f round trips, want at most 6; run %.2f, want %.0f", what, login, run, wantRun)
+	if math.Abs(login-6) >= 0.5 || math.Abs(run-wantRun) >= 0.5 {
+		t.Errorf("%s: login %.2f round trips, want 6; run %.2f, want %.0f", what, login, run, wantRun)
 	}
 }
 
