@@ -87,8 +87,9 @@ func planChanges(in Input, i int, res *Result) {
 	if len(mended) == 0 {
 		return
 	}
+	along := prove(in, i, files, mended, res.Findings)
 	changes := changesOf(i, j, files, mended)
-	prove(in, i, files, mended)
+	credit(changes, mended, along)
 	changes = append(changes, modesOf(i, mended)...)
 	res.Changes = append(res.Changes, changes...)
 	res.Commands = append(res.Commands, commandsOf(in, i, changes))
@@ -103,8 +104,7 @@ func mendable(findings []Finding, install int, in Input) []*Finding {
 		if f.Install != install || f.Status != Fail || len(f.fixes)+len(f.modes) == 0 {
 			continue
 		}
-		waived := slices.ContainsFunc(in.Intent.Waivers, func(w Waiver) bool { return w.Rule == f.Rule && w.holds(in.Now) })
-		if !waived {
+		if !in.waived(f.Rule) {
 			out = append(out, f)
 		}
 	}
@@ -204,6 +204,18 @@ func changesOf(install int, j Judged, files []mta.File, mended []*Finding) []Cha
 		changes = append(changes, ch)
 	}
 	return changes
+}
+
+// credit names the rules that are mended along the way on the changes of the other relay rules.
+func credit(changes []Change, mended, along []*Finding) {
+	for k := range changes {
+		relay := slices.ContainsFunc(mended, func(f *Finding) bool { return f.relay && slices.Contains(changes[k].Rules, f.Rule) })
+		for _, f := range along {
+			if relay && !slices.Contains(changes[k].Rules, f.Rule) {
+				changes[k].Rules = append(changes[k].Rules, f.Rule)
+			}
+		}
+	}
 }
 
 // rulesByFile says for every file which rules have it changed: each finding's fixes are made alone to see what they touch.

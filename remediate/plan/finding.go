@@ -147,8 +147,13 @@ func (v verdict) join(w verdict) verdict {
 			out.file, out.line = w.file, w.line
 		}
 	}
-	out.evidence = append(slices.Clone(v.evidence), w.evidence...)
-	out.fixes = append(slices.Clone(v.fixes), w.fixes...)
+	out.evidence = slices.Clone(v.evidence)
+	for _, e := range w.evidence {
+		if !slices.Contains(out.evidence, e) {
+			out.evidence = append(out.evidence, e)
+		}
+	}
+	out.fixes = addFixes(slices.Clone(v.fixes), w.fixes...)
 	out.modes = append(slices.Clone(v.modes), w.modes...)
 	return out
 }

@@ -4,6 +4,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"mtaharden/playbooks"
@@ -124,4 +125,9 @@ func waive(f *Finding, in Input) {
 		f.Have += "; the waiver expired on " + date + ": " + w.Reason
 		f.Ko.Have += "; " + date + "에 예외승인 만료: " + w.Reason
 	}
+}
+
+// waived says whether a waiver of the rule holds.
+func (in Input) waived(rule string) bool {
+	return slices.ContainsFunc(in.Intent.Waivers, func(w Waiver) bool { return w.Rule == rule && w.holds(in.Now) })
 }

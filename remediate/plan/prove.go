@@ -9,19 +9,29 @@ import (
 	"mtaharden/remediate/mta"
 )
 
-// prove judges the changed sources again and says of each mended finding whether that shows it mended. What rests on the MTA's own word, on
-// generated files or on the host cannot be shown here; apply does it in its stage.
-func prove(in Input, i int, files []mta.File, mended []*Finding) {
+// prove judges the changed sources again and says of each finding whether that shows it mended: those that have fixes, and those that the
+// others' fixes mend along the way, which it returns. What rests on the MTA's own word, on generated files or on the host cannot be shown
+// here; apply does it in its stage.
+func prove(in Input, i int, files []mta.File, mended []*Finding, all []Finding) (along []*Finding) {
 	after, again := reread(in, i, files)
 	for _, f := range mended {
 		f.Proof = AtApply
-		if again == nil || len(f.modes) > 0 {
-			continue
-		}
-		if passes(in, i, after, again, f) {
+		if again != nil && len(f.modes) == 0 && passes(in, i, after, again, f) {
 			f.Proof = ByEvaluator
 		}
 	}
+	if again == nil {
+		return nil
+	}
+	for k := range all {
+		f := &all[k]
+		open := f.Install == i && f.Status == Fail && f.relay && !f.Fixable && len(f.fixes)+len(f.modes) == 0 && !in.waived(f.Rule)
+		if open && passes(in, i, after, again, f) {
+			f.Fixable, f.Proof = true, ByEvaluator
+			along = append(along, f)
+		}
+	}
+	return along
 }
 
 // reread lays the changed files over the snapshot and reads the configuration again; nil where that cannot be done.

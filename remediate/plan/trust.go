@@ -43,6 +43,9 @@ func (s *subject) trust(w playbooks.Want) verdict {
 			v.status, v.have = Unknown, s.unread()
 		}
 	}
+	if v.status == Fail {
+		v.evidence = slices.DeleteFunc(v.evidence, func(e Evidence) bool { return e.Says == judge.CannotTell })
+	}
 	v.have = v.have.and(idle)
 	v.want = s.wantedTrust(w.Allow)
 	return v
@@ -187,7 +190,7 @@ func (s *subject) effective(t mta.Trust) (judge.Outcome, []Evidence) {
 		switch {
 		case a.Outcome == judge.Relayed, a.Outcome == judge.Delivered && t.Kind == "recipient":
 			return judge.Relayed, []Evidence{{a.Judge, a.Outcome, a.Text}}
-		case a.Outcome == judge.CannotTell:
+		case a.Outcome == judge.CannotTell, a.Outcome == judge.Dead:
 			open = a.Text
 		case a.Outcome == judge.Refused, a.Outcome == judge.Delivered:
 			shown = true

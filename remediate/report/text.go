@@ -102,12 +102,26 @@ func (t *text) findings(b *bytes.Buffer, h *Host) {
 		return a.Severity.Rank() - b.Severity.Rank()
 	})
 	width := t.statusWidth()
-	for _, f := range shown {
-		t.finding(b, h, f, width)
+	for i, f := range shown {
+		if slices.ContainsFunc(shown[:i], func(g *plan.Finding) bool { return twin(f, g) }) {
+			continue
+		}
+		listeners := f.Listener
+		for _, g := range shown[i+1:] {
+			if twin(f, g) && g.Listener != "" {
+				listeners += " " + g.Listener
+			}
+		}
+		t.finding(b, h, f, listeners, width)
 	}
 	if passed+absent > 0 {
 		fmt.Fprintf(b, "  "+t.say.folded+"\n", passed, absent)
 	}
+}
+
+// twin says whether two findings tell the same of two listeners: text tells it once.
+func twin(a, b *plan.Finding) bool {
+	return a.Rule == b.Rule && a.Install == b.Install && a.Status == b.Status && a.Have == b.Have && a.File == b.File && a.Line == b.Line
 }
 
 func order(s plan.Status) int { return slices.Index(plan.Statuses(), s) }
@@ -122,7 +136,7 @@ func (t *text) statusWidth() int {
 	return width
 }
 
-func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, width int) {
+func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, listeners string, width int) {
 	w := f.In(t.o.Lang)
 	status := runewidth.FillRight(t.say.status[f.Status], width)
 	line := fmt.Sprintf("  %s  %s  %s [%s]", t.paint(colour(f.Status), status), f.Rule, clean(w.Title), t.say.severity[f.Severity])
@@ -130,8 +144,8 @@ func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, width int) {
 		i := h.Result.Installs[f.Install]
 		line += "  " + clean(strings.TrimSpace(i.MTA+" "+i.Instance))
 	}
-	if f.Listener != "" {
-		line += "  " + clean(f.Listener)
+	if listeners != "" {
+		line += "  " + clean(listeners)
 	}
 	fmt.Fprintln(b, line)
 	indent := strings.Repeat(" ", 4)
