@@ -39,7 +39,7 @@ func (l *Lab) daemonsUp(ctx context.Context) error {
 	defer log.Close()
 	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+l.netnsPath("router"), self, "daemon")
 	c.Dir = filepath.Dir(filepath.Dir(l.Source))
-	c.Env = append(c.Env, "MTALAB_DAEMON=1", "MTALAB_STATE="+l.State, "MTALAB_CACHE="+l.Cache)
+	c.Env = append(c.Env, "MTALAB_DAEMON=1", "MTALAB_INSTANCE="+l.Instance, "MTALAB_STATE="+l.State, "MTALAB_CACHE="+l.Cache)
 	c.Stdout, c.Stderr = log, log
 	c.SysProcAttr = detached()
 	if err := c.Start(); err != nil {

@@ -194,7 +194,7 @@ func (l *Lab) start(ctx context.Context, h Host) error {
 	}
 	defer console.Close()
 	c := inCgroups(context.WithoutCancel(ctx), groups, "nsenter", "--net="+l.netnsPath("router"), "systemd-nspawn",
-		"--quiet", "--register=no", "--keep-unit", "--network-bridge="+bridgeName, fmt.Sprintf("--machine=mta%d", h.Number),
+		"--quiet", "--register=no", "--keep-unit", "--network-bridge="+bridgeName, "--machine="+l.machine(h),
 		"--hostname="+h.Name+"."+l.Network.Domain, "--uuid="+cacheKey("machine", h.Name)+cacheKey("id", h.Name),
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
 		"-D", filepath.Join(l.hostDir(h.Name), "root"), "/sbin/init")
@@ -225,6 +225,9 @@ func (l *Lab) stop(ctx context.Context, h Host) error {
 	if err := l.cgroups.end(ctx, h.Name); err != nil {
 		return err
 	}
+	if err := forgetMachine(l.machine(h)); err != nil {
+		return err
+	}
 	dir := l.hostDir(h.Name)
 	if err := unmount(filepath.Join(dir, "root")); err != nil {
 		return err
@@ -244,7 +247,7 @@ func (l *Lab) linkGone(ctx context.Context, h Host) error {
 	}
 	return inNetns(l.netnsPath("router"), func() error {
 		return poll(ctx, func() (bool, error) {
-			_, err := interfaceByName(fmt.Sprintf("vb-mta%d", h.Number))
+			_, err := interfaceByName("vb-" + l.machine(h))
 			return err != nil, nil
 		})
 	})
@@ -287,35 +290,4 @@ func (l *Lab) Down(ctx context.Context, names []string) error {
 		return fmt.Errorf("cannot take everything down: left are %s", strings.Join(left, ", "))
 	}
 	return nil
-}
-
-// leftovers lists what of a lab that is down is still on this machine: mounts, links, namespaces, cgroups, processes.
-func (l *Lab) leftovers() []string {
-	var left []string
-	for _, dir := range []string{l.State, l.Cache} {
-		mounts, err := mountsBelow(dir)
-		if err != nil {
-			left = append(left, err.Error())
-		}
-		for _, m := range mounts {
-			left = append(left, "mount "+m)
-		}
-	}
-	if _, err := interfaceByName(l.linkName()); err == nil {
-		left = append(left, "link "+l.linkName())
-	}
-	for _, v := range []string{"router", "inside", "outside"} {
-		if _, err := os.Stat(l.netnsPath(v)); err == nil {
-			left = append(left, "netns "+l.netnsName(v))
-		}
-	}
-	for _, pid := range l.cgroups.procs("") {
-		left = append(left, fmt.Sprintf("process %d", pid))
-	}
-	for _, dir := range l.cgroups.dirs("") {
-		if _, err := os.Stat(dir); err == nil {
-			left = append(left, "cgroup "+dir)
-		}
-	}
-	return left
 }

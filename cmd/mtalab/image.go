@@ -222,8 +222,11 @@ func (l *Lab) runIn(ctx context.Context, unit, root, hostname, script string, en
 	if err != nil {
 		return err
 	}
+	machine := "mtabuild-" + cacheKey(unit)
+	defer forgetMachine(machine)
 	defer l.cgroups.end(context.WithoutCancel(ctx), unit)
 	args := []string{"systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--pipe",
+		"--machine=" + machine,
 		"--resolv-conf=replace-host", "--timezone=off", "--hostname=" + hostname, "-D", root}
 	for k, v := range env {
 		args = append(args, "--setenv="+k+"="+v)

@@ -27,8 +27,6 @@ type Lab struct {
 	logMu    *sync.Mutex
 }
 
-const instance = "mtalab"
-
 // openLab reads the plan. It needs root and Linux, and touches nothing.
 func openLab() (*Lab, error) {
 	if os.Geteuid() != 0 {
@@ -42,6 +40,10 @@ func openLab() (*Lab, error) {
 	catalog, err := loadCatalog(os.DirFS(source))
 	if err != nil {
 		return nil, err
+	}
+	instance := envOr("MTALAB_INSTANCE", "mtalab")
+	if len(instance) > 9 { // the kernel's limit for a link's name is 15, vb-NAME100
+		return nil, fmt.Errorf("cannot name a lab %q: at most 9 characters", instance)
 	}
 	cg, err := findCgroups(instance)
 	if err != nil {

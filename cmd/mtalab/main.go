@@ -36,12 +36,14 @@ func rootCommand() *cobra.Command {
 		Use:   "mtalab",
 		Short: "Real disposable mail hosts on this machine",
 		Long: `Mtalab runs real mail hosts on this machine, as root: Debian containers with their own init, sshd and
-sendmail, postfix or exim, on a network of their own. One lab a machine. Images are kept in
-/var/cache/mtalab, everything else in /var/lib/mtalab (MTALAB_CACHE and MTALAB_STATE say otherwise).`,
+sendmail, postfix or exim, on a network of their own. Images are kept in /var/cache/mtalab, everything
+else in /var/lib/mtalab (MTALAB_CACHE and MTALAB_STATE say otherwise). For a second lab beside the first
+give it a MTALAB_STATE and a MTALAB_INSTANCE (its name, short) and run it in a network namespace of its own.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(), daemonCommand())
+	root.AddCommand(upCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(),
+		demoCommand(), daemonCommand())
 	return root
 }
 

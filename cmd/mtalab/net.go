@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"time"
@@ -60,19 +61,19 @@ func (l *Lab) netCommands() []string {
 		"-n "+outside+" route add default via "+nth(n.Outside4, n.OutsideRouter).String(),
 		"addr add "+at(n.Bridge4, n.Controller)+" dev "+l.linkName(),
 		"addr add "+at(n.Bridge6, n.Controller)+" dev "+l.linkName()+" nodad",
-		"link set "+l.linkName()+" alias "+l.State+" up",
+		"link set "+l.linkName()+" up",
 		"route add "+n.Outside4.String()+" via "+nth(n.Bridge4, n.Router).String()+" dev "+l.linkName(),
 	)
 }
 
 // networkUp makes the network, or mends it when a part of it is missing.
 func (l *Lab) networkUp(ctx context.Context) error {
-	alias, err := os.ReadFile("/sys/class/net/" + l.linkName() + "/ifalias")
-	if err == nil && strings.TrimSpace(string(alias)) == l.State && l.networkWhole() {
+	owner, exists := l.linkOwner(ctx)
+	if exists && owner == l.State && l.networkWhole() {
 		return nil
 	}
-	if err == nil && len(strings.TrimSpace(string(alias))) > 0 && strings.TrimSpace(string(alias)) != l.State {
-		return fmt.Errorf("cannot make the lab's network: the lab of %s runs on this machine; take it down first", strings.TrimSpace(string(alias)))
+	if exists && owner != "" && owner != l.State {
+		return fmt.Errorf("cannot make the lab's network: the lab of %s runs on this machine; take it down first", owner)
 	}
 	if err := l.networkDown(ctx); err != nil {
 		return err
@@ -82,14 +83,32 @@ func (l *Lab) networkUp(ctx context.Context) error {
 			return err
 		}
 	}
-	return inNetns(l.netnsPath("router"), func() error {
-		for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-			if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0o644); err != nil {
-				return fmt.Errorf("cannot let the lab's router forward: %v", err)
-			}
+	if err := inNetns(l.netnsPath("router"), letForward); err != nil {
+		return err
+	}
+	// Last of all: a network that was cut off half-way has no owner and is made anew.
+	return runTool(ctx, "ip", "link", "set", l.linkName(), "alias", l.State)
+}
+
+// letForward makes a router of the network namespace it is called in.
+func letForward() error {
+	for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0o644); err != nil {
+			return fmt.Errorf("cannot let the lab's router forward: %v", err)
 		}
-		return nil
-	})
+	}
+	return nil
+}
+
+// linkOwner is the state folder of the lab that made this machine's link, which is the link's alias.
+func (l *Lab) linkOwner(ctx context.Context) (owner string, exists bool) {
+	out, err := exec.CommandContext(ctx, "ip", "-details", "link", "show", "dev", l.linkName()).Output()
+	for line := range strings.SplitSeq(string(out), "\n") {
+		if alias, ok := strings.CutPrefix(strings.TrimSpace(line), "alias "); ok {
+			owner = strings.TrimSpace(alias)
+		}
+	}
+	return owner, err == nil
 }
 
 func (l *Lab) networkWhole() bool {
@@ -103,7 +122,7 @@ func (l *Lab) networkWhole() bool {
 
 // networkDown takes every namespace and link away and waits until the kernel has.
 func (l *Lab) networkDown(ctx context.Context) error {
-	if _, err := os.Stat("/sys/class/net/" + l.linkName()); err == nil {
+	if _, err := interfaceByName(l.linkName()); err == nil {
 		if err := runTool(ctx, "ip", "link", "del", l.linkName()); err != nil {
 			return err
 		}
@@ -118,8 +137,8 @@ func (l *Lab) networkDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return poll(ctx, func() (bool, error) {
-		_, err := os.Stat("/sys/class/net/" + l.linkName())
-		return os.IsNotExist(err), nil
+		_, err := interfaceByName(l.linkName())
+		return err != nil, nil
 	})
 }
 

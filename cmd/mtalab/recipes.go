@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/tools/txtar"
 )
 
 func recipesCommand() *cobra.Command {
@@ -158,11 +157,6 @@ func (l *Lab) runRecipe(ctx context.Context, program string, j *recipeJob) {
 	defer cancel()
 	start := time.Now()
 	defer func() { j.took = time.Since(start) }()
-	tree, err := txtar.FS(&txtar.Archive{Files: j.recipe.Files})
-	if err != nil {
-		j.wrong = append(j.wrong, err.Error())
-		return
-	}
 	unlock, err := l.lock(ctx, j.host.Name)
 	if err != nil {
 		j.wrong = append(j.wrong, err.Error())
@@ -171,10 +165,15 @@ func (l *Lab) runRecipe(ctx context.Context, program string, j *recipeJob) {
 	defer unlock()
 	quiet := *l
 	quiet.log = io.Discard
-	if err := quiet.plant(ctx, j.host, tree); err != nil {
+	if err := quiet.plantJob(ctx, j); err != nil {
 		j.wrong = append(j.wrong, err.Error())
 		return
 	}
+	l.judgeJob(ctx, program, j)
+}
+
+// judgeJob audits a planted host and asks it from outside. Without a program it only asks.
+func (l *Lab) judgeJob(ctx context.Context, program string, j *recipeJob) {
 	if program != "" {
 		findings, err := l.audit(ctx, program, j)
 		if err != nil {
