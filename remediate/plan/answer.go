@@ -26,7 +26,7 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 		v.status, v.have = Fail, tell(t.bad)
 		v.file, v.line = place(t.bad)
 		if w.Verb == string(judge.Rcpt) && listener != "" && loopback(listener) {
-			v.status = Review // no client from outside reaches it, but whatever forwards to it makes it an open relay
+			// No client from outside reaches it as it is; whatever forwards connections to it makes it an open relay.
 			v.have = v.have.and(say("only this machine reaches %s", "%s는 이 장비에서만 접근 가능", listener))
 		}
 		if w.Remedy {

@@ -13,7 +13,8 @@ import (
 // program without evidence is for a person to look at.
 func (s *subject) version(w playbooks.Want) verdict {
 	in := s.judged.Install
-	name := strings.Join(w.ID, ", ")
+	name := strings.ReplaceAll(strings.Join(w.ID, ", "), "|", "/")
+	pack := or(in.Package, in.MTA+" "+in.Version)
 	v := verdict{status: Pass, want: say("a version or package in which every known fault is mended", "알려진 취약점이 모두 조치된 버전 또는 패키지")}
 	silent := func(id string) bool { // an id may have other names: "CVE-2026-45185|EXIM-Security-2026-05-01.1"
 		return !slices.ContainsFunc(strings.Split(id, "|"), func(name string) bool { return slices.Contains(in.Fixed, name) })
@@ -22,7 +23,7 @@ func (s *subject) version(w playbooks.Want) verdict {
 	case w.Probe != "" && slices.Contains(in.Features, w.Probe):
 		v.have = say("%s: the program has %s", "%s: 프로그램이 %s 지원", name, w.Probe)
 	case len(w.ID) > 0 && !slices.ContainsFunc(w.ID, silent):
-		v.have = say("%s: named in the changelog of %s", "%s: %s 패키지 변경 이력에 조치됨", name, in.Package)
+		v.have = say("%s: named in the changelog of %s", "%s: %s 패키지 변경 이력에 조치됨", name, pack)
 	case in.Version == "":
 		v.status = Unknown
 		v.have = say("the version is not known", "버전을 알 수 없음")
@@ -30,7 +31,7 @@ func (s *subject) version(w playbooks.Want) verdict {
 		v.have = text{in.MTA + " " + in.Version, in.MTA + " " + in.Version}
 	case in.Package != "" || len(in.Fixed) > 0: // a changelog that was read is a package's
 		v.status = Review
-		v.have = say("%s: %s says nothing of it in its changelog", "%s: %s 패키지 변경 이력에 언급 없음", name, or(in.Package, in.MTA+" "+in.Version))
+		v.have = say("%s: %s says nothing of it in its changelog", "%s: %s 패키지 변경 이력에 언급 없음", name, pack)
 	default:
 		v.status = Fail
 		v.have = say("%s: %s %s has it, mended in %s: %s", "%s: %s %s 해당, 조치 버전 %s: %s", name, in.MTA, in.Version, strings.Join(w.Fixed, ", "), w.Note)
