@@ -188,14 +188,22 @@ exim_sources() {
 	for ex_f in /usr/sbin/exiqgrep "$ex_prog"; do mh_stat "$ex_f"; done
 	ex_pidfile=$(exim_opt pid_file_path)
 	case $ex_pidfile in /*) mh_stat "$ex_pidfile" ;; esac
-	mh_changelog_of "$ex_prog"
+	exim_changelog
 }
 
-# mh_changelog_of PROGRAM: the changelog of the packages that Exim is made of.
-mh_changelog_of() {
+# exim_changelog: the identifiers that the changelogs of the packages that Exim is made of name as fixed; its advisories have a
+# form of their own.
+exim_changelog() {
 	for ex_p in exim4-base exim4-daemon-heavy exim4-daemon-light exim; do
 		[ -d "/usr/share/doc/$ex_p" ] && mh_changelog "$ex_p"
 	done
+	mh_fact fixed:exim-advisories "$({ gzip -dc /usr/share/doc/exim4-base/changelog.Debian.gz || rpm -q --changelog exim; } 2>/dev/null | "$ex_awk" '
+	{
+		while (match($0, /[Ee][Xx][Ii][Mm]-[Ss][Ee][Cc][Uu][Rr][Ii][Tt][Yy]-[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9](\.[0-9]+)?/)) {
+			id = "EXIM-Security" substr($0, RSTART + 13, RLENGTH - 13); $0 = substr($0, RSTART + RLENGTH)
+			if (!(id in told) && n++ < 100) { told[id] = 1; printf "%s ", id }
+		}
+	}')"
 }
 
 # exim_includes FILE DEPTH: emits the files that FILE includes by a fixed name, and theirs.

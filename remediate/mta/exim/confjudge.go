@@ -169,8 +169,8 @@ func outcome(c *config, q judge.Question, v verdict) (judge.Outcome, []judge.Lin
 			return judge.CannotTell, append(because, judge.Line{Text: "whether " + domainOf(q.Recipient) + " is local cannot be told"})
 		}
 		return judge.Relayed, because
-	case denies, discards, denies | discards:
-		return judge.Refused, because
+	case denies, discards, denies | discards, denies | defers, discards | defers, denies | discards | defers:
+		return judge.Refused, because // whichever it is, nothing is relayed
 	case defers:
 		if strings.HasPrefix(v.cause[defers].text, "there is no ACL named") {
 			return judge.Dead, because
