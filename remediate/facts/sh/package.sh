@@ -18,12 +18,13 @@ mh_package() {
 }
 
 # mh__dpkg asks dpkg's lists of files, where a path may be written with or without /usr.
-mh__dpkg() {
+mh__dpkg() (
+  set +f # a driver may have it set
   mh_pkg=$(for mh_f; do
     printf '%s\n%s\n/usr%s\n' "$mh_f" "${mh_f#/usr}" "$mh_f"
   done | grep -lxF -f - /var/lib/dpkg/info/*.list 2>/dev/null | sed -n '1s;.*/\(.*\)\.list;\1;p')
   [ -z "$mh_pkg" ] || dpkg-query -W -f '${Package} ${Version}\n' "$mh_pkg" 2>/dev/null
-}
+)
 
 # mh__lslpp asks AIX: lslpp -w names the fileset of a file, lslpp -Lqc its level in the third column.
 mh__lslpp() {
@@ -86,7 +87,8 @@ mh_maillog() {
 }
 
 # mh__logs prints the log files that were written to in the last 8 days.
-mh__logs() {
+mh__logs() (
+  set +f
   mh_left=52428800
   mh_logs=$(ls -td /var/log/mail.log /var/log/mail.log.[0-9]* /var/log/mail.log-[0-9]* /var/log/maillog /var/log/maillog[.-][0-9]* \
     /var/log/mail /var/log/mail[.-][0-9]* /var/log/mail.info /var/log/exim4/mainlog /var/log/exim4/mainlog.[0-9]* \
@@ -114,7 +116,7 @@ mh__logs() {
   done
   [ -n "$mh_any" ] || ! mh_has journalctl ||
     $mh_short journalctl -q --no-pager -o short-iso --since '7 days ago' SYSLOG_FACILITY=2 2>/dev/null | tail -c 52428800
-}
+)
 
 # mh__recent lets through the lines of the last 7 days, by the date that a line begins with: "Nov  4", "2026-11-04".
 mh__recent() {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lab is the running lab; a test that needs one is passed over where there is none.
+type lab struct {
+	inventory, program string
+}
+
+func needLab(t *testing.T) lab {
+	t.Helper()
+	if os.Getenv("MTALAB") != "1" {
+		t.Skip("needs the lab: go run ./cmd/mtalab test")
+	}
+	l := lab{inventory: os.Getenv("MTALAB_INVENTORY"), program: filepath.Join(t.TempDir(), "mtalab")}
+	if out, err := exec.Command("go", "build", "-o", l.program, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the lab: %v\n%s", err, out)
+	}
+	return l
+}
+
+// on runs a shell command on a host.
+func (l lab) on(t *testing.T, host, script string) string {
+	t.Helper()
+	cmd := exec.Command(l.program, "exec", host, "--", "sh", "-c", script)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("on %s: %s: %v", host, script, err)
+	}
+	return string(out)
+}
+
+// TestLabOneLoginOneExec counts what sshd's own log says of an audit.
+func TestLabOneLoginOneExec(t *testing.T) {
+	l := needLab(t)
+	const host, conf = "deb13-postfix", "/etc/ssh/sshd_config.d/00-verbose.conf"
+	l.on(t, host, "echo LogLevel VERBOSE >"+conf+" && systemctl reload ssh")
+	t.Cleanup(func() { l.on(t, host, "rm -f "+conf+" && systemctl reload ssh") })
+	mark := strings.TrimSpace(l.on(t, host, "date +%s; sleep 1"))
+	code, _, stderr := mtaharden("audit", "-i", l.inventory, "--limit", host, "--state", t.TempDir(), "--format", "json", "--batch")
+	if code != 0 && code != exitFound {
+		t.Fatalf("the audit ended with %d: %s", code, stderr)
+	}
+	var log string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		log = l.on(t, host, "journalctl -q -o cat --since=@"+mark+" -t sshd -t sshd-session")
+		if strings.Contains(log, "Close session") {
+			break
+		}
+	}
+	for what, want := range map[string]int{"Connection from ": 1, "Accepted publickey ": 1, "Starting session: command": 1, "Starting session": 1} {
+		if n := len(regexp.MustCompile(regexp.QuoteMeta(what)).FindAllString(log, -1)); n != want {
+			t.Errorf("sshd's log says %q %d times, not %d:\n%s", what, n, want, log)
+		}
+	}
+}
+
+// TestLabAllHosts audits every host of the lab in one run: each is read to the end, and its own MTA is found.
+func TestLabAllHosts(t *testing.T) {
+	l := needLab(t)
+	code, out, stderr := mtaharden("audit", "-i", l.inventory, "--state", t.TempDir(), "--format", "json", "--batch")
+	if code != 0 && code != exitFound {
+		t.Fatalf("the audit ended with %d: %s", code, stderr)
+	}
+	var r struct {
+		Hosts []struct {
+			Name, State, Error string
+			Installs           []struct {
+				MTA, Version, Package string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Hosts) == 0 {
+		t.Fatal("the lab has no host")
+	}
+	for _, h := range r.Hosts {
+		mta := h.Name[strings.LastIndex(h.Name, "-")+1:]
+		switch {
+		case h.State != "ok":
+			t.Errorf("%s: %s: %s", h.Name, h.State, h.Error)
+		case mta == "none" && len(h.Installs) != 0:
+			t.Errorf("%s has no MTA, and %v is found", h.Name, h.Installs)
+		case mta != "none" && (len(h.Installs) != 1 || h.Installs[0].MTA != mta || h.Installs[0].Package == ""):
+			t.Errorf("%s: %+v", h.Name, h.Installs)
+		}
+	}
+}
