@@ -16,10 +16,14 @@ import (
 // A Catalog is testdata/lab/lab.toml: which hosts the lab can have and what their images are made of.
 type Catalog struct {
 	Network  Network
-	Tools    map[string]string // program of this machine = package that has it
 	Base     Base
 	Releases map[string]Release
 	Kinds    map[string]Kind
+
+	// Programs of this machine, each with the package that has it: for the lab, for its tests, for its benchmark.
+	Tools      map[string]string `toml:"tools"`
+	TestTools  map[string]string `toml:"test_tools"`
+	BenchTools map[string]string `toml:"bench_tools"`
 }
 
 // Network is the address plan. Numbers are the last octet of an address.

@@ -187,6 +187,9 @@ func (o Outside) compare(w *Witness) []string {
 			wrong = append(wrong, fmt.Sprintf("outside: %s was not answered: %s", f.Name, w.Replies[f.Name]))
 		}
 	}
+	if o.Some && w.accepted() == 0 {
+		wrong = append(wrong, fmt.Sprintf("outside: no form is accepted (plain: %s)", w.Replies["plain"]))
+	}
 	if o.Accepts >= 0 && w.accepted() != o.Accepts {
 		var which []string
 		for _, f := range relayForms() {

@@ -68,6 +68,31 @@ func (l *Lab) buildOnce(ctx context.Context, dir string, build func(dir string) 
 		return err
 	}
 	l.say("built %s in %.0f s", filepath.Base(dir), time.Since(start).Seconds())
+	return l.prune(dir)
+}
+
+// prune takes away the images that a new one replaces, except those that a host runs on.
+func (l *Lab) prune(dir string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	cut := strings.LastIndex(dir, "-") + 1
+	old, err := filepath.Glob(dir[:cut] + strings.Repeat("[0-9a-f]", len(dir)-cut))
+	if err != nil {
+		return err
+	}
+	for _, d := range old {
+		if d == dir || strings.Contains(string(mounts), d) {
+			continue
+		}
+		if err := os.Remove(d + ".ok"); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		if err := os.RemoveAll(d); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -43,7 +43,7 @@ give it a MTALAB_STATE and a MTALAB_INSTANCE (its name, short) and run it in a n
 		SilenceErrors: true,
 	}
 	root.AddCommand(upCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(),
-		demoCommand(), daemonCommand())
+		demoCommand(), testCommand(), benchCommand(), daemonCommand())
 	return root
 }
 

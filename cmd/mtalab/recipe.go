@@ -28,6 +28,8 @@ import (
 //	outside: FORM accepted|refused    one of them
 //	outside: vrfy disclosed|refused   likewise expn
 //	outside: dead                     no greeting at all
+//
+// Where nothing is said of outside, it follows from what is expected of open-relay (see implied).
 type Recipe struct {
 	Name          string // MTA/NAME
 	MTA           string
@@ -51,10 +53,30 @@ type Outside struct {
 	Forms   map[string]string // form → accepted, refused
 	Asks    map[string]string // vrfy, expn → disclosed, refused
 	Dead    bool
+	Some    bool // at least one form is accepted
 }
 
 func (o Outside) asked() bool {
-	return o.Dead || o.Accepts >= 0 || len(o.Forms) > 0 || len(o.Asks) > 0
+	return o.Dead || o.Some || o.Accepts >= 0 || len(o.Forms) > 0 || len(o.Asks) > 0
+}
+
+// implied is what a stranger must meet where a recipe does not say it: an open relay takes at least one form, a closed
+// or sound one none, and one whose verdict is an error does not greet.
+func (r *Recipe) implied() Outside {
+	o := r.Outside
+	if o.asked() {
+		return o
+	}
+	i := slices.IndexFunc(r.Expect, func(e Expectation) bool { return e.Rule == "open-relay" })
+	switch {
+	case i >= 0 && r.Expect[i].Status == "fail":
+		o.Some = true
+	case i >= 0 && r.Expect[i].Status == "error":
+		o.Dead = true
+	case r.Sound, i >= 0 && r.Expect[i].Status == "pass":
+		o.Accepts = 0
+	}
+	return o
 }
 
 func statuses() []string {

@@ -105,9 +105,37 @@ func TestRecipesRead(t *testing.T) {
 		if _, err := c.Select(names); err != nil {
 			t.Errorf("%s: %v", r.Name, err)
 		}
-		if !r.Outside.asked() && r.Host != "deb12-none" {
-			t.Errorf("%s: nothing is asked from outside", r.Name)
+		if !r.implied().asked() && r.Host != "deb12-none" {
+			t.Errorf("%s: nothing is asked from outside: say outside, or expect open-relay", r.Name)
 		}
+	}
+}
+
+func TestImplied(t *testing.T) {
+	for _, test := range []struct {
+		comment string
+		want    Outside
+	}{
+		{"expect: open-relay fail", Outside{Accepts: -1, Some: true}},
+		{"expect: open-relay error", Outside{Accepts: -1, Dead: true}},
+		{"expect: open-relay pass", Outside{Accepts: 0}},
+		{"sound: yes", Outside{Accepts: 0}},
+		{"expect: vrfy fail", Outside{Accepts: -1}},
+		{"expect: open-relay fail\noutside: accepts 3", Outside{Accepts: 3}},
+	} {
+		r, err := parseRecipe("postfix/x", []byte(test.comment+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.implied()
+		got.Forms, got.Asks = nil, nil
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", test.comment, diff)
+		}
+	}
+	none := &Witness{Forms: map[string]bool{"plain": false}}
+	if wrong := (Outside{Accepts: -1, Some: true}).compare(none); len(wrong) != 1 {
+		t.Errorf("a closed relay passes as open: %q", wrong)
 	}
 }
 

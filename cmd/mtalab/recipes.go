@@ -182,8 +182,8 @@ func (l *Lab) judgeJob(ctx context.Context, program string, j *recipeJob) {
 			j.wrong = append(j.wrong, j.compare(findings)...)
 		}
 	}
-	if o := j.recipe.Outside; o.asked() {
-		w := l.outsideCaller(j.host, j.recipe.Port).witness(o.Accepts >= 0 || len(o.Forms) > 0, len(o.Asks) > 0)
+	if o := j.recipe.implied(); o.asked() {
+		w := l.outsideCaller(j.host, j.recipe.Port).witness(o.Some || o.Accepts >= 0 || len(o.Forms) > 0, len(o.Asks) > 0)
 		j.wrong = append(j.wrong, o.compare(w)...)
 	}
 }

@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// tools looks for the programs that the lab runs, and installs the packages of those that are missing when told to.
-func (l *Lab) tools(ctx context.Context, install bool) error {
-	missing := l.missing()
+// tools looks for the programs that the lab runs, and those of further lists, and installs the packages of those that
+// are missing when told to.
+func (l *Lab) tools(ctx context.Context, install bool, more ...map[string]string) error {
+	missing := missingPackages(append(more, l.Tools)...)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -24,21 +25,27 @@ func (l *Lab) tools(ctx context.Context, install bool) error {
 	return aptInstall(ctx, missing)
 }
 
-// missing lists the packages whose programs are not on this machine.
-func (l *Lab) missing() []string {
+// missingPackages lists the packages whose programs are not on this machine.
+func missingPackages(lists ...map[string]string) []string {
 	var packages []string
-	for program, pkg := range l.Tools {
-		if strings.HasPrefix(program, "/") {
-			if _, err := os.Stat(program); err == nil {
-				continue
+	for _, list := range lists {
+		for program, pkg := range list {
+			if !present(program) {
+				packages = append(packages, pkg)
 			}
-		} else if _, err := exec.LookPath(program); err == nil {
-			continue
 		}
-		packages = append(packages, pkg)
 	}
 	sort.Strings(packages)
 	return slices.Compact(packages)
+}
+
+// present looks for a file by its path, or for a program by its name.
+func present(program string) bool {
+	_, err := exec.LookPath(program)
+	if strings.HasPrefix(program, "/") {
+		_, err = os.Stat(program)
+	}
+	return err == nil
 }
 
 func aptInstall(ctx context.Context, packages []string) error {

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	testLimit          = 25 * time.Minute
+	staticcheckVersion = "v0.8.2"
+	fuzzTime           = 3 * time.Second
+	fuzzTimeFull       = time.Minute
+)
+
+func testCommand() *cobra.Command {
+	var run testRun
+	var install bool
+	c := &cobra.Command{
+		Use:   "test [--install] [--full]",
+		Short: "Run all of the project's tests: static checks, go test, fuzz targets, every recipe on a real host",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			lab, err := openLab()
+			if err != nil {
+				return err
+			}
+			if err := lab.tools(c.Context(), install, lab.TestTools); err != nil {
+				return err
+			}
+			run.lab, run.out, run.top = lab, os.Stdout, filepath.Dir(filepath.Dir(lab.Source))
+			return run.all(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&install, "install", false, "install what this machine lacks")
+	f.BoolVar(&run.full, "full", false, "every recipe on every release, a minute for each fuzz target, no time limit")
+	f.StringVar(&run.seed, "seed", "", "what picks each recipe's release (default: the commit)")
+	return c
+}
+
+// A testRun is one run of everything.
+type testRun struct {
+	lab  *Lab
+	top  string // the project
+	out  io.Writer
+	full bool
+	seed string
+}
+
+// A stage is one part of the run; every stage runs, whatever became of those before it.
+type stage struct {
+	name string
+	do   func(context.Context) error
+}
+
+func (t *testRun) all(ctx context.Context) error {
+	if !t.full {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, testLimit, fmt.Errorf("the time limit of %s is over", testLimit))
+		defer cancel()
+	}
+	if t.seed == "" {
+		head, err := t.output(ctx, "git", "rev-parse", "HEAD")
+		if err != nil {
+			return err
+		}
+		t.seed = strings.TrimSpace(head)
+	}
+	fmt.Fprintf(t.out, "seed %s\n", t.seed)
+	wasUp := len(t.lab.cgroups.procs("")) > 0
+	// The images are built while the static checks run: one waits for the mirror, the other for the processor.
+	up := make(chan error, 1)
+	go func() { up <- t.lab.Up(ctx, nil) }()
+	stages := []stage{
+		{"gofmt", t.gofmt},
+		{"go vet", func(ctx context.Context) error { return t.run(ctx, nil, "go", "vet", "./...") }},
+		{"staticcheck", t.staticcheck},
+		{"go mod tidy", func(ctx context.Context) error { return t.run(ctx, nil, "go", "mod", "tidy", "-diff") }},
+		{"lab up", func(context.Context) error { return <-up }},
+		{"go test", t.goTest},
+		{"fuzz", t.fuzz},
+		{"recipes", func(ctx context.Context) error {
+			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, workers: 3, out: t.out})
+		}},
+	}
+	if !wasUp {
+		stages = append(stages, stage{"lab down", func(ctx context.Context) error { return t.lab.Down(context.WithoutCancel(ctx), nil) }})
+	}
+	return t.stages(ctx, stages)
+}
+
+// stages runs them in order and prints the table of how each ended.
+func (t *testRun) stages(ctx context.Context, stages []stage) error {
+	var errs []error
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 8, 2, ' ', 0)
+	for _, s := range stages {
+		fmt.Fprintf(t.out, "=== %s\n", s.name)
+		start, word := time.Now(), "ok"
+		if err := s.do(ctx); err != nil {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+			}
+			word = "FAIL"
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+			fmt.Fprintf(t.out, "--- FAIL: %s: %v\n", s.name, err)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.0f s\n", s.name, word, time.Since(start).Seconds())
+	}
+	_ = w.Flush()
+	fmt.Fprintf(t.out, "\n%s", table.String())
+	if len(errs) > 0 {
+		return fmt.Errorf("%d of %d stages failed", len(errs), len(stages))
+	}
+	return nil
+}
+
+func (t *testRun) command(ctx context.Context, env []string, argv ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	c.Dir = t.top
+	c.Env = append(os.Environ(), env...)
+	c.WaitDelay = 5 * time.Second
+	return c
+}
+
+// run runs a program in the project, its output shown as it comes.
+func (t *testRun) run(ctx context.Context, env []string, argv ...string) error {
+	c := t.command(ctx, env, argv...)
+	c.Stdout, c.Stderr = t.out, t.out
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
+	}
+	return nil
+}
+
+func (t *testRun) output(ctx context.Context, argv ...string) (string, error) {
+	c := t.command(ctx, nil, argv...)
+	var errout bytes.Buffer
+	c.Stderr = &errout
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, lastLines(errout.String(), 5))
+	}
+	return string(out), nil
+}
+
+func (t *testRun) gofmt(ctx context.Context) error {
+	out, err := t.output(ctx, "gofmt", "-l", "cmd", "inventory", "playbooks", "remediate")
+	if err == nil && strings.TrimSpace(out) != "" {
+		err = fmt.Errorf("not formatted: %s", strings.Join(strings.Fields(out), " "))
+	}
+	return err
+}
+
+// staticcheck runs the pinned version, which it installs into the lab's folder the first time.
+func (t *testRun) staticcheck(ctx context.Context) error {
+	bin := filepath.Join(t.lab.State, "bin")
+	program := filepath.Join(bin, "staticcheck-"+staticcheckVersion)
+	if _, err := os.Stat(program); err != nil {
+		t.lab.say("installing staticcheck %s", staticcheckVersion)
+		if err := t.run(ctx, []string{"GOBIN=" + bin}, "go", "install", "honnef.co/go/tools/cmd/staticcheck@"+staticcheckVersion); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(bin, "staticcheck"), program); err != nil {
+			return err
+		}
+	}
+	return t.run(ctx, nil, program, "./...")
+}
+
+// goTest runs every test under the race detector, with the lab's hosts at hand.
+func (t *testRun) goTest(ctx context.Context) error {
+	hosts := t.lab.Hosts()
+	inventory, err := t.lab.writeInventory(hosts)
+	if err != nil {
+		return err
+	}
+	return t.run(ctx, []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "go", "test", "-race", "-timeout", "15m", "./...")
+}
+
+// fuzz runs every fuzz target that there is for a short time, its own seeds and finds first.
+func (t *testRun) fuzz(ctx context.Context) error {
+	list, err := t.output(ctx, "go", "test", "-list", "^Fuzz", "./...")
+	if err != nil {
+		return err
+	}
+	limit := fuzzTime
+	if t.full {
+		limit = fuzzTimeFull
+	}
+	var errs []error
+	targets := fuzzTargets(list)
+	for _, f := range targets {
+		out, err := t.command(ctx, nil, "go", "test", "-run", "^$", "-fuzz", "^"+f.name+"$", "-fuzztime", limit.String(), f.pkg).CombinedOutput()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s in %s: %w: %s", f.name, f.pkg, err, lastLines(string(out), 20)))
+		}
+		fmt.Fprintf(t.out, "%-5s %s %s\n", map[bool]string{true: "ok", false: "FAIL"}[err == nil], f.pkg, f.name)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(targets) == 0 {
+		errs = append(errs, errors.New("there is no fuzz target at all"))
+	}
+	return errors.Join(errs...)
+}
+
+type fuzzTarget struct{ pkg, name string }
+
+// fuzzTargets reads what go test -list prints: a package's targets, then its line "ok PACKAGE TIME".
+func fuzzTargets(list string) []fuzzTarget {
+	var targets []fuzzTarget
+	var names []string
+	for line := range strings.Lines(list) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 1 && strings.HasPrefix(f[0], "Fuzz"):
+			names = append(names, f[0])
+		case len(f) >= 2 && f[0] == "ok":
+			for _, n := range names {
+				targets = append(targets, fuzzTarget{f[1], n})
+			}
+			names = nil
+		}
+	}
+	return targets
+}

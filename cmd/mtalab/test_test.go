@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFuzzTargets(t *testing.T) {
+	got := fuzzTargets("FuzzA\nFuzzB\nok  \tmtaharden/x\t0.1s\n?   \tmtaharden/y\t[no test files]\nok  \tmtaharden/z\t0.1s\nFuzzC\nok  \tmtaharden/w\t(cached)\n")
+	want := []fuzzTarget{{"mtaharden/x", "FuzzA"}, {"mtaharden/x", "FuzzB"}, {"mtaharden/w", "FuzzC"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A stage that fails does not keep the later ones from running, and the run fails.
+func TestStages(t *testing.T) {
+	var out strings.Builder
+	ran := 0
+	run := &testRun{out: &out}
+	good := func(context.Context) error { ran++; return nil }
+	bad := func(context.Context) error { ran++; return errors.New("broken") }
+	err := run.stages(t.Context(), []stage{{"one", good}, {"two", bad}, {"three", good}})
+	if err == nil || ran != 3 || !strings.Contains(out.String(), "--- FAIL: two: broken") {
+		t.Errorf("%v after %d stages: %s", err, ran, out.String())
+	}
+	if err := run.stages(t.Context(), []stage{{"one", good}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTiming(t *testing.T) {
+	got := summary([]time.Duration{3, 1, 2})
+	if diff := cmp.Diff(timing{1, 2, 3}, got, cmp.AllowUnexported(timing{})); diff != "" {
+		t.Error(diff)
+	}
+}
