@@ -76,7 +76,7 @@ type testCase struct {
 		Expires      time.Time
 	}
 	Incomplete bool
-	// Want holds what findings must come to, by "rule" or "rule@listener": words that must all be true of it, as
+	// Want holds what findings must come to, by "rule", "mta/rule" or "rule@listener": words that must all be true of it, as
 	// "fail guide=pass main.cf:12 fixable", and texts in Have between bars.
 	Want map[string]string
 }
@@ -273,9 +273,13 @@ func TestCases(t *testing.T) {
 func checkFindings(t *testing.T, findings []Finding, key, want string) {
 	t.Helper()
 	rule, listener, _ := strings.Cut(key, "@")
+	name := ""
+	if head, rest, ok := strings.Cut(rule, "/"); ok {
+		name, rule = head, rest
+	}
 	found := 0
 	for _, f := range findings {
-		if rule != "*" && f.Rule != rule || listener != "" && f.Listener != listener {
+		if name != "" && f.MTA != name || rule != "*" && f.Rule != rule || listener != "" && f.Listener != listener {
 			continue
 		}
 		found++

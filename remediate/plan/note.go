@@ -21,8 +21,12 @@ func (s *subject) note(w playbooks.Want) verdict {
 		}
 		v.have = v.have.and(text{n.Text, n.Text})
 	}
-	if v.status == Pass && len(s.judged.Config.Unread) > 0 {
+	switch {
+	case len(s.judged.Config.Unread) == 0:
+	case v.status == Pass:
 		v.status, v.have = Unknown, s.unread()
+	case !s.in.Snapshot.Root: // it may have been noticed only because something could not be read
+		v.status, v.have = Unknown, v.have.and(s.unread())
 	}
 	return v
 }

@@ -9,6 +9,9 @@ import (
 // service judges whether the host's declared role needs a mail server here.
 func (s *subject) service() verdict {
 	in := s.judged.Install
+	if in.MTA == "unknown" {
+		in.MTA = "it"
+	}
 	v := verdict{want: say("a mail server only where the host's role needs one", "업무상 필요한 서버에서만 메일 서비스 실행")}
 	state := say("%s runs and listens on %s", "%s 실행 중, 수신 주소 %s", in.MTA, strings.Join(in.Listen, " "))
 	if len(in.Listen) == 0 {
@@ -20,6 +23,9 @@ func (s *subject) service() verdict {
 	role := s.in.Intent.Role
 	outward := slices.IndexFunc(in.Listen, func(l string) bool { return !loopback(l) })
 	switch {
+	case !in.Active && unseen(s.in):
+		v.status = Unknown
+		v.have = say("whether %s runs could not be seen", "%s 실행 여부를 확인할 수 없음", in.MTA)
 	case role == "":
 		v.status = Review
 		v.have = state.and(say("the inventory declares no role for this host", "인벤토리에 역할(role)이 선언되지 않음"))

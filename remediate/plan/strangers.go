@@ -74,7 +74,18 @@ func newStranger(s *facts.Snapshot, l facts.Listener) stranger {
 		return st
 	}
 	st.text = say("a mail server whose process could not be seen", "프로세스를 확인할 수 없는 메일 서버")
+	if !s.Root {
+		st.text = st.text.with(say("the collector did not run as root", "수집기가 root 권한으로 실행되지 않음"))
+	}
 	return st
+}
+
+// unseen says whether a mail listener's process could not be seen: it may be any installation's.
+func unseen(in Input) bool {
+	return slices.ContainsFunc(in.Snapshot.Listeners, func(l facts.Listener) bool {
+		at, ok := parseListener(l.Addr)
+		return ok && l.PID == 0 && slices.Contains(mailPorts(), at.Port()) && !owned(in, l.Addr)
+	})
 }
 
 // findings gives every rule's finding: unknown, for nothing can be said of what it does.
