@@ -259,7 +259,7 @@ func TestMain(m *testing.M) {
 
 // beLocal runs whoami on "this machine" and passes on what came of it. The password comes in the environment: it is a test's.
 func beLocal() int {
-	x := local.Target{Timeouts: remote.Timeouts{Login: 5 * time.Second, Run: 20 * time.Second}}
+	x := local.Target{Timeouts: remote.Timeouts{Login: 20 * time.Second, Run: 30 * time.Second}}
 	if p := os.Getenv("MTAHARDEN_TEST_PASSWORD"); p != "" {
 		x.BecomePassword = given(p)
 	}

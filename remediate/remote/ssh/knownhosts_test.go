@@ -42,61 +42,65 @@ func hostCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, name string, until
 	return c
 }
 
-// TestTrust: files are texts in which KEY, OTHER, ECDSA and CA stand for keys; the host shows KEY unless shows says otherwise.
+// trusts are known_hosts files, texts in which KEY, OTHER, ECDSA and CA stand for keys, and what is thought of a host that shows KEY.
+var trusts = []struct {
+	name  string
+	files []string
+	port  int
+	alias string
+	shows string // "": KEY; else the name of a certificate of KEY
+	says  string // of the error; "" is trust
+}{
+	{name: "plain", files: []string{"mx01.example.com KEY"}},
+	{name: "in a list", files: []string{"a,mx01.example.com,192.0.2.1 KEY some comment"}},
+	{name: "second file", files: []string{"mx02 OTHER", "mx01.example.com KEY"}},
+	{name: "second key of the same type", files: []string{"mx01.example.com OTHER\nmx01.example.com KEY"}},
+	{name: "hashed", files: []string{"HASHED KEY"}},
+	{name: "hashed with port", files: []string{"HASHPORT KEY"}, port: 2222},
+	{name: "wildcard", files: []string{"*.example.com KEY"}},
+	{name: "wildcard but not this one", files: []string{"*.example.com,!mx01.example.com KEY"}, says: "not known"},
+	{name: "port", files: []string{"[mx01.example.com]:2222 KEY"}, port: 2222},
+	{name: "port, known without", files: []string{"mx01.example.com KEY"}, port: 2222},
+	{name: "port, another key known without", files: []string{"mx01.example.com OTHER"}, port: 2222, says: "not known"},
+	{name: "port, another key known with", files: []string{"[mx01.example.com]:2222 OTHER\nmx01.example.com KEY"}, port: 2222, says: "has changed"},
+	{name: "only with another port", files: []string{"[mx01.example.com]:2222 KEY"}, says: "not known"},
+	{name: "alias", files: []string{"front KEY"}, alias: "front"},
+	{name: "alias without the port", files: []string{"front KEY"}, alias: "front", port: 2222},
+	{name: "alias with a port of its own", files: []string{"[front]:2222 KEY"}, alias: "[front]:2222"},
+	{name: "alias hides the name", files: []string{"mx01.example.com KEY"}, alias: "front", says: "no line for front is in"},
+	{name: "unknown", files: []string{"mx02.example.com KEY"}, says: "the host key is not known: the host shows ssh-ed25519 SHA256:"},
+	{name: "no file", files: nil, says: "not known"},
+	{name: "changed", files: []string{"# comment\n\nmx01.example.com OTHER"}, says: "file0:3"},
+	{name: "another type known", files: []string{"mx01.example.com ECDSA"}, says: "has changed"},
+	{name: "revoked", files: []string{"mx01.example.com KEY\n@revoked * KEY"}, says: "is revoked at"},
+	{name: "revoked in another file", files: []string{"mx01.example.com KEY", "@revoked * KEY"}, says: "file1:1"},
+	{name: "CA", files: []string{"@cert-authority *.example.com CA"}, shows: "good"},
+	{name: "CA on another port", files: []string{"@cert-authority *.example.com CA"}, shows: "good", port: 2222},
+	{name: "CA expired", files: []string{"@cert-authority *.example.com CA"}, shows: "expired", says: "expired"},
+	{name: "CA for another name", files: []string{"@cert-authority *.example.com CA"}, shows: "misnamed", says: "not in the set of valid principals"},
+	{name: "CA revoked", files: []string{"@cert-authority *.example.com CA\n@revoked * CA"}, shows: "good", says: "revoked"},
+	{name: "CA of others", files: []string{"@cert-authority *.example.org CA"}, shows: "good", says: "not known"},
+	{name: "certificate of nobody known, its key is", files: []string{"mx01.example.com KEY"}, shows: "good"},
+	{name: "certificate of nobody known, its key revoked", files: []string{"mx01.example.com KEY\n@revoked * KEY"}, shows: "good", says: "is revoked"},
+	{name: "plain key where a CA is", files: []string{"@cert-authority *.example.com CA"}, says: "is not signed by"},
+	{name: "bad lines before", files: []string{"rubbish\nmx01.example.com ssh-ed25519 AAAA\n@what x KEY\n|1|x|y KEY\nmx01.example.com KEY"}},
+	{name: "bad lines and unknown", files: []string{"rubbish\nmx02 KEY"}, says: "file0:1: cannot read this line"},
+	{name: "bad lines and changed", files: []string{"rubbish\nmx01.example.com OTHER"}, says: "file0:2"},
+	{name: "bad lines and revoked", files: []string{"rubbish\n@revoked * KEY\nmx01.example.com KEY"}, says: "file0:2"},
+	{name: "a line too long", files: []string{"# " + strings.Repeat("x", 70000) + "\nmx01.example.com KEY"}},
+	{name: "upper case", files: []string{"MX01.example.com KEY"}, says: "not known"},
+}
+
 func TestTrust(t *testing.T) {
 	key, other, ec, ca := remotetest.NewSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey(), ecdsaSigner(t).PublicKey(), remotetest.NewSigner(t)
 	fill := strings.NewReplacer("OTHER", line(other), "KEY", line(key), "ECDSA", line(ec), "CA", line(ca.PublicKey()), "HASHED", xknownhosts.HashHostname("mx01.example.com"), "HASHPORT", xknownhosts.HashHostname("[mx01.example.com]:2222"))
-	good := hostCert(t, ca, key, "mx01.example.com", time.Now().Add(time.Hour))
-	expired := hostCert(t, ca, key, "mx01.example.com", time.Now().Add(-time.Hour))
-	misnamed := hostCert(t, ca, key, "mx02.example.com", time.Now().Add(time.Hour))
-	cases := []struct {
-		name  string
-		files []string
-		port  int
-		alias string
-		shows ssh.PublicKey
-		says  string // of the error; "" is trust
-	}{
-		{name: "plain", files: []string{"mx01.example.com KEY"}},
-		{name: "in a list", files: []string{"a,mx01.example.com,192.0.2.1 KEY some comment"}},
-		{name: "second file", files: []string{"mx02 OTHER", "mx01.example.com KEY"}},
-		{name: "second key of the same type", files: []string{"mx01.example.com OTHER\nmx01.example.com KEY"}},
-		{name: "hashed", files: []string{"HASHED KEY"}},
-		{name: "hashed with port", files: []string{"HASHPORT KEY"}, port: 2222},
-		{name: "wildcard", files: []string{"*.example.com KEY"}},
-		{name: "wildcard but not this one", files: []string{"*.example.com,!mx01.example.com KEY"}, says: "not known"},
-		{name: "port", files: []string{"[mx01.example.com]:2222 KEY"}, port: 2222},
-		{name: "port, known without", files: []string{"mx01.example.com KEY"}, port: 2222},
-		{name: "port, another key known without", files: []string{"mx01.example.com OTHER"}, port: 2222, says: "not known"},
-		{name: "port, another key known with", files: []string{"[mx01.example.com]:2222 OTHER\nmx01.example.com KEY"}, port: 2222, says: "has changed"},
-		{name: "only with another port", files: []string{"[mx01.example.com]:2222 KEY"}, says: "not known"},
-		{name: "alias", files: []string{"front KEY"}, alias: "front"},
-		{name: "alias without the port", files: []string{"front KEY"}, alias: "front", port: 2222},
-		{name: "alias with a port of its own", files: []string{"[front]:2222 KEY"}, alias: "[front]:2222"},
-		{name: "alias hides the name", files: []string{"mx01.example.com KEY"}, alias: "front", says: "no line for front is in"},
-		{name: "unknown", files: []string{"mx02.example.com KEY"}, says: "the host key is not known: the host shows ssh-ed25519 SHA256:"},
-		{name: "no file", files: nil, says: "not known"},
-		{name: "changed", files: []string{"# comment\n\nmx01.example.com OTHER"}, says: "file0:3"},
-		{name: "another type known", files: []string{"mx01.example.com ECDSA"}, says: "has changed"},
-		{name: "revoked", files: []string{"mx01.example.com KEY\n@revoked * KEY"}, says: "is revoked at"},
-		{name: "revoked in another file", files: []string{"mx01.example.com KEY", "@revoked * KEY"}, says: "file1:1"},
-		{name: "CA", files: []string{"@cert-authority *.example.com CA"}, shows: good},
-		{name: "CA on another port", files: []string{"@cert-authority *.example.com CA"}, shows: good, port: 2222},
-		{name: "CA expired", files: []string{"@cert-authority *.example.com CA"}, shows: expired, says: "expired"},
-		{name: "CA for another name", files: []string{"@cert-authority *.example.com CA"}, shows: misnamed, says: "not in the set of valid principals"},
-		{name: "CA revoked", files: []string{"@cert-authority *.example.com CA\n@revoked * CA"}, shows: good, says: "revoked"},
-		{name: "CA of others", files: []string{"@cert-authority *.example.org CA"}, shows: good, says: "not known"},
-		{name: "certificate of nobody known, its key is", files: []string{"mx01.example.com KEY"}, shows: good},
-		{name: "certificate of nobody known, its key revoked", files: []string{"mx01.example.com KEY\n@revoked * KEY"}, shows: good, says: "is revoked"},
-		{name: "plain key where a CA is", files: []string{"@cert-authority *.example.com CA"}, says: "is not signed by"},
-		{name: "bad lines before", files: []string{"rubbish\nmx01.example.com ssh-ed25519 AAAA\n@what x KEY\n|1|x|y KEY\nmx01.example.com KEY"}},
-		{name: "bad lines and unknown", files: []string{"rubbish\nmx02 KEY"}, says: "file0:1: cannot read this line"},
-		{name: "bad lines and changed", files: []string{"rubbish\nmx01.example.com OTHER"}, says: "file0:2"},
-		{name: "bad lines and revoked", files: []string{"rubbish\n@revoked * KEY\nmx01.example.com KEY"}, says: "file0:2"},
-		{name: "a line too long", files: []string{"# " + strings.Repeat("x", 70000) + "\nmx01.example.com KEY"}},
-		{name: "upper case", files: []string{"MX01.example.com KEY"}, says: "not known"},
+	shown := map[string]ssh.PublicKey{
+		"":         key,
+		"good":     hostCert(t, ca, key, "mx01.example.com", time.Now().Add(time.Hour)),
+		"expired":  hostCert(t, ca, key, "mx01.example.com", time.Now().Add(-time.Hour)),
+		"misnamed": hostCert(t, ca, key, "mx02.example.com", time.Now().Add(time.Hour)),
 	}
-	for _, c := range cases {
+	for _, c := range trusts {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			target := Target{Address: "MX01.example.com", Port: c.port, HostKeyAlias: c.alias, KnownHosts: []string{filepath.Join(dir, "missing")}}.withDefaults()
@@ -111,10 +115,7 @@ func TestTrust(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.shows == nil {
-				c.shows = key
-			}
-			switch err = target.trust(known, c.shows); {
+			switch err = target.trust(known, shown[c.shows]); {
 			case c.says == "" && err != nil:
 				t.Errorf("not trusted: %v", err)
 			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
@@ -233,6 +234,10 @@ func TestAcceptNew(t *testing.T) {
 	if data, err := os.ReadFile(users); err != nil || string(data) != "# mine" {
 		t.Errorf("the user's file was changed: %q", data)
 	}
+}
+
+func TestAcceptNewRefusesRevoked(t *testing.T) {
+	dir := t.TempDir()
 	revoked := filepath.Join(dir, "revoked")
 	third := remotetest.NewSigner(t).PublicKey()
 	if err := os.WriteFile(revoked, []byte("@revoked * "+line(third)+"\n"), 0o600); err != nil {
@@ -242,7 +247,7 @@ func TestAcceptNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target.Address = "mx09"
+	target := Target{Address: "mx09", AcceptNew: true, AcceptedKeys: filepath.Join(dir, "accepted")}.withDefaults()
 	if err := target.trust(known, third); err == nil || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("a revoked key was accepted as new: %v", err)
 	}
