@@ -60,8 +60,8 @@ func (o Outside) asked() bool {
 	return o.Dead || o.Some || o.Accepts >= 0 || len(o.Forms) > 0 || len(o.Asks) > 0
 }
 
-// implied is what a stranger must meet where a recipe does not say it: an open relay takes at least one form, a closed
-// or sound one none, and one whose verdict is an error does not greet.
+// implied is what a stranger must meet where a recipe does not say it: an open relay takes at least one form, one
+// whose verdict is an error does not greet, and every other takes none.
 func (r *Recipe) implied() Outside {
 	o := r.Outside
 	if o.asked() {
@@ -73,7 +73,7 @@ func (r *Recipe) implied() Outside {
 		o.Some = true
 	case i >= 0 && r.Expect[i].Status == "error":
 		o.Dead = true
-	case r.Sound, i >= 0 && r.Expect[i].Status == "pass":
+	default:
 		o.Accepts = 0
 	}
 	return o
