@@ -110,7 +110,7 @@ func (m *model) mtaAnswer(s *facts.Snapshot, q asked) judge.Answer {
 		a.Text = "sendmail was not asked"
 		return a
 	case m.said.refuses, !m.said.serving && len(m.said.faults) > 0:
-		a.Outcome, a.Text = judge.Dead, m.said.why()
+		a.Outcome, a.Text, a.Because = judge.Dead, m.said.why(), m.said.faultPlace()
 		return a
 	case m.said.why() != "" && len(m.said.blocks[q.n]) == 0:
 		a.Text = m.said.why()

@@ -3,9 +3,11 @@ package sendmail
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"mtaharden/remediate/facts"
 	"mtaharden/remediate/mta"
 )
 
@@ -100,17 +102,19 @@ func (m *model) apply(f mta.Fix) (*model, error) {
 func (e *edits) result() (*model, error) {
 	next := *e.m
 	next.files = map[string]mta.File{}
-	for path, f := range e.m.files {
-		next.files[path] = f
-	}
+	maps.Copy(next.files, e.m.files)
+	next.masks = map[string][]facts.Mask{}
+	maps.Copy(next.masks, e.m.masks)
 	for path, changes := range e.files {
 		f, ok := next.files[path]
 		if !ok {
 			return nil, fmt.Errorf("cannot edit %s: its text was not collected", path)
 		}
-		if err := unmasked(f, changes); err != nil {
+		masks := e.m.masksOf(f)
+		if err := unmasked(f, masks, changes); err != nil {
 			return nil, err
 		}
+		next.masks[path] = shifted(masks, changes)
 		f.Data = splice(f.Data, changes)
 		next.files[path] = f
 	}
@@ -164,13 +168,36 @@ func splice(data []byte, changes []change) []byte {
 	return append(out, data[at:]...)
 }
 
-// unmasked refuses changes that reach into a secret, whose bytes are not known here.
-func unmasked(f mta.File, changes []change) error {
+// masksOf are the masks of a file as it stands after the edits so far.
+func (m *model) masksOf(f mta.File) []facts.Mask {
+	if masks, ok := m.masks[f.Path]; ok {
+		return masks
+	}
 	if f.Origin == nil {
 		return nil
 	}
+	return f.Origin.Masks
+}
+
+// shifted are masks after changes that touch none of them.
+func shifted(masks []facts.Mask, changes []change) []facts.Mask {
+	var moved []facts.Mask
+	for _, k := range masks {
+		at := k.Offset
+		for _, c := range changes {
+			if c.end <= at {
+				k.Offset += len(c.text) - (c.end - c.start)
+			}
+		}
+		moved = append(moved, k)
+	}
+	return moved
+}
+
+// unmasked refuses changes that reach into a secret, whose bytes are not known here.
+func unmasked(f mta.File, masks []facts.Mask, changes []change) error {
 	for _, c := range changes {
-		for _, k := range f.Origin.Masks {
+		for _, k := range masks {
 			if c.start < k.Offset+k.Length && k.Offset < c.end {
 				return fmt.Errorf("cannot edit %s:%d: a secret stands there", f.Path, 1+bytes.Count(f.Data[:min(c.start, len(f.Data))], []byte("\n")))
 			}

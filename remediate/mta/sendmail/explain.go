@@ -77,7 +77,7 @@ func covers(t mta.Trust, q judge.Question) bool {
 	case "client-name":
 		return q.ClientName != "" && within(q.ClientName, value)
 	case "recipient":
-		return within(afterAt(q.Recipient), value) || mailbox(q.Recipient, value)
+		return within(destination(q.Recipient), value) || mailbox(q.Recipient, value)
 	case "sender":
 		return q.Sender != "" && (within(afterAt(q.Sender), value) || mailbox(q.Sender, value))
 	}
@@ -94,6 +94,26 @@ func afterAt(address string) string {
 	return address[strings.LastIndexByte(address, '@')+1:]
 }
 
+// destination is the domain to which sendmail would send a recipient on: of a source route what follows it, of a quoted local
+// part, a percent or a bang in front of one of the host's own names what stands there (RFC 1123 5.3.3, 5.2.16).
+func destination(recipient string) string {
+	if strings.HasPrefix(recipient, "@") {
+		recipient = recipient[strings.LastIndexByte(recipient, ':')+1:]
+	}
+	local, domain := recipient, ""
+	if i := strings.LastIndexByte(recipient, '@'); i >= 0 && !strings.HasSuffix(recipient, `"`) {
+		local, domain = recipient[:i], recipient[i+1:]
+	}
+	local = strings.Trim(local, `"`)
+	if host, _, ok := strings.Cut(local, "!"); ok {
+		return host
+	}
+	if i := strings.LastIndexAny(local, "@%"); i >= 0 {
+		return local[i+1:]
+	}
+	return domain
+}
+
 // mailbox reports whether a key "user@domain" or "user@" holds address.
 func mailbox(address, key string) bool {
 	if !strings.Contains(key, "@") {
@@ -105,6 +125,10 @@ func mailbox(address, key string) bool {
 
 // readEnumeration reads VRFY and EXPN off the settings and the access database.
 func (m *model) readEnumeration(c *mta.Config, q asked, says, a judge.Answer) judge.Answer {
+	if says.Outcome == judge.Dead {
+		a.Text = says.Text
+		return a
+	}
 	privacy, set := c.Setting("PrivacyOptions", "")
 	letters, from := m.featuresFor(q.Question)
 	outcome, text := enumerate(q.Verb, flagWords(privacy.Value), letters)

@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,10 +22,11 @@ type model struct {
 	said       *said             // what sendmail answered, nil where it was not asked
 	noask      string
 	help       *facts.File
-	helpUnread bool                // there is a help file and it was not collected whole
-	tree       string              // the distribution's cf tree, "" where unknown
-	files      map[string]mta.File // the sources that may be edited, by path
-	order      []string            // their paths, in the order in which they were read
+	helpUnread bool                    // there is a help file and it was not collected whole
+	tree       string                  // the distribution's cf tree, "" where unknown
+	files      map[string]mta.File     // the sources that may be edited, by path
+	masks      map[string][]facts.Mask // of files that were edited
+	order      []string                // their paths, in the order in which they were read
 	debian     bool
 }
 
@@ -175,6 +177,13 @@ func (t *table) effective() []entry {
 		}
 		list = append(list, e)
 	}
+	// a compiled map comes in the order of its hash: by line it is the same every time, what the text lacks last
+	slices.SortStableFunc(list, func(a, b entry) int {
+		if (a.line == 0) != (b.line == 0) {
+			return b.line - a.line
+		}
+		return cmp.Or(a.line-b.line, strings.Compare(a.key, b.key))
+	})
 	return list
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
 )
 
 // said is what sendmail's test mode printed: its options, classes and macros, and the block of each question.
@@ -125,4 +126,19 @@ func (t *said) why() string {
 		return "sendmail -bt ended before the last question"
 	}
 	return ""
+}
+
+var faultAt = regexp.MustCompile(`^(\S+): line (\d+): (.*)$`)
+
+// faultPlace is where the first fault stands.
+func (t *said) faultPlace() []judge.Line {
+	for _, fault := range t.faults {
+		if m := faultAt.FindStringSubmatch(fault); m != nil {
+			n, err := strconv.Atoi(m[2])
+			if err == nil {
+				return []judge.Line{{File: m[1], Line: n, Text: m[3]}}
+			}
+		}
+	}
+	return nil
 }
