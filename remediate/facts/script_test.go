@@ -7,8 +7,22 @@ import (
 	"testing"
 )
 
-// collect runs the collector with a driver's part under a shell of this machine.
+// collect runs the collector with a driver's part under a shell of this machine, and reads what it wrote.
 func collect(t *testing.T, part string, shell ...string) *Snapshot {
+	t.Helper()
+	out := output(t, part, shell...)
+	s, err := Parse(bytes.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Complete {
+		t.Fatalf("%v: the frame has no end:\n%s", shell, out)
+	}
+	return s
+}
+
+// output runs the collector and returns what it wrote; a word on standard error is a failure.
+func output(t *testing.T, part string, shell ...string) []byte {
 	t.Helper()
 	if len(shell) == 0 {
 		shell = []string{"sh"}
@@ -24,14 +38,7 @@ func collect(t *testing.T, part string, shell ...string) *Snapshot {
 	if stderr.Len() > 0 {
 		t.Errorf("%v: the collector wrote to standard error:\n%s", shell, stderr.Bytes())
 	}
-	s, err := Parse(bytes.NewReader(out))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !s.Complete {
-		t.Fatalf("%v: the frame has no end:\n%s", shell, out)
-	}
-	return s
+	return out
 }
 
 func TestOutputs(t *testing.T) {

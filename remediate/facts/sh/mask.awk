@@ -115,19 +115,24 @@ function pairs(s, lo,   a, t, q, l) {
   }
 }
 
-# authenticators marks what exim compares $auth1 to $auth3 ($1 to $3 of a server_condition) with.
-function authenticators(s, lo,   a, t) {
+# authenticators marks what exim compares $auth1 to $auth3 ($1 to $3 of a server_condition) with: the text in braces after it or before
+# it. "pend" is set where that text stands on the next line.
+function authenticators(s, lo,   a, t, v, re) {
   if (lo ~ /server_condition[ \t]*=/) cond = 1
-  a = 0; t = lo
   if (pend && match(s, /^[ \t]*\{/)) literal(s, RLENGTH + 1)
   pend = 0
-  while (match(t, cond ? "\\$\\{?(auth)?[123]\\}*[ \t]*\\}[ \t]*(\\{|\\\\$)" : "\\$\\{?auth[123]\\}*[ \t]*\\}[ \t]*(\\{|\\\\$)")) {
+  if (lo !~ (cond ? "\\$\\{?(auth)?[123]" : "\\$\\{?auth[123]")) { if (lo !~ /\\[ \t]*$/) cond = 0; return }
+  v = (cond ? "(auth)?" : "auth") "[123]"
+  re = "(\\$" v "|\\$\\{" v "\\}|:\\$" v "\\}|:\\$\\{" v "\\}\\})[ \t]*\\}[ \t]*(\\{|\\\\$)"
+  a = 0; t = lo
+  while (match(t, re)) {
     a += RSTART + RLENGTH - 1
     if (substr(s, a, 1) == "\\") pend = 1; else literal(s, a + 1)
     t = substr(t, RSTART + RLENGTH)
   }
+  re = "\\{[^{}$]+\\}[ \t]*\\{[^{]*\\$\\{?" v
   a = 0; t = lo
-  while (match(t, cond ? "\\{[^{}$]+\\}[ \t]*\\{[^{]*\\$\\{?(auth)?[123]" : "\\{[^{}$]+\\}[ \t]*\\{[^{]*\\$\\{?auth[123]")) {
+  while (match(t, re)) {
     spot(a + RSTART + 1, index(substr(t, RSTART), "}") - 2)
     a += RSTART; t = substr(t, RSTART + 1)
   }

@@ -253,6 +253,7 @@ mh__run() {
     mh_err=$({
       mh__limit "$@"
       mh_rc=$?
+      [ "$mh_rc" -le 256 ] || mh_rc=$((mh_rc - 128)) # ksh93 says 256 and the signal
       printf '\n%s rc %s\n' "$mh_nonce" "$mh_rc"
       printf '\n%s fin\n' "$mh_nonce" >&2
     } 2>&1 >&3 | mh__err)
@@ -277,6 +278,7 @@ mh__limit() {
   if [ -n "$mh_timeout" ]; then
     $mh_timeout "$mh_secs" "$@"
     mh_rc=$?
+    # 137: timeout(1) had to use SIGKILL, or somebody else did.
     [ "$mh_rc" -eq 137 ] && mh_rc=124
     return "$mh_rc"
   fi

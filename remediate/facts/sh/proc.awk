@@ -16,7 +16,7 @@ BEGIN {
   }
   close(f)
   args = $6; reset(); postfixish = 0; n = 0; last = 0
-  cmd = "tr \"\\000\\012\" \"\\012 \" </proc/" $1 "/cmdline 2>/dev/null"
+  cmd = "{ tr \"\\000\\012\" \"\\012 \" </proc/" $1 "/cmdline; } 2>/dev/null"
   while (boot && n < 200 && (cmd | getline line) > 0) { arg[++n] = line; if (line != "") last = n }
   if (boot) close(cmd)
   if (last == 0) { arg[1] = args; last = 1; head = head " joined=1" }
