@@ -102,6 +102,9 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		t.Password = func() (string, error) { return readSecretFile(h.PasswordFile) }
 	}
 	t.BecomePassword = d.becomePassword(h)
+	if h.CollectCommand != nil {
+		t.Become = "none" // the command becomes root by itself: its account may run nothing else
+	}
 	return t, nil
 }
 

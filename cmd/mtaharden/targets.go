@@ -83,15 +83,15 @@ func (j *judging) saved(inv *inventory.Inventory, rules *ruleBooks) ([]remediate
 	}
 	seen := map[string]string{}
 	for _, file := range j.snapshots {
-		s, err := readSnapshot(file)
-		if err != nil {
-			return nil, err
-		}
 		name := strings.TrimSuffix(filepath.Base(file), ".snap")
 		if other, twice := seen[name]; twice {
 			return nil, badInput(fmt.Errorf("%s and %s are both of host %s", other, file, name))
 		}
 		seen[name] = file
+		s, err := readSnapshot(file)
+		if err != nil {
+			return nil, err
+		}
 		h := &inventory.Host{Name: name, Address: name}
 		if known, ok := inv.Host(name); ok {
 			h = known
@@ -114,7 +114,7 @@ func readSnapshot(file string) (*facts.Snapshot, error) {
 	defer f.Close()
 	s, err := facts.Parse(f)
 	if err != nil {
-		return nil, badInput(fmt.Errorf("cannot read the snapshot %s: %w", file, err))
+		return nil, badInput(fmt.Errorf("%s: %w", file, err))
 	}
 	return s, nil
 }
