@@ -476,10 +476,10 @@ sm_seen() {
 		match($0, /\[[0-9]+\]: /); pid = substr($0, RSTART + 1, RLENGTH - 4); rest = substr($0, RSTART + RLENGTH)
 		qid = rest; sub(/:.*/, "", qid)
 	}
-	rest ~ /AUTH=server, / { authed[pid] = 1; next }
+	rest ~ /AUTH=server, / { authed[pid] = addr(rest); next }
 	rest ~ /: from=/ && rest ~ /, relay=/ {
 		r = rest; sub(/^.*, relay=/, "", r); a = addr(r); if (a == "" && r ~ /@localhost|localhost/) a = "127.0.0.1"
-		if (a != "") { client[qid] = a; auth[qid] = (pid in authed || rest ~ /, auth=/) ? "auth" : "-" }
+		if (a != "") { client[qid] = a; auth[qid] = (a == authed[pid]) ? "auth" : "-" }
 		next
 	}
 	rest ~ /: to=/ && rest ~ /, mailer=/ && (qid in client) {

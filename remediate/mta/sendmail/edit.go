@@ -19,8 +19,9 @@ type change struct {
 
 // edits collects the changes of one call of edit, by file, and carries them out once all are placed.
 type edits struct {
-	m     *model
-	files map[string][]change
+	m       *model
+	files   map[string][]change
+	created mta.File // a file that was not there; Path is "" for none
 }
 
 // edit returns the sources with the fixes made. Fixes are placed one after another, each upon the result of those before.
@@ -117,6 +118,10 @@ func (e *edits) result() (*model, error) {
 		next.masks[path] = shifted(masks, changes)
 		f.Data = splice(f.Data, changes)
 		next.files[path] = f
+	}
+	if e.created.Path != "" {
+		next.files[e.created.Path] = e.created
+		next.order = append(slices.Clone(next.order), e.created.Path)
 	}
 	next.reread()
 	return &next, nil
@@ -278,8 +283,15 @@ func (e *edits) addLine(path string, data []byte, line string) error {
 	return nil
 }
 
+// plainHelp is a help file that names no product. Without "#vers 2" sendmail puts its version before it.
+const plainHelp = "#vers\t2\nsmtp\tThis server takes mail.\n"
+
 // help takes the lines out of the help file that show product or version.
 func (e *edits) help(f mta.Fix) error {
+	if e.m.help == nil && f.Op == mta.Set && strings.HasPrefix(f.File, "/") {
+		e.created = mta.File{Path: f.File, Data: []byte(plainHelp), Created: true}
+		return nil
+	}
 	if e.m.help == nil {
 		return fmt.Errorf("cannot edit the help file: there is none")
 	}

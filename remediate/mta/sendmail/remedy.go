@@ -26,13 +26,25 @@ func remedy(c *mta.Config, a judge.Answer) []mta.Fix {
 			return []mta.Fix{{Name: "SmtpGreetingMessage", Op: mta.Set, Value: "$j"}}
 		}
 	case judge.Help:
-		if a.Outcome == judge.Disclosed && m.help != nil {
-			return []mta.Fix{{Name: "helpfile", Op: mta.Unset, File: m.source(m.help.Path)}}
+		if a.Outcome == judge.Disclosed {
+			return m.remedyHelp()
 		}
 	case judge.Rcpt:
 		if a.Outcome == judge.Relayed {
 			return m.remedyRelay(c, a)
 		}
+	}
+	return nil
+}
+
+// remedyHelp takes the product out of the help file, or makes one: without it the reply names the version.
+func (m *model) remedyHelp() []mta.Fix {
+	o, ok := m.last("HelpFile")
+	switch {
+	case m.help != nil:
+		return []mta.Fix{{Name: "helpfile", Op: mta.Unset, File: m.source(m.help.Path)}}
+	case ok && !m.helpUnread:
+		return []mta.Fix{{Name: "helpfile", Op: mta.Set, File: firstWord(o.value)}}
 	}
 	return nil
 }

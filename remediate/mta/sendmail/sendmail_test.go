@@ -50,6 +50,8 @@ func framed(t testing.TB, a *txtar.Archive) *facts.Snapshot {
 			sum := sha256.Sum256(data)
 			fmt.Fprintf(&b, "%s file path=%s mode=81a4 links=1 uid=0 gid=0 mtime=1795297000 owner=root group=root size=%d sha256=%s\n", nonce, name, len(data), hex.EncodeToString(sum[:]))
 			body(data)
+		case "absent":
+			fmt.Fprintf(&b, "%s file path=%s state=absent\n%s end\n", nonce, name, nonce)
 		case "out":
 			fmt.Fprintf(&b, "%s output name=%s exit=0\n", nonce, name)
 			body(data)
@@ -117,17 +119,27 @@ func runCase(t *testing.T, a *txtar.Archive) {
 		}
 		checkSome(t, w, got.String(), "answers")
 	}
-	checkEdit(t, a, c, want)
+	checkEdit(t, a, s, c, want)
 }
 
 // checkEdit makes the fixes of the case's head and compares every file that comes of them.
-func checkEdit(t *testing.T, a *txtar.Archive, c *mta.Config, want map[string]string) {
+func checkEdit(t *testing.T, a *txtar.Archive, s *facts.Snapshot, c *mta.Config, want map[string]string) {
 	var fixes []mta.Fix
 	for _, line := range strings.Split(string(a.Comment), "\n") {
 		if rest, ok := strings.CutPrefix(line, "fix: "); ok {
 			f := strings.SplitN(rest, " ", 3)
 			f = append(f, "", "")
 			fixes = append(fixes, mta.Fix{Name: f[0], Op: mta.Op(f[1]), Value: strings.ReplaceAll(f[2], `\n`, "\n")})
+		}
+	}
+	if verb, ok := strings.CutPrefix(lastLine(a.Comment), "remedy: "); ok {
+		for _, answer := range answers(s, c) {
+			if string(answer.Question.Verb) == verb {
+				fixes = append(fixes, remedy(c, answer)...)
+			}
+		}
+		if len(fixes) == 0 {
+			t.Fatalf("no remedy for %s", verb)
 		}
 	}
 	if len(fixes) == 0 {
@@ -164,6 +176,11 @@ func checkEdit(t *testing.T, a *txtar.Archive, c *mta.Config, want map[string]st
 	if again, err := edit(c, append(fixes, fixes...)); err != nil || len(again) != len(files) {
 		t.Errorf("the same fixes twice: %d files, %v", len(again), err)
 	}
+}
+
+func lastLine(b []byte) string {
+	text := strings.TrimSpace(string(b))
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 func lines[T any](list []T, show func(T) string) string {
