@@ -76,6 +76,7 @@ type testCase struct {
 		Expires      time.Time
 	}
 	Incomplete bool
+	NoRoot     bool
 	// Want holds what findings must come to, by "rule", "mta/rule" or "rule@listener": words that must all be true of it, as
 	// "fail guide=pass main.cf:12 fixable", and texts in Have between bars.
 	Want map[string]string
@@ -84,7 +85,7 @@ type testCase struct {
 // input makes the Input of a case.
 func (c testCase) input(t *testing.T, bases map[string]setup, rules []playbooks.Rule) Input {
 	t.Helper()
-	in := Input{Snapshot: &facts.Snapshot{Complete: !c.Incomplete, Listeners: []facts.Listener{{Addr: "0.0.0.0:22", PID: 1}}}, Rules: rules, Now: now()}
+	in := Input{Snapshot: &facts.Snapshot{Complete: !c.Incomplete, Root: !c.NoRoot, Listeners: []facts.Listener{{Addr: "0.0.0.0:22", PID: 1}}}, Rules: rules, Now: now()}
 	in.Intent.Role = c.Role
 	for _, r := range c.Relay {
 		in.Intent.RelayNetworks = append(in.Intent.RelayNetworks, netip.MustParsePrefix(r))

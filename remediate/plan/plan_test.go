@@ -31,3 +31,70 @@ func TestNobody(t *testing.T) {
 		}
 	}
 }
+
+// TestMeets: what each test of a setting accepts.
+func TestMeets(t *testing.T) {
+	four := int64(4)
+	for _, c := range []struct {
+		value string
+		want  playbooks.Want
+		ok    bool
+	}{
+		{"YES", playbooks.Want{Is: []string{"yes", "true"}}, true},
+		{"no", playbooks.Want{Is: []string{"yes", "true"}}, false},
+		{"", playbooks.Want{Is: []string{""}}, true},
+		{"anyone", playbooks.Want{Not: []string{"anyone"}}, false},
+		{"root", playbooks.Want{Not: []string{"anyone"}}, true},
+		{"authwarnings, novrfy,NoExpn", playbooks.Want{Has: []string{"novrfy", "noexpn"}}, true},
+		{"authwarnings,novrfy", playbooks.Want{Has: []string{"novrfy", "noexpn"}}, false},
+		{"novrfyx", playbooks.Want{Has: []string{"novrfy"}}, false},
+		{"a : b : c", playbooks.Want{Lacks: []string{"b"}}, false},
+		{"a : bb : c", playbooks.Want{Lacks: []string{"b"}}, true},
+		{"4", playbooks.Want{Min: &four}, true},
+		{"3", playbooks.Want{Min: &four}, false},
+		{"4", playbooks.Want{Max: &four}, true},
+		{"5", playbooks.Want{Max: &four}, false},
+		{"many", playbooks.Want{Max: &four}, false},
+		{"a b", playbooks.Want{Matches: "b$"}, true},
+		{"a b", playbooks.Want{Avoids: "b$"}, false},
+	} {
+		if got := meets(c.value, c.want); got != c.ok {
+			t.Errorf("%q by %+v: %v", c.value, c.want, got)
+		}
+	}
+}
+
+func TestVersionLess(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		less bool
+	}{
+		{"8.9.3", "8.15.2", true}, {"8.15.2", "8.9.3", false}, {"4.98", "4.98", false}, {"4.98", "4.98.1", true}, {"4.98_RC3", "4.98", true},
+		{"4.98-RC3", "4.97", false}, {"8.17.1.9", "8.17.2", true}, {"3.10.2", "3.9.14", false}, {"4.94.2-7", "4.94.2", false}, {"", "1", true},
+	} {
+		if got := versionLess(c.a, c.b); got != c.less {
+			t.Errorf("%s below %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+// TestServes: what is bound where takes which connections.
+func TestServes(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		ok   bool
+	}{
+		{"0.0.0.0:25", "192.0.2.1:25", true}, {"0.0.0.0:25", "192.0.2.1:587", false}, {"0.0.0.0:25", "[2001:db8::1]:25", false},
+		{"[::]:25", "[2001:db8::1]:25", true}, {"[::]:25", "192.0.2.1:25", true}, {"127.0.0.1:25", "192.0.2.1:25", false},
+		{"0.0.0.0:25", "[::]:25", false}, {"*:25", "192.0.2.1:25", true}, {"unix:/x", "192.0.2.1:25", false},
+	} {
+		if got := serves(c.a, c.b); got != c.ok {
+			t.Errorf("%s takes %s: %v", c.a, c.b, got)
+		}
+	}
+	for l, want := range map[string]bool{"127.0.0.1:25": true, "[::1]:25": true, "[::ffff:127.0.0.1]:25": true, "0.0.0.0:25": false, "[::]:25": false, "192.0.2.1:25": false, "x": false} {
+		if loopback(l) != want {
+			t.Errorf("%s: loopback %v", l, !want)
+		}
+	}
+}
