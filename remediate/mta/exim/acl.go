@@ -48,6 +48,7 @@ type config struct {
 	own     []netip.Prefix // addresses of the host, each with its own length
 	open    opener
 	deb     *debian // nil where Debian's generator is not used
+	strange string  // why this is no whole configuration of Exim 4, "" where it looks like one
 }
 
 var verbs = map[string]bool{"accept": true, "deny": true, "defer": true, "discard": true, "drop": true, "require": true, "warn": true}
@@ -76,7 +77,15 @@ func understand(p *program, open opener) *config {
 	if o := c.options["primary_hostname"]; o != nil {
 		c.primary = o.Value
 	}
+	if len(c.options) == 0 && c.strange == "" {
+		c.strange = "it sets no main option: a fragment"
+	}
 	return c
+}
+
+// optionName says whether a statement of the main section begins as one must: Exim's options are in lower case.
+func optionName(name string) bool {
+	return name != "" && name[0] >= 'a' && name[0] <= 'z' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
 // main takes one statement of the main section.
@@ -92,6 +101,12 @@ func (c *config) main(s *statement) {
 		l := &namedList{Kind: strings.TrimSuffix(kind, "_cache"), Name: list, Value: value, Statement: s}
 		c.lists[l.Kind+" "+l.Name] = l
 		return
+	}
+	switch {
+	case name == "end":
+		c.strange = s.at().String() + ": sections end with \"end\": a configuration of Exim 3"
+	case !optionName(name) && c.strange == "":
+		c.strange = s.at().String() + ": this is no option"
 	}
 	if !set {
 		switch {

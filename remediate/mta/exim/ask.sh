@@ -130,7 +130,7 @@ exim_ask() {
 	mh_fact "exim:$ex_n:asked:$ex_asked" "$ex_client $ex_port $(printf '%s|' "EHLO probe.$ex_from" "$@")"
 	printf '%s\n' "EHLO probe.$ex_from" "$@" QUIT | sed '/^=/d' | mh_ask "exim:$ex_n:said:$ex_asked" 8 sh -c '
 		ex_awk=$1; shift
-		{ "$@" 2>&1 >&3 | "$ex_awk" "/^LOG:|^>>> *(processing|using ACL|end of ACL|ACL is|message:|calling|routed by|[a-z]+: condition test|no more routers|check !?verify|host lookup|R: )|configuration error|panic|^Exim|^>>> .* (router|lookup) /" >&2; } 3>&1
+		{ "$@" 2>&1 >&3 | "$ex_awk" "/^LOG:|^>>> *(processing|using ACL|end of ACL|ACL is|message:|calling|routed by|[a-z]+: condition test|no more routers|check [!a-z]|host lookup|R: )|configuration error|panic|^Exim|^>>> .* (router|lookup) /" >&2; } 3>&1
 	' sh "$ex_awk" $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_iface -bh "$ex_client"
 }
 

@@ -15,6 +15,9 @@ func (m *model) fromConfig(q judge.Question) judge.Answer {
 	case m.broken != "":
 		a.Outcome, a.Text = judge.Dead, m.broken
 		return a
+	case m.cfg.strange != "":
+		a.Text = m.cfg.strange
+		return a
 	case !m.agrees:
 		a.Text = "this program reads the ACLs otherwise than Exim does"
 		return a
@@ -49,7 +52,13 @@ func textOf(because []judge.Line) string {
 
 // recipient evaluates the ACLs that stand before RCPT and the one for it.
 func (c *config) recipient(q judge.Question) (judge.Outcome, []judge.Line) {
+	return c.recipientWithout(q, place{})
+}
+
+// recipientWithout does so as if the block at a place were not there.
+func (c *config) recipientWithout(q judge.Question, at place) (judge.Outcome, []judge.Line) {
 	e := newEvaluator(c, q)
+	e.skip = at
 	if q.ClientAddr == "" {
 		return judge.CannotTell, []judge.Line{{Text: "which client this is, DNS would say"}}
 	}

@@ -61,7 +61,7 @@ func parseDC(data []byte) (vars map[string]dcVar, odd []place) {
 		v := dcVar{Name: name, Line: n + 1}
 		from := start + strings.Index(line, name+"=") + len(name) + 1
 		rest := strings.TrimRight(string(data[from:start+len(raw)]), "\r\n")
-		if !v.value(rest, from) {
+		if !v.value(rest, from) || strings.Contains(v.Value, "{{") {
 			odd = append(odd, place{debConf, n + 1})
 			continue
 		}

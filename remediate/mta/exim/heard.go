@@ -84,18 +84,47 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 		a.Outcome = judge.Relayed
 	case code < 300:
 		a.Outcome = judge.Delivered
-	case d.verify && !d.failed && foreign && mail.Command == "":
+	case d.verify == "recipient" && !d.failed && foreign && mail.Command == "":
 		a.Outcome = judge.CannotTell
 		a.Text = "relay is allowed as far as the ACL goes; only the verification of the recipient failed: " + x.Reply
-	case code == 451 && strings.Contains(x.Reply, "Temporary local problem"):
+	case d.verify != "" && d.verify != "recipient":
+		a.Outcome = judge.CannotTell
+		a.Text = "only the verification of the " + d.verify + " failed, and what lies behind it was not reached: " + x.Reply
+	case code == 451 && misconfigured(x.Log):
 		a.Outcome = judge.Dead
-		a.Text = "a configuration error answers every recipient: " + x.Reply
+		a.Text = "a configuration error: " + x.Log
 	case code < 500:
 		a.Outcome = judge.Deferred
 	default:
 		a.Outcome = judge.Refused
+		m.doubt(&a)
 	}
 	return a
+}
+
+// doubt takes a refusal back where the block that made it depends on what only this client lacks (a name in DNS, a look-up), and
+// where without that block the client would relay: another client would get through.
+func (m *model) doubt(a *judge.Answer) {
+	if len(a.Because) == 0 || a.Because[0].File == "" {
+		return
+	}
+	at := place{a.Because[0].File, a.Because[0].Line}
+	for _, blocks := range m.cfg.acls {
+		for _, b := range blocks {
+			if b.At != at {
+				continue
+			}
+			e := newEvaluator(m.cfg, a.Question)
+			var v verdict
+			if t, _ := e.conditions(b, 0, &v); t != maybe {
+				continue
+			}
+			if out, _ := m.cfg.recipientWithout(a.Question, at); out == judge.Relayed {
+				a.Outcome = judge.CannotTell
+				a.Text = "only this refuses it, and another client may pass: " + a.Text
+			}
+		}
+	}
 }
 
 // declared says whether a recipient's domain is a relay domain by its own name, not by a pattern.

@@ -27,6 +27,9 @@ func (m *model) notes() []mta.Note {
 	if !m.agrees {
 		note("unparsed", place{File: m.in.Config}, "this program reads the ACLs otherwise than Exim does; nothing is said from its reading")
 	}
+	if m.cfg.strange != "" {
+		note("unparsed", place{File: m.in.Config}, "%s", m.cfg.strange)
+	}
 	m.generated(note)
 	m.missingACLs(note)
 	m.stale(note)

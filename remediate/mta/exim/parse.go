@@ -41,6 +41,8 @@ type macro struct {
 type program struct {
 	Statements []*statement
 	Macros     []*macro
+	Passed     []place  // lines that a condition left out
+	Defined    []place  // lines that define macros
 	Files      []string // in the order they were opened
 	Missing    []string // included, and not in the snapshot
 }
@@ -115,6 +117,7 @@ func (p *parser) feed(lines []physical, depth int) error {
 			}
 		}
 		if p.skipping() {
+			p.Passed = append(p.Passed, l.place)
 			continue
 		}
 		if err := p.add(text, trimmed, l.place); err != nil {
@@ -177,9 +180,11 @@ func (p *parser) end() {
 	}
 	l.Raw, l.Text = strings.TrimSpace(l.Raw), strings.TrimSpace(l.Text)
 	if l.Text == "" {
+		p.Passed = append(p.Passed, l.Lines...)
 		return
 	}
 	if isDefinition(l.Raw) {
+		p.Defined = append(p.Defined, l.Lines...)
 		p.define(l)
 		return
 	}

@@ -13,6 +13,7 @@ type exchange struct {
 	Reply   string // its last line, "250 Accepted"; "" where the session had ended
 	Lines   []string
 	Trace   []string // what Exim told of the ACL that ran
+	Log     string   // what it would have logged of a refusal
 }
 
 // code is the reply's code, 0 where there is none.
@@ -72,7 +73,51 @@ func parseSession(asked string, stdout, stderr []byte) session {
 		}
 	}
 	s.trace(string(stderr))
+	s.logs(string(stderr))
 	return s
+}
+
+// logs gives each RCPT that was refused behind the parser its log lines. They come in order; where the counts differ none is given.
+func (s *session) logs(stderr string) {
+	var told []string
+	var lines []string
+	for _, line := range strings.Split(stderr, "\n") {
+		rest, ok := strings.CutPrefix(line, "LOG: ")
+		if !ok {
+			continue
+		}
+		lines = append(lines, rest)
+		if strings.Contains(rest, "rejected RCPT ") {
+			told, lines = append(told, strings.Join(lines, "; ")), nil
+		}
+	}
+	var refused []*exchange
+	for i := range s.Exchanges {
+		x := &s.Exchanges[i]
+		if c := x.code(); strings.HasPrefix(x.Command, "RCPT") && c >= 400 && c != 500 && c != 501 && c != 503 && c != 421 {
+			refused = append(refused, x)
+		}
+	}
+	if len(told) == len(refused) {
+		for i, x := range refused {
+			x.Log = told[i]
+		}
+	}
+}
+
+// misconfigured says whether a log line tells of a mistake in the configuration, not of a name server or a service that is away.
+func misconfigured(log string) bool {
+	for _, away := range []string{"defer", "timed out", "connect", "verify"} {
+		if strings.Contains(log, away) {
+			return false
+		}
+	}
+	for _, mistake := range []string{"unknown ACL", "unknown named", "failed to expand", "error in ACL", "unknown condition", "missing"} {
+		if strings.Contains(log, mistake) {
+			return true
+		}
+	}
+	return false
 }
 
 // repliesOf cuts the output into replies; lines that are none (the notice at the start) are passed over.
@@ -149,12 +194,12 @@ func (s *session) trace(stderr string) {
 	}
 }
 
-// decision is the verb that ended the outermost ACL of a trace: its place, and the condition it was at where that is address verification.
+// decision is the verb that ended the outermost ACL of a trace: its place, and what was verified last, where verifying decided.
 type decision struct {
 	at     place
 	verb   string
-	verify bool // the last condition that was looked at was verify = recipient
-	failed bool // a router said no in so many words (:fail:)
+	verify string // recipient, sender, helo …: the last condition that was looked at was verify
+	failed bool   // a router said no in so many words (:fail:)
 }
 
 func decide(trace []string) decision {
@@ -172,8 +217,11 @@ func decide(trace []string) decision {
 				d.at.File = strings.TrimPrefix(rest[:i], "(")
 			}
 		case strings.HasPrefix(text, "check "):
-			d.verify = strings.Contains(text, "verify = recipient")
-		case d.verify && strings.Contains(text, "forced address failure"), d.verify && strings.Contains(text, "router forced"):
+			d.verify = ""
+			if _, what, ok := strings.Cut(text, "verify = "); ok {
+				d.verify, _, _ = strings.Cut(what, "/")
+			}
+		case d.verify != "" && strings.Contains(text, "forced address failure"), d.verify != "" && strings.Contains(text, "router forced"):
 			d.failed = true
 		}
 	}
