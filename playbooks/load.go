@@ -20,7 +20,13 @@ import (
 var embedded embed.FS
 
 // Baseline returns the rules that come with the program.
-func Baseline() ([]Rule, error) { return Load(embedded) }
+func Baseline() ([]Rule, error) {
+	rules, err := Load(embedded)
+	for i := range rules {
+		rules[i].Source = Names()[0] + ".toml" // however many files it is kept in
+	}
+	return rules, err
+}
 
 // Names returns the names of the playbooks that come with the program.
 func Names() []string { return []string{"baseline"} }
