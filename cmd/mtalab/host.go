@@ -94,11 +94,15 @@ func (l *Lab) boot(ctx context.Context, h Host) error {
 	if err := l.start(ctx, h); err != nil {
 		return err
 	}
+	if err := l.sshReady(ctx, h, readyLimit); err != nil {
+		return fmt.Errorf("%v (its console: %s)", err, filepath.Join(l.hostDir(h.Name), "console.log"))
+	}
+	reached := time.Since(began)
 	if err := l.ready(ctx, h, readyLimit); err != nil {
 		return fmt.Errorf("%v (its console: %s)", err, filepath.Join(l.hostDir(h.Name), "console.log"))
 	}
-	l.say("%s is up at %s: booted in %.1f s, %d MiB (%.1f s in all)", h.Name, h.Addr, time.Since(began).Seconds(),
-		l.cgroups.memoryBytes(h.Name)>>20, time.Since(start).Seconds())
+	l.say("%s is up at %s: sshd after %.1f s, all of it after %.1f s, %d MiB (%.1f s with its image)", h.Name, h.Addr,
+		reached.Seconds(), time.Since(began).Seconds(), l.cgroups.memoryBytes(h.Name)>>20, time.Since(start).Seconds())
 	return nil
 }
 

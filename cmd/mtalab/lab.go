@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"text/tabwriter"
+	"time"
 )
 
 // A Lab is the one lab of this machine: its plan, its folders and the cgroups its processes live in.
@@ -94,6 +95,8 @@ func (l *Lab) lock(ctx context.Context, name string) (unlock func(), err error) 
 	return lockIn(ctx, filepath.Join(l.State, "locks"), name)
 }
 
+const lockLimit = 20 * time.Minute // another mtalab may be building the very image
+
 // lockIn takes an exclusive lock that ends with the returned function, or with this process.
 func lockIn(ctx context.Context, dir, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -103,6 +106,8 @@ func lockIn(ctx context.Context, dir, name string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
 	err = poll(ctx, func() (bool, error) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		return err == nil, nil

@@ -117,16 +117,20 @@ func inventoryCommand() *cobra.Command {
 }
 
 func execCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "exec HOST|inside|outside -- CMD…",
 		Short: "Run a command on a host, or at a vantage point, and end with its status",
 		Args:  cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			where, argv := execArgs(args)
+			if len(argv) == 0 {
+				return fmt.Errorf("no command is given: mtalab exec HOST -- CMD…")
+			}
 			lab, err := openLab()
 			if err != nil {
 				return err
 			}
-			status, err := lab.Exec(c.Context(), args[0], args[1:], os.Stdin, os.Stdout, os.Stderr)
+			status, err := lab.Exec(c.Context(), where, argv, os.Stdin, os.Stdout, os.Stderr)
 			if err != nil {
 				return err
 			}
@@ -136,6 +140,17 @@ func execCommand() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().SetInterspersed(false) // the command's flags are its own
+	return c
+}
+
+// execArgs parts the host from the command; one "--" between them is taken away, any other is the command's own.
+func execArgs(args []string) (where string, argv []string) {
+	where, argv = args[0], args[1:]
+	if len(argv) > 0 && argv[0] == "--" {
+		argv = argv[1:]
+	}
+	return where, argv
 }
 
 func plantCommand() *cobra.Command {

@@ -20,8 +20,8 @@ func interfaceByName(name string) (*net.Interface, error) { return net.Interface
 func (l *Lab) ready(ctx context.Context, h Host, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := l.awaitBanner(ctx, "", netip.AddrPortFrom(h.Addr, 22), "SSH-2.0-"); err != nil {
-		return fmt.Errorf("cannot reach sshd: %v", err)
+	if err := l.sshReady(ctx, h, limit); err != nil {
+		return err
 	}
 	if err := l.awaitInit(ctx, h); err != nil {
 		return err
@@ -30,6 +30,16 @@ func (l *Lab) ready(ctx context.Context, h Host, limit time.Duration) error {
 		return nil
 	}
 	return l.awaitMTA(ctx, h)
+}
+
+// sshReady waits until sshd greets.
+func (l *Lab) sshReady(ctx context.Context, h Host, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := l.awaitBanner(ctx, "", netip.AddrPortFrom(h.Addr, 22), "SSH-2.0-"); err != nil {
+		return fmt.Errorf("cannot reach sshd: %v", err)
+	}
+	return nil
 }
 
 // awaitMTA waits for a greeting on the host's own loopback.

@@ -35,6 +35,22 @@ func TestStages(t *testing.T) {
 	}
 }
 
+func TestExecArgs(t *testing.T) {
+	for _, test := range []struct{ args, want []string }{
+		{[]string{"h", "--", "ls", "-l", "--", ""}, []string{"ls", "-l", "--", ""}},
+		{[]string{"h", "ls", "-l"}, []string{"ls", "-l"}},
+		{[]string{"h", "--"}, []string{}},
+	} {
+		c := execCommand()
+		if err := c.ParseFlags(test.args); err != nil {
+			t.Fatal(err)
+		}
+		if where, argv := execArgs(c.Flags().Args()); where != "h" || !slices.Equal(argv, test.want) {
+			t.Errorf("%q: got %q %q", test.args, where, argv)
+		}
+	}
+}
+
 func TestTiming(t *testing.T) {
 	got := summary([]time.Duration{3, 1, 2})
 	if diff := cmp.Diff(timing{1, 2, 3}, got, cmp.AllowUnexported(timing{})); diff != "" {
