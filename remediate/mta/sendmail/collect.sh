@@ -403,8 +403,12 @@ sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if 
 # sm_ask PROG CF: one process answers everything. It sleeps 60 s where the host's name is unqualified.
 sm_ask() {
 	sm_acts=$(sm_paths "$2" | sed -n 's/^program //p' | head -n 3 | tr '\n' ' ')
-	if [ -n "$sm_acts" ]; then
-		mh_fact "sendmail:noask:$2" "asking would run $sm_acts"
+	sm_why=
+	[ -z "$sm_acts" ] || sm_why="asking would run $sm_acts"
+	# without root it would read other files than the daemon does
+	case $(id 2>/dev/null) in 'uid=0('* | 'uid=0 '*) ;; *) sm_why="the collector did not run as root" ;; esac
+	if [ -n "$sm_why" ]; then
+		mh_fact "sendmail:noask:$2" "$sm_why"
 		mh_cmd "sendmail:version:$1" 75 "$1" -d0.1 -bt -C /dev/null
 		return 0
 	fi

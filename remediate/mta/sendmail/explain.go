@@ -141,6 +141,9 @@ func (m *model) readEnumeration(c *mta.Config, q asked, says, a judge.Answer) ju
 		a.Because = append(a.Because, judge.Line{File: m.access.text, Line: from.line, Text: from.key + " " + from.value})
 	}
 	a.Outcome, a.Text = outcome, text
+	if q.Verb == judge.Expn && outcome == judge.Refused && m.access != nil && m.access.file == nil && !m.access.dumped {
+		a.Outcome, a.Text = judge.CannotTell, "the access database was not read: its Srv_Features may offer EXPN"
+	}
 	if says.Outcome != judge.CannotTell && says.Outcome != outcome {
 		a.Outcome, a.Text = judge.CannotTell, "the files read otherwise than sendmail answers: "+text
 	}

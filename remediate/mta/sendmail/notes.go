@@ -75,6 +75,8 @@ func (m *model) sourceNotes(s *facts.Snapshot, c *mta.Config, note func(string, 
 		note("m4-not-run", "whether the .cf is what m4 makes of the .mc is not known", m.mcPath, 0)
 	case o.State != facts.Whole:
 		note("m4-not-run", "m4 did not end: "+string(o.State), m.mcPath, 0)
+	case o.Exit != 0 && !s.Root:
+		note("m4-not-run", "m4 could not read every file without root: "+clip(firstLine(o.Stderr)), m.mcPath, 0)
 	case o.Exit != 0:
 		note("m4-failed", "m4 makes no .cf of it: "+clip(firstLine(o.Stderr)), m.mcPath, 0)
 		note("drift", "the live .cf is not what m4 makes of "+m.mcPath+": m4 fails, "+clip(firstLine(o.Stderr)), m.mcPath, 0)
@@ -156,21 +158,21 @@ func (l cfLine) key() string { return string(l.kind) + strings.Join(strings.Fiel
 
 // mapNotes: texts that have not been compiled.
 func (m *model) mapNotes(s *facts.Snapshot, note func(string, string, string, int)) {
-	if m.access == nil || m.access.file == nil {
-		return
-	}
-	for _, b := range m.access.bad {
-		note("stale-map", "a key without a value: makemap refuses the file", m.access.text, b.line)
-	}
-	if !m.access.dumped {
-		return
-	}
-	if keys := staleKeys(m.access.entries, m.access.compiled); len(keys) > 0 {
-		shown := keys
-		if len(shown) > 3 {
-			shown = shown[:3]
+	for _, k := range m.cf.maps {
+		if index([]string{"hash", "btree", "dbm", "cdb", "lmdb"}, k.kind) < 0 || k.path == "" {
+			continue
 		}
-		note("stale-map", fmt.Sprintf("%s was not compiled since it was edited: %d entries differ (%s)", m.access.text, len(keys), clip(strings.Join(shown, ", "))), m.access.text, 0)
+		t := readTable(s, k)
+		for _, b := range t.bad {
+			note("stale-map", "a key without a value: makemap refuses the file", t.text, b.line)
+		}
+		if t.file == nil || !t.dumped {
+			continue
+		}
+		if keys := staleKeys(t.entries, t.compiled); len(keys) > 0 {
+			shown := keys[:min(3, len(keys))]
+			note("stale-map", fmt.Sprintf("%s was not compiled since it was edited: %d entries differ (%s)", t.text, len(keys), clip(strings.Join(shown, ", "))), t.text, 0)
+		}
 	}
 }
 

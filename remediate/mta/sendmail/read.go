@@ -145,18 +145,25 @@ func (m *model) readAccess(s *facts.Snapshot, c *mta.Config) {
 	if !ok || k.path == "" {
 		return
 	}
+	m.open(s, c, strings.TrimSuffix(k.path, ".db"))
+	m.access = readTable(s, k)
+	if m.access.file == nil && !m.access.dumped {
+		c.Unread = append(c.Unread, mta.Unread{What: k.path, Why: "neither its text nor its compiled form was readable"})
+	}
+}
+
+// readTable reads a map's text and what its compiled form holds, as far as the snapshot has them.
+func readTable(s *facts.Snapshot, k cfMap) *table {
 	t := &table{cfMap: k, text: strings.TrimSuffix(k.path, ".db")}
-	m.access = t
-	if f, ok := m.open(s, c, t.text); ok {
+	if f, ok := s.File(t.text); ok && f.State == facts.Whole {
 		t.file = f
 		t.entries, t.bad = parseEntries(f.Data)
 	}
 	if o, ok := s.Output("sendmail:map:" + k.kind + ":" + t.text); ok && o.Exit == 0 && o.State == facts.Whole {
 		t.compiled, _ = parseEntries(o.Stdout)
 		t.dumped = true
-	} else if t.file == nil {
-		c.Unread = append(c.Unread, mta.Unread{What: k.path, Why: "neither its text nor its compiled form was readable"})
 	}
+	return t
 }
 
 // effective are the entries that sendmail finds: of the compiled map where it could be read, with the place in the text

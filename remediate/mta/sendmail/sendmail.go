@@ -22,6 +22,7 @@ var collect string
 //	mailer:NAME:M         the size limit of a mailer
 //	helpfile              the text that HELP answers, "" where the file is empty; unset where there is no file
 //	Srv_Features:CLIENT   what the access database gives a client, "" for all
+//	submit:PrivacyOptions those of the submission program, from /etc/mail/submit.cf
 //	cf:level              the number of the V line; cf:check_rcpt "yes" or "no"
 //
 // Fixes take the same names. An option is set in the .mc by its define where there is an .mc, else in the .cf; add and remove work on

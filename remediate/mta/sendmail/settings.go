@@ -36,6 +36,14 @@ func (m *model) settings(s *facts.Snapshot, c *mta.Config) {
 	if m.help != nil {
 		add("helpfile", helpText(m.help.Data), mta.Origin{File: m.help.Path, Line: helpLine(m.help.Data), How: "file"})
 	}
+	if f, ok := s.File("/etc/mail/submit.cf"); ok && f.State == facts.Whole {
+		sub := &model{cf: parseCF(f.Path, f.Data)}
+		if o, ok := sub.last("PrivacyOptions"); ok {
+			submit := sub.privacySetting(mta.Origin{File: f.Path, Line: o.line.line, How: "file"})
+			submit.Name = "submit:PrivacyOptions"
+			c.Settings = append(c.Settings, submit)
+		}
+	}
 	for _, e := range m.serverFeatures() {
 		add("Srv_Features:"+splitKey(e.key).what, e.value, mta.Origin{File: m.access.text, Line: e.line, How: "file"})
 	}
