@@ -253,7 +253,8 @@ mh__run() {
     mh_err=$({
       mh__limit "$@"
       mh_rc=$?
-      [ "$mh_rc" -le 256 ] || mh_rc=$((mh_rc - 128)) # ksh93 says 256 and the signal
+      # Of a signal ksh93 says 256 and its number, yash 384, the others 128.
+      [ "$mh_rc" -le 256 ] || mh_rc=$((mh_rc % 128 + 128))
       printf '\n%s rc %s\n' "$mh_nonce" "$mh_rc"
       printf '\n%s fin\n' "$mh_nonce" >&2
     } 2>&1 >&3 | mh__err)

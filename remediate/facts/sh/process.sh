@@ -100,7 +100,7 @@ mh__netstat() {
       sub(/.*[.:]/, "", p); a = substr(a, 1, length(a) - length(p) - 1); sub(/%.*/, "", a)
       if (a == "*") a = v6 ? "::" : "0.0.0.0"
       if (a ~ /:/) a = "[" a "]"
-      if (p !~ /^[0-9]+$/ || a !~ /^[\[0-9a-fA-F:.\]]+$/) next
+      if (p !~ /^[0-9]+$/ || a !~ /^[][0-9a-fA-F:.]+$/) next
       pid = $NF; sub(/\/.*/, "", pid); print a ":" p, (pid ~ /^[0-9]+$/ && $NF ~ /\//) ? pid : 0; ok = 1
     }
     /^(Proto|Active|TCP)/ || /Local Address/ { ok = 1 }
