@@ -48,12 +48,16 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 	return v
 }
 
+// localForm is the form of a question about a recipient of the host's own. It tells whether mail comes in, and nothing of relaying.
+const localForm = "local"
+
 // asked returns the answers to the want's questions that hold at a listener.
 func (s *subject) asked(w playbooks.Want, listener string) []judge.Answer {
 	var out []judge.Answer
 	for _, a := range s.answers {
 		q := a.Question
-		if string(q.Verb) != w.Verb || !slices.Contains(w.Class, string(q.Class)) || len(w.Form) > 0 && !slices.Contains(w.Form, q.Form) {
+		formed := slices.Contains(w.Form, q.Form) || len(w.Form) == 0 && q.Form != localForm
+		if string(q.Verb) != w.Verb || !slices.Contains(w.Class, string(q.Class)) || !formed {
 			continue
 		}
 		if q.Listener == "" || listener == "" || serves(q.Listener, listener) {

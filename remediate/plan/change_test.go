@@ -360,7 +360,7 @@ func TestImpact(t *testing.T) {
 	last := time.Date(2026, 11, 20, 17, 2, 0, 0, time.UTC)
 	in := toyInput(t, masked())
 	in.Snapshot = seenToy(t).With(masked(), &facts.File{Path: "/usr/bin/toyhelper"})
-	in.Snapshot.Addrs = []string{"192.0.2.1/24"}
+	in.Snapshot.Addrs = []string{"127.0.0.1/8", "192.0.2.1/24"}
 	in.Installs[0].Answers = append(in.Installs[0].Answers,
 		judge.Answer{Question: judge.Question{Class: judge.Localhost, Verb: judge.Rcpt, Form: "plain"}, Judge: judge.Config, Outcome: judge.Relayed})
 	res := New(in)

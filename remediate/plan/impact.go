@@ -72,7 +72,7 @@ func (in Input) selfRelays(i int, addr netip.Addr) bool {
 		class = judge.Localhost
 	}
 	for _, own := range in.Snapshot.Addrs {
-		if p, err := netip.ParsePrefix(own); err == nil && p.Addr().Unmap() == addr.Unmap() {
+		if p, err := netip.ParsePrefix(own); err == nil && class == "" && p.Addr().Unmap() == addr.Unmap() {
 			class = judge.Own
 		}
 	}

@@ -24,6 +24,10 @@ func (s *subject) trust(w playbooks.Want) verdict {
 		}
 		why, assumed := s.excess(t, w.Allow)
 		if why.empty() {
+			if beyond := s.beyond(t); !beyond.empty() {
+				wide = wide.join(verdict{status: Fail, have: shownTrust(t).with(beyond), file: t.File, line: t.Line, fixes: t.Fix})
+				continue
+			}
 			fine = fine.and(shownTrust(t).and(assumed))
 			continue
 		}
@@ -178,12 +182,52 @@ func tooManyNames(value string) text {
 	return say("everyone under .%s is within it", ".%s 아래의 모든 도메인이 포함됨", bare)
 }
 
+// beyond says that a client just outside a network entry relays as well, though nothing else lets it: the MTA reads the entry wider than
+// it looks. On an open relay, or where other entries cannot be matched against an address, nothing is said.
+func (s *subject) beyond(t mta.Trust) text {
+	if t.Kind != "client-net" {
+		return text{}
+	}
+	for _, u := range s.judged.Config.Trusted {
+		if u.Kind != "client-net" && u.Kind != "recipient" || u.Kind == "client-net" && !u.Net.IsValid() {
+			return text{}
+		}
+	}
+	var found text
+	for _, a := range s.answers {
+		q := a.Question
+		if q.Verb != judge.Rcpt || a.Outcome != judge.Relayed || q.Form == localForm {
+			continue
+		}
+		if q.Class == judge.Outside {
+			return text{}
+		}
+		addr, err := netip.ParseAddr(q.ClientAddr)
+		if q.Class != judge.Beside || q.Entry != t.ID || err != nil || s.trusts(addr) {
+			continue
+		}
+		found = say("%s, just outside it, relays too", "범위 밖의 %s도 릴레이됨", q.ClientAddr)
+	}
+	return found
+}
+
+// trusts says whether an entry by network, or being the host itself, explains that an address may relay.
+func (s *subject) trusts(addr netip.Addr) bool {
+	for _, own := range s.in.Snapshot.Addrs {
+		if p, err := netip.ParsePrefix(own); err == nil && p.Addr().Unmap() == addr.Unmap() {
+			return true
+		}
+	}
+	return addr.Unmap().IsLoopback() || covered(addr, s.judged.Config.Trusted)
+}
+
 // effective says whether an entry lets somebody relay: Relayed, Refused (it does not), or CannotTell.
 func (s *subject) effective(t mta.Trust) (judge.Outcome, []Evidence) {
 	asked, shown := false, false
 	var open string
 	for _, a := range s.answers {
-		if a.Question.Entry != t.ID || a.Question.Class != judge.Inside || a.Question.Verb != judge.Rcpt {
+		q := a.Question
+		if q.Entry != t.ID || q.Class != judge.Inside || q.Verb != judge.Rcpt || q.Form == localForm {
 			continue
 		}
 		asked = true

@@ -250,7 +250,11 @@ func (t *text) plan(b *bytes.Buffer, r *plan.Result) {
 		if i.Perhaps {
 			format = t.say.perhaps
 		}
-		fmt.Fprintf(b, "  "+t.paint(yellow, "%s")+"\n", fmt.Sprintf(format, clean(i.Client), thousands(i.Count), i.Last.Format(t.say.moment)))
+		said := fmt.Sprintf(format, clean(i.Client), thousands(i.Count), i.Last.Format(t.say.moment))
+		if i.Count == 1 {
+			said = strings.Replace(said, "1 messages", "1 message", 1)
+		}
+		fmt.Fprintf(b, "  %s\n", t.paint(yellow, said))
 	}
 }
 
