@@ -376,3 +376,14 @@ func TestImpact(t *testing.T) {
 		t.Errorf("would refuse %v, want %v", got, want)
 	}
 }
+
+// TestImpactOfOthers: a fix that has nothing to do with relaying refuses nobody, and whoever is refused already is not counted again.
+func TestImpactOfOthers(t *testing.T) {
+	for _, text := range []string{"verify = yes\nnetworks = 10.0.0.0/24\n", "verify = yes\nnetworks = 10.0.0.0/24 2001:db8::/16\n"} {
+		in := toyInput(t, &facts.File{Path: toyFile, Data: []byte(text), SHA256: hash([]byte(text))})
+		in.Snapshot = seenToy(t).With(&facts.File{Path: toyFile, Data: []byte(text), SHA256: hash([]byte(text))}, &facts.File{Path: "/usr/bin/toyhelper"})
+		if res := New(in); len(res.Changes) == 0 || len(res.Impact) != 0 {
+			t.Errorf("%q: %d changes, impact %+v", text, len(res.Changes), res.Impact)
+		}
+	}
+}

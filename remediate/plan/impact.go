@@ -24,12 +24,12 @@ func impactOf(in Input, i int, files []mta.File, mended []*Finding) []Impact {
 	if !slices.ContainsFunc(mended, func(f *Finding) bool { return f.relay && len(f.fixes) > 0 }) {
 		return nil
 	}
-	left := remaining(in, i, files, mended)
+	now, left := in.Installs[i].Config.Trusted, remaining(in, i, files, mended)
 	perhaps := slices.ContainsFunc(left, func(t mta.Trust) bool { return t.Kind == "client-name" || t.Kind == "table" })
 	var out []Impact
 	for _, seen := range in.Snapshot.Seen(in.Installs[i].Install.MTA) {
 		addr, err := netip.ParseAddr(seen.Client)
-		if seen.Auth || !seen.Foreign || err == nil && (covered(addr, left) || in.selfRelays(i, addr)) {
+		if seen.Auth || !seen.Foreign || err == nil && (covered(addr, left) || in.selfRelays(i, addr) || in.refusedNow(i, addr, now)) {
 			continue
 		}
 		out = append(out, Impact{MTA: in.Installs[i].Install.MTA, Client: seen.Client, Count: seen.Count, Last: seen.Last, Perhaps: perhaps})
@@ -58,11 +58,20 @@ func remaining(in Input, i int, files []mta.File, mended []*Finding) []mta.Trust
 	return out
 }
 
-// covered says whether an entry by network lets the address relay. One for everybody is not counted: it is what the fixes take away.
+// covered says whether an entry by network, or one for everybody, lets the address relay.
 func covered(addr netip.Addr, entries []mta.Trust) bool {
 	return slices.ContainsFunc(entries, func(t mta.Trust) bool {
-		return t.Kind == "client-net" && t.Net.IsValid() && unmap(t.Net).Contains(addr.Unmap())
+		return t.Kind == "any" || t.Kind == "client-net" && t.Net.IsValid() && unmap(t.Net).Contains(addr.Unmap())
 	})
+}
+
+// refusedNow says whether the address is refused already: it was seen when the configuration was another one.
+func (in Input) refusedNow(i int, addr netip.Addr, entries []mta.Trust) bool {
+	byName := slices.ContainsFunc(entries, func(t mta.Trust) bool { return t.Kind != "client-net" })
+	open := slices.ContainsFunc(in.Installs[i].Answers, func(a judge.Answer) bool {
+		return a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && a.Outcome == judge.Relayed
+	})
+	return !byName && !open && !covered(addr, entries)
 }
 
 // selfRelays says whether the address is the host's own and the host lets itself relay.
