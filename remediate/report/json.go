@@ -85,7 +85,7 @@ func findingOf(f *plan.Finding, lang string) jsonFinding {
 		File: f.File, Line: f.Line, Controls: list(f.Controls), GuideStatus: f.GuideStatus, Fixable: f.Fixable, Proof: f.Proof,
 		Evidence: list(f.Evidence), Waiver: f.Waiver,
 	}
-	if !f.Fixable {
+	if !f.Fixable && f.Status != plan.Pass && f.Status != plan.NotApplicable {
 		out.Manual = w.Manual
 	}
 	if f.GuideStatus != "" {
