@@ -36,6 +36,9 @@ func detect(s *facts.Snapshot) []mta.Install {
 				in.Listen = append(in.Listen, listening(s, d.pid)...)
 			}
 		}
+		if in.Active && len(in.Listen) == 0 {
+			in.Listen = unowned(s, config)
+		}
 		slices.Sort(in.Listen)
 		in.Fixed = fixed(s)
 		in.Features = features(s, programs[0], config)
@@ -126,6 +129,33 @@ func listening(s *facts.Snapshot, pid int) []string {
 	}
 	return addrs
 }
+
+// unowned returns the listeners whose process could not be read, on the ports that the configuration asks for: without
+// root, the system does not say who listens.
+func unowned(s *facts.Snapshot, config string) []string {
+	f, ok := s.File(config)
+	if !ok {
+		return nil
+	}
+	ports := []string{}
+	for _, o := range parseCF(config, f.Data).options {
+		if o.name == "DaemonPortOptions" {
+			ports = append(ports, portOf(daemonListener(o.value)))
+		}
+	}
+	if len(ports) == 0 {
+		ports = append(ports, "25")
+	}
+	var addrs []string
+	for _, l := range s.Listeners {
+		if l.PID == 0 && slices.Contains(ports, portOf(l.Addr)) && !slices.Contains(addrs, l.Addr) {
+			addrs = append(addrs, l.Addr)
+		}
+	}
+	return addrs
+}
+
+func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
 var versionLine = regexp.MustCompile(`(?m)^Version (\d+\.\d+[0-9A-Za-z.+-]*)`)
 

@@ -159,7 +159,7 @@ func (l cfLine) key() string { return string(l.kind) + strings.Join(strings.Fiel
 // mapNotes: texts that have not been compiled.
 func (m *model) mapNotes(s *facts.Snapshot, note func(string, string, string, int)) {
 	for _, k := range m.cf.maps {
-		if index([]string{"hash", "btree", "dbm", "cdb", "lmdb"}, k.kind) < 0 || k.path == "" {
+		if index(fileMaps, k.kind) < 0 || k.path == "" {
 			continue
 		}
 		t := readTable(s, k)

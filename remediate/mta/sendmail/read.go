@@ -69,11 +69,11 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	m.keep(f)
 	m.readSource(s, c)
 	m.readAccess(s, c)
-	m.readRelay(s, c)
-	m.help = m.helpFile(s, c)
 	if o, ok := s.Output(askName(in.Program, in.Config)); ok {
 		m.said = parseSaid(o)
 	}
+	m.readRelay(s, c)
+	m.help = m.helpFile(s, c)
 	m.settings(s, c)
 	m.trusted(c)
 	m.notes(s, c)
@@ -142,7 +142,11 @@ func (m *model) readSource(s *facts.Snapshot, c *mta.Config) {
 // readAccess reads the access database.
 func (m *model) readAccess(s *facts.Snapshot, c *mta.Config) {
 	k, ok := m.cf.mapNamed("access")
-	if !ok || k.path == "" {
+	if !ok {
+		return
+	}
+	if index(fileMaps, k.kind) < 0 || !strings.HasPrefix(k.path, "/") {
+		c.Unread = append(c.Unread, mta.Unread{What: "the access database", Why: "it is kept in a map of type " + k.kind + ", whose entries cannot be listed"})
 		return
 	}
 	m.open(s, c, strings.TrimSuffix(k.path, ".db"))
@@ -151,6 +155,9 @@ func (m *model) readAccess(s *facts.Snapshot, c *mta.Config) {
 		c.Unread = append(c.Unread, mta.Unread{What: k.path, Why: "neither its text nor its compiled form was readable"})
 	}
 }
+
+// fileMaps are the types of map that makemap builds from a text.
+var fileMaps = []string{"hash", "btree", "dbm", "cdb", "lmdb"}
 
 // readTable reads a map's text and what its compiled form holds, as far as the snapshot has them.
 func readTable(s *facts.Snapshot, k cfMap) *table {
@@ -206,13 +213,25 @@ func (m *model) readRelay(s *facts.Snapshot, c *mta.Config) {
 		m.relay = append(m.relay, member{w.word, origin})
 	}
 	for _, cf := range m.cf.files {
-		if cf.class != "R" || cf.program {
+		if cf.class != "R" {
+			continue
+		}
+		if cf.program || !strings.HasPrefix(cf.path, "/") {
+			c.Unread = append(c.Unread, mta.Unread{What: "class R", Why: "its words come from " + cf.path})
 			continue
 		}
 		if f, ok := m.open(s, c, cf.path); ok {
 			for _, w := range parseWords(f.Data) {
 				m.relay = append(m.relay, member{w.key, mta.Origin{File: cf.path, Line: w.line, How: "include"}})
 			}
+		}
+	}
+	if m.said == nil {
+		return
+	}
+	for _, word := range m.said.classes["R"] { // what sendmail itself has beside
+		if !slices.ContainsFunc(m.relay, func(w member) bool { return strings.EqualFold(w.word, word) }) {
+			m.relay = append(m.relay, member{word, mta.Origin{File: m.cf.path, How: "generated"}})
 		}
 	}
 }

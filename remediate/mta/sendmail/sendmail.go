@@ -8,6 +8,9 @@ import (
 	"mtaharden/remediate/mta"
 )
 
+//go:embed ask.sh
+var ask string
+
 //go:embed collect.sh
 var collect string
 
@@ -34,7 +37,7 @@ var collect string
 var Driver = &mta.Driver{
 	Name:       "sendmail",
 	Doc:        "sendmail 8.8 to 8.18: .cf, .mc, submit.cf, access database and relay classes, asked through -bt",
-	Collect:    collect,
+	Collect:    ask + collect,
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,

@@ -42,11 +42,9 @@ ext=.db
 case $2 in cdb) ext=.cdb ;; lmdb) ext=.mdb ;; dbm) ext= ;; esac
 if [ -z "$ext" ]; then makemap "$2" "$1" <"$1"; exit; fi
 new=$1.mtaharden
-trap 'rm -f "$new$ext"' 0
+trap 'rm -f "$new$ext" "$new.live"' 0
 makemap "$2" "$new" <"$1"
-if [ -f "$1$ext" ]; then
-	if chown --reference="$1$ext" "$new$ext" 2>/dev/null; then chmod --reference="$1$ext" "$new$ext"; fi
-fi
+if [ -f "$1$ext" ]; then cp -p "$1$ext" "$new.live" && cat "$new$ext" >"$new.live" && mv -f "$new.live" "$new$ext"; fi
 mv -f "$new$ext" "$1$ext"
 `
 

@@ -1,0 +1,199 @@
+# sendmail: the questions that are made of the keys found on the host, and the one process that answers them all.
+
+# sm_keys CF: what may let somebody relay, or change a client's features: "access KEY VALUE" and "R NAME", one a line.
+sm_keys() {
+	sm_list=$(sm_paths "$1")
+	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^map [a-z]* //p'); do
+		grep "^Kaccess[ 	].*$sm_path" "$1" >/dev/null 2>&1 || continue
+		sm_type=$(printf '%s\n' "$sm_list" | sed -n "s|^map \([a-z]*\) $sm_path\$|\1|p" | head -n 1)
+		sm_text=${sm_path%.db}
+		{
+			grep -v '^#' "$sm_text" 2>/dev/null
+			mh_has makemap && "$mh_path" -u "$sm_type" "$sm_text" 2>/dev/null
+		} | tr 'A-Z' 'a-z' | awk 'NF >= 2 { v = $0; k = $1; sub(/^[^ \t]+[ \t]+/, "", v)
+			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v }'
+	done
+	awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
+		/^CR/ || /^C[{]R[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] != "") print "R\t" tolower(w[i]) "\tRELAY" }' "$1"
+	for sm_path in $(awk '/^FR/ { l = substr($0, 3) } /^F[{]R[}]/ { l = substr($0, 5) }
+		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); sub(/[ \t].*/, "", l); if (l ~ /^\//) print l }' "$1"); do
+		grep -v '^[ 	]*#' "$sm_path" 2>/dev/null | awk 'NF { print "R\t" tolower($1) "\tRELAY" }'
+	done
+}
+
+# sm_questions CF: the questions, one a line, fields parted by tabs:
+# number class entry form client-address client-name user verb sender recipient
+sm_questions() {
+	sm_keys "$1" | awk '!seen[$0]++' | awk -F '\t' -v own="$sm_addr" -v host="$sm_fqdn" -v max=400 -v trust="$sm_trust" '
+	function ask(class, entry, form, addr, name, user, verb, from, to) {
+		if (n >= max) { cut++; return }
+		n++
+		printf "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n, class, entry, form, addr, name, user, verb, from, to
+	}
+	function rcpt(class, entry, addr, name, to) { ask(class, entry, "plain", addr, name, "", "RCPT", "antispam@" other, to) }
+	# covered: does a sound key (two octets or more, a name of two labels or more) hold the candidate?
+	function covered(c, i, k) {
+		for (i = 1; i <= nk; i++) {
+			k = bare[i]
+			if (k == "" || index(k, ".") == 0) continue
+			if (c == k || index(c, k ".") == 1) return 1
+			if (k !~ /^[0-9.]+$/ && length(c) > length(k) && substr(c, length(c) - length(k)) == "." k) return 1
+		}
+		return 0
+	}
+	function choose(list, i, w, m) {
+		m = split(list, w, " ")
+		for (i = 1; i <= m; i++) if (!covered(w[i])) return w[i]
+		return w[1]
+	}
+	function pad(k, m, w, i, s) {
+		m = split(k, w, "."); s = k
+		for (i = m; i < 4; i++) s = s "." (i == 3 ? 7 : 1)
+		return s
+	}
+	function next4(k, m, w, i, s) {
+		m = split(k, w, "."); w[m] = (w[m] + 0 >= 254) ? w[m] - 1 : w[m] + 1
+		s = w[1]; for (i = 2; i <= m; i++) s = s "." w[i]
+		return pad(s)
+	}
+	function net4(id, k) {
+		rcpt("inside", id, pad(k), "[" pad(k) "]", "relaytest@" foreign)
+		if (!covered(next4(k)) && !(next4(k) ~ /^(0|127)\./)) rcpt("beside", id, next4(k), "[" next4(k) "]", "relaytest@" foreign)
+	}
+	function net6(id, k, m, w, i, s) {
+		sub(/^ipv6:/, "", k); m = split(k, w, ":"); s = k
+		if (k !~ /::/) for (i = m; i < 8; i++) s = s ":" (i == 7 ? 1 : 0)
+		rcpt("inside", id, "IPv6:" s, "[IPv6:" s "]", "relaytest@" foreign)
+	}
+	function client(id, k) {
+		sub(/^\[/, "", k); sub(/\]$/, "", k)
+		if (k ~ /^[0-9]+(\.[0-9]+)*$/) { net4(id, k); return }
+		if (k ~ /^[0-9.]+\/[0-9]+$/) { sub(/\/.*/, "", k); if (k ~ /^0\./) k = "9.9.9"; sub(/\.0$/, "", k); net4(id, k); return }
+		if (k ~ /^ipv6:/) { net6(id, k); return }
+		if (k == "" || k ~ /[@:\/]/) return
+		if (both) id = id "/client"
+		rcpt("inside", id, addr, "client." k, "relaytest@" foreign)
+		rcpt("inside", id, addr, k, "relaytest@" foreign)
+		rcpt("beside", id, addr, "client.x" k, "relaytest@" foreign)
+	}
+	function to(id, k) {
+		if (k == "" || k ~ /^[0-9.\/]+$/ || k ~ /^ipv6:/ || k ~ /^\[/) return
+		if (k ~ /@$/) { rcpt("inside", id, addr, name, k foreign); return }
+		if (k ~ /@/) { rcpt("inside", id, addr, name, k); return }
+		rcpt("inside", id, addr, name, "relaytest@" k)
+		rcpt("inside", id, addr, name, "relaytest@host." k)
+		if (!covered("x" k)) rcpt("beside", id, addr, name, "relaytest@x" k)
+	}
+	function from(id, k) {
+		if (k == "" || k ~ /^[0-9.\/]+$/ || k ~ /^ipv6:/) return
+		if (k !~ /@/) k = "antispam@" k
+		if (k ~ /@$/) k = k other
+		ask("inside", id, "plain", addr, name, "", "RCPT", k, "relaytest@" foreign)
+	}
+	function feature(id, k) {
+		if (k ~ /^[0-9]+(\.[0-9]+)*$/) { ask("inside", id, "", pad(k), "[" pad(k) "]", "", "EXPN", "", "root"); return }
+		if (k == "" || k ~ /[@:\/]/) return
+		ask("inside", id, "", addr, k, "", "EXPN", "", "root")
+	}
+	{ nk++; kind[nk] = $1; key[nk] = $2; val[nk] = $3; b = $2; sub(/^(connect|to|from|srv_features):/, "", b); bare[nk] = (val[nk] == "RELAY") ? b : "" }
+	END {
+		foreign = choose("example.org example.net example.com iana.org")
+		other = foreign == "example.com" ? "example.net" : "example.com"
+		addr = choose("198.51.100.7 203.0.113.77 192.0.2.99 8.20.30.40")
+		name = choose("probe.example.net probe.example.com probe.iana.org")
+		lit = "[" own "]"; o = "antispam@" lit
+		f["plain"] = "relaytest@" foreign
+		split("plain null-sender own-sender literal-sender percent-literal percent-name quoted quoted-percent double-at-literal quoted-literal double-at-name route-literal route-name bang bang-literal bang-name", form, " ")
+		to_["percent-literal"] = "relaytest%" foreign "@" lit; to_["percent-name"] = "relaytest%" foreign "@" host
+		to_["quoted"] = "\"relaytest@" foreign "\""; to_["quoted-percent"] = "\"relaytest%" foreign "\""
+		to_["double-at-literal"] = "relaytest@" foreign "@" lit; to_["quoted-literal"] = "\"relaytest@" foreign "\"@" lit
+		to_["double-at-name"] = "relaytest@" foreign "@" host; to_["route-literal"] = "@" lit ":relaytest@" foreign
+		to_["route-name"] = "@" host ":relaytest@" foreign; to_["bang"] = foreign "!relaytest"
+		to_["bang-literal"] = foreign "!relaytest@" lit; to_["bang-name"] = foreign "!relaytest@" host
+		for (i = 1; i <= 16; i++) {
+			s = o; if (form[i] == "plain") s = "antispam@" other; if (form[i] == "null-sender") s = ""; if (form[i] == "own-sender") s = "antispam@" host
+			r = to_[form[i]]; if (r == "") r = "relaytest@" foreign
+			ask("outside", "", form[i], addr, name, "", "RCPT", s, r)
+		}
+		ask("outside", "", "plain", addr, "[" addr "]", "", "RCPT", "antispam@" other, "relaytest@" foreign)
+		if (trust != "") ask("outside", "", "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
+		rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
+		if (own != "") rcpt("own", "", own, host, "relaytest@" foreign)
+		ask("outside", "", "", addr, name, "", "VRFY", "", "root"); ask("outside", "", "", addr, name, "", "EXPN", "", "root")
+		ask("localhost", "", "", "127.0.0.1", "localhost", "", "VRFY", "", "root"); ask("localhost", "", "", "127.0.0.1", "localhost", "", "EXPN", "", "root")
+		for (i = 1; i <= nk; i++) {
+			id = kind[i] ":" key[i]; k = key[i]
+			both = kind[i] == "R" || k !~ /^[a-z_]+:/
+			if (kind[i] == "R") { client(id, k); to(id, k) }
+			else if (k ~ /^srv_features:/) { sub(/^srv_features:/, "", k); feature(id, k) }
+			else if (k ~ /^connect:/) { sub(/^connect:/, "", k); client(id, k) }
+			else if (k ~ /^to:/) { sub(/^to:/, "", k); to(id, k) }
+			else if (k ~ /^from:/) { sub(/^from:/, "", k); from(id, k) }
+			else if (k !~ /^[a-z_]+:/ || k ~ /^ipv6:/) { client(id, k); to(id, k); from(id, k) }
+		}
+		if (cut) printf "0\tcut\t%d questions were not asked\n", cut
+	}'
+}
+
+# sm_script: the questions as lines for sendmail -bt. A ruleset that does not exist marks where an answer begins.
+sm_script() {
+	for sm_word in R w m '{TrustAuthMech}'; do
+		printf 'MHQclass-%s x\n$=%s\n' "$sm_word" "$sm_word"
+	done
+	for sm_word in j Z v m; do
+		printf 'MHQmacro-%s x\n$%s\n' "$sm_word" "$sm_word"
+	done
+	awk -F '\t' -v rule="$sm_rule" -v mech="$sm_trust" '$1 > 0 {
+		a = $5; name = $6; resolve = "OK"; if (name ~ /^\[/) resolve = "FAIL"
+		print "MHQ" $1 " x"
+		print ".D{client_addr}" a; print ".D{client_name}" name; print ".D{client_resolve}" resolve
+		print ".D{client_ptr}" name; print ".D{daemon_flags}"; print ".Ds" name
+		print ".D{auth_type}" ($7 == "" ? "" : mech); print ".D{auth_authen}" $7; print ".D{verify}"
+		if ($8 != "RCPT") { print "srv_features " name; next }
+		from = $9; print ".Df" from; print ".D{mail_from}<" from ">"; print ".D{mail_addr}" from
+		host = from; sub(/^.*@/, "", host); print ".D{mail_host}" host
+		print rule " <" $10 ">"
+	} END { print "MHQend x" }'
+}
+
+# sm_bt PROG ARG…: sendmail in test mode; the trace of inner rulesets is left out, its exit status is the last line.
+sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
+
+# sm_ask PROG CF: one process answers everything. It sleeps 60 s where the host's name is unqualified.
+sm_ask() {
+	sm_acts=$(sm_paths "$2" | sed -n 's/^program //p' | head -n 3 | tr '\n' ' ')
+	sm_why=
+	[ -z "$sm_acts" ] || sm_why="asking would run $sm_acts"
+	# without root it would read other files than the daemon does
+	case $(id 2>/dev/null) in 'uid=0('* | 'uid=0 '*) ;; *) sm_why="the collector did not run as root" ;; esac
+	if [ -n "$sm_why" ]; then
+		mh_fact "sendmail:noask:$2" "$sm_why"
+		mh_cmd "sendmail:version:$1" 75 "$1" -d0.1 -bt -C /dev/null
+		return 0
+	fi
+	sm_trust=$(sed -n 's/^C{TrustAuthMech}[ 	]*\([A-Z0-9-]*\).*/\1/p' "$2" | head -n 1)
+	sm_rule=check_rcpt
+	grep '^Scheckrcpt' "$2" >/dev/null 2>&1 && sm_rule=checkrcpt
+	mh_fact "sendmail:rule:$2" "$sm_rule"
+	sm_text=$(sm_questions "$2")
+	printf '%s\n' "$sm_text" | mh_ask "sendmail:questions:$2" 10 cat
+	sm_level=$(sed -n 's/^V\([0-9]*\).*/\1/p' "$2" | head -n 1)
+	set -- "$1" "$2" -d0.13 -d37.1 -bt
+	[ "$2" = /etc/mail/sendmail.cf ] || set -- "$@" -C "$2"
+	# an unreachable name server may not hold the questions up; the options are of 8.10 and newer
+	[ "${sm_level:-0}" -lt 9 ] || set -- "$@" -OTimeout.resolver.retrans=1s -OTimeout.resolver.retry=1
+	sm_prog=$1
+	sm_cf=$2
+	shift
+	shift
+	# what the daemon was told on its command line holds for the answers too
+	sm_word=
+	for sm_arg in $sm_options; do
+		case $sm_word$sm_arg in
+		-O | -o) sm_word=-O ;;
+		-O?* | -o?*) set -- "$@" "$sm_word$sm_arg" && sm_word= ;;
+		*) sm_word= ;;
+		esac
+	done
+	printf '%s\n' "$sm_text" | sm_script | mh_ask "sendmail:ask:$sm_prog:$sm_cf" 100 sh -c "$sm_bt" sh "$sm_prog" "$@"
+}
