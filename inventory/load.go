@@ -51,12 +51,17 @@ func Load(paths ...string) (*Inventory, error) {
 		home = "" // said where a path needs it
 	}
 	r := newReader(home)
+	read := map[string]bool{}
 	for _, path := range paths {
 		files, err := list(path)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read inventory: %w", err)
 		}
 		for _, name := range files {
+			if read[filepath.Clean(name)] {
+				return nil, fmt.Errorf("cannot read inventory: %s is named twice", name)
+			}
+			read[filepath.Clean(name)] = true
 			text, err := readFile(name)
 			if err != nil {
 				return nil, fmt.Errorf("cannot read inventory: %w", err)

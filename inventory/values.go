@@ -174,7 +174,7 @@ func parsePaths(r *reader, n *node) (any, error) {
 	return list, err
 }
 
-// parseCommand takes a list of words, or a string that is cut at blanks.
+// parseCommand takes a list of words, or a string that is cut at blanks. What becomes root (sudo -n) may stand before the collector's path.
 func parseCommand(_ *reader, n *node) (any, error) {
 	var words []string
 	var err error
@@ -184,8 +184,8 @@ func parseCommand(_ *reader, n *node) (any, error) {
 	} else if words, err = asWords(n); err == nil && len(words) == 0 {
 		err = fmt.Errorf("must not be empty")
 	}
-	if err == nil && (len(words) == 0 || !strings.HasPrefix(words[0], "/")) {
-		err = fmt.Errorf("must begin with the command's full path on the host")
+	if err == nil && !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "/") }) {
+		err = fmt.Errorf("must hold the collector's full path on the host (sudo -n /usr/local/libexec/mtaharden-collect)")
 	}
 	return words, err
 }
