@@ -96,7 +96,8 @@ func (r *run) resolve(text string) target {
 			return r.classify(a)
 		}
 		if !r.hasOperator(a) {
-			return target{addr: full, class: classLocal}
+			// an operator that is left alone makes the destination uncertain: it is not permitted as an own one
+			return target{addr: full, class: classLocal, routed: strings.Contains(a.local, "@")}
 		}
 		a = r.rewrite(a.local)
 		full = a.local + "@" + a.domain

@@ -8,6 +8,9 @@ import (
 // checkRecipient is what smtpd asks itself at RCPT TO: the lists of the earlier stages (at once with smtpd_delay_reject, else each in
 // its time), then the relay and recipient lists in this version's order, then the built-in checks.
 func (r *run) checkRecipient() verdict {
+	if strings.EqualFold(r.rcpt, "postmaster") {
+		return verdict{} // RFC 5321 4.5.1: always taken
+	}
 	delay := r.m.yes("smtpd_delay_reject", r.s)
 	r.have = atRcpt
 	for _, st := range []struct {
@@ -102,7 +105,7 @@ func (r *run) items(items []member, context string) verdict {
 			}
 		}
 		v := r.restriction(name, it, arg, context)
-		if v.kind == refuse && r.warn && !v.broken {
+		if v.kind == refuse && r.warn && !v.hard {
 			v = verdict{}
 		}
 		r.warn = false
@@ -127,7 +130,7 @@ func (r *run) noteItem(it member, arg *member, v verdict) {
 }
 
 func broken(why string) verdict {
-	return verdict{kind: refuse, code: 451, text: "451 4.3.5 Server configuration error: " + why, broken: true}
+	return verdict{kind: refuse, code: 451, text: "451 4.3.5 Server configuration error: " + why, broken: true, hard: true}
 }
 
 func lookupFailed(why string) verdict {

@@ -33,6 +33,9 @@ func (m *model) dead(l listener) (string, []judge.Line) {
 			return fmt.Sprintf("smtpd does not start: bad parameter value: %s = %q", name, v), []judge.Line{{File: o.File, Line: o.Line, Text: name}}
 		}
 	}
+	if why, at := m.deadList(s); why != "" {
+		return why, at
+	}
 	lists := []string{"smtpd_recipient_restrictions"}
 	if atLeast(m.version, "2.10") {
 		lists = []string{"smtpd_relay_restrictions", "smtpd_recipient_restrictions"}
@@ -46,6 +49,23 @@ func (m *model) dead(l listener) (string, []judge.Line) {
 		at = append(at, judge.Line{File: o.File, Line: o.Line, Text: list + " = " + raw})
 	}
 	return "smtpd does not start: in " + strings.Join(lists, " or ") + " no working instance of " + strings.Join(m.required(), ", "), at
+}
+
+// deadList: a restriction class without a definition and a table without a type stop smtpd.
+func (m *model) deadList(s *service) (string, []judge.Line) {
+	for _, class := range m.members("smtpd_restriction_classes", s) {
+		if m.value(class.text, s) == "" {
+			return "smtpd does not start: restriction class " + class.text + " needs a definition", []judge.Line{{File: class.origin.File, Line: class.origin.Line, Text: class.text}}
+		}
+	}
+	for _, list := range []string{"mynetworks", "mydestination", "relay_domains", "smtpd_authorized_xclient_hosts"} {
+		for _, p := range m.patterns(list, s) {
+			if strings.HasPrefix(p.text, ":") {
+				return "smtpd does not start: open dictionary: expecting \"type:name\" form instead of " + p.text, []judge.Line{{File: p.origin.File, Line: p.origin.Line, Text: list}}
+			}
+		}
+	}
+	return "", nil
 }
 
 // hasRequired looks for a required restriction, before any permit, not behind warn_if_reject, also in the restriction classes named.

@@ -53,7 +53,8 @@ type verdict struct {
 	kind   kind
 	code   int    // SMTP reply code of a refusal
 	text   string // the reply, or why
-	broken bool   // a configuration or lookup error: warn_if_reject does not soften it, and it is no policy
+	broken bool   // a configuration or lookup error: it is no policy
+	hard   bool   // a configuration error: warn_if_reject does not soften it
 	policy bool   // a refusal that the configuration wants, whatever its code
 }
 

@@ -18,10 +18,15 @@ var collector string
 // "missing-map", "invalid-net" (a network that makes every lookup fail, or matches nothing), "unknown-restriction", "dead" (a service
 // that cannot start), "placeholder" (an unfilled template), "client-spoof" (who may name another client's address).
 var Driver = mta.Driver{
-	Name:    "postfix",
-	Doc:     "Postfix 2.3 to 3.10",
-	Collect: collector,
-	Detect:  detect,
-	Read:    read,
-	Answers: answers,
+	Name:       "postfix",
+	Doc:        "Postfix 2.3 to 3.10",
+	Collect:    collector,
+	Detect:     detect,
+	Read:       read,
+	Answers:    answers,
+	Remedy:     remedy,
+	Edit:       edit,
+	Regenerate: regenerate,
+	Validate:   validate,
+	Reload:     reload,
 }
