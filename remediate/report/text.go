@@ -173,7 +173,7 @@ func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, listeners stri
 	}
 	if t.o.Verbose {
 		for _, e := range f.Evidence {
-			t.field(b, indent, t.say.evidence, fmt.Sprintf("%s: %s: %s", t.say.judges[string(e.Judge)], e.Says, e.Text))
+			t.field(b, indent, t.say.evidence, fmt.Sprintf("%s: %s: %s", t.say.judges[string(e.Judge)], word(t.say.says, string(e.Says)), e.Text))
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (t *text) plan(b *bytes.Buffer, r *plan.Result) {
 		return
 	}
 	for _, c := range r.Changes {
-		fmt.Fprintf(b, "  %s  %s %s (%s)\n", t.paint(bold, t.say.changes), c.Kind, clean(c.Path), strings.Join(c.Rules, ", "))
+		fmt.Fprintf(b, "  %s  %s %s (%s)\n", t.paint(bold, t.say.changes), word(t.say.kinds, c.Kind), clean(c.Path), strings.Join(c.Rules, ", "))
 		for line := range strings.Lines(c.Diff) {
 			t.diffLine(b, strings.TrimSuffix(line, "\n"))
 		}

@@ -12,14 +12,16 @@ type words struct {
 	status                                             map[plan.Status]string
 	severity                                           map[plan.Severity]string
 	state                                              map[State]string
-	host, rule, have, want, why, place, todo, evidence string
-	guide, controls, listener, changes, impact, after  string
+	have, want, why, place, todo, evidence, guide      string
+	controls, changes                                  string
 	summary, hosts, folded, nothing, problems, fixable string
 	refuse, perhaps, notReached                        string
 	regenerate, validate, reload                       string
 	moment                                             string // layout of a log line's time
 	proofs                                             map[plan.Proof]string
 	judges                                             map[string]string
+	kinds                                              map[plan.ChangeKind]string
+	says                                               map[string]string // the judges' outcomes
 }
 
 func wordsOf(lang string) words {
@@ -31,8 +33,8 @@ func wordsOf(lang string) words {
 
 func english() words {
 	w := words{
-		host: "host", rule: "rule", have: "have", want: "want", why: "why", place: "at", todo: "by hand", evidence: "evidence",
-		guide: "guide", controls: "controls", listener: "listener", changes: "changes", impact: "impact", after: "then",
+		have: "have", want: "want", why: "why", place: "at", todo: "by hand", evidence: "evidence",
+		guide: "guide", controls: "controls", changes: "changes",
 		summary: "summary", hosts: "hosts", folded: "%d passed, %d not applicable", nothing: "nothing would be changed",
 		problems: "not collected", fixable: "fix", refuse: "would refuse: %s, %s messages, last %s",
 		perhaps: "may refuse: %s, %s messages, last %s (an entry by name may still let it relay)", notReached: "%d not reached, %d not read to the end",
@@ -52,14 +54,14 @@ func english() words {
 	}
 	w.proofs = map[plan.Proof]string{plan.ByEvaluator: "planned, proven by evaluator", plan.AtApply: "planned, proven at apply"}
 	w.judges = map[string]string{"config": "configuration", "mta": "the MTA asked", "network": "network"}
-	return w
+	return w // kinds and outcomes are English words already
 }
 
 // korean uses the words of the Korean guides: 양호, 취약 and 확인필요 are their verdicts.
 func korean() words {
 	return words{
-		host: "호스트", rule: "규칙", have: "현황", want: "기준", why: "사유", place: "위치", todo: "수동 조치", evidence: "근거",
-		guide: "가이드 문구", controls: "통제 항목", listener: "수신 주소", changes: "변경 사항", impact: "영향", after: "이후 명령",
+		have: "현황", want: "기준", why: "사유", place: "위치", todo: "수동 조치", evidence: "근거",
+		guide: "가이드 문구", controls: "통제 항목", changes: "변경 사항",
 		summary: "요약", hosts: "호스트", folded: "양호 %d건, 해당없음 %d건", nothing: "변경할 내용 없음",
 		problems: "수집하지 못함", fixable: "자동 조치", refuse: "거부 예상: %s, %s건, 최근 %s",
 		perhaps: "거부 가능성: %s, %s건, 최근 %s (이름 기반 항목으로 계속 허용될 수 있음)", notReached: "접속 불가 %d대, 수집 미완료 %d대",
@@ -75,7 +77,22 @@ func korean() words {
 		},
 		proofs: map[plan.Proof]string{plan.ByEvaluator: "계획됨, 평가기로 입증", plan.AtApply: "계획됨, 적용 시 입증"},
 		judges: map[string]string{"config": "설정", "mta": "MTA 질의", "network": "네트워크"},
+		kinds: map[plan.ChangeKind]string{
+			plan.EditFile: "수정", plan.CreateFile: "생성", plan.DeleteFile: "삭제", plan.Generated: "재생성", plan.ModeChange: "권한 변경", plan.Unit: "서비스",
+		},
+		says: map[string]string{
+			"relayed": "릴레이됨", "delivered": "수신됨", "refused": "거부됨", "deferred": "보류됨", "dead": "동작하지 않음",
+			"disclosed": "노출됨", "cannot-tell": "판단 불가",
+		},
 	}
+}
+
+// word is a word in the report's language, itself where it has no other.
+func word[K ~string](words map[K]string, key K) string {
+	if w, ok := words[key]; ok {
+		return w
+	}
+	return string(key)
 }
 
 // clean makes a string from a host safe for a terminal: control and format characters (escape sequences, carriage returns, characters
