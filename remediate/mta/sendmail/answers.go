@@ -126,7 +126,7 @@ func (m *model) mtaAnswer(s *facts.Snapshot, q asked) judge.Answer {
 
 var replyText = regexp.MustCompile(`"([^"]*)"`)
 
-// recipient reads what check_rcpt returned: "$# error …" is a refusal, anything else lets the recipient through.
+// recipient reads what check_rcpt returned.
 func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
 	if rule == "" {
 		rule = "check_rcpt"
@@ -142,16 +142,19 @@ func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
 	if t := replyText.FindStringSubmatch(value); t != nil {
 		reply = t[1]
 	}
-	flat := strings.ReplaceAll(value, " ", "")
+	// only the mailers error and discard keep a recipient out: "$# RELAY" lets it through (srvrsmtp.c and parseaddr.c, rscheck)
+	flat := strings.ToLower(strings.ReplaceAll(value, " ", ""))
 	switch {
-	case !strings.HasPrefix(flat, "$#") && q.Class == judge.Inside && declared(q.Question):
-		return judge.Delivered, rule + " returns: " + value
-	case !strings.HasPrefix(flat, "$#"):
-		return judge.Relayed, rule + " returns: " + value
-	case strings.Contains(flat, "$@4.3.0"):
+	case strings.HasPrefix(flat, "$#discard"):
+		return judge.Refused, "it is discarded"
+	case strings.HasPrefix(flat, "$#error") && strings.Contains(flat, "$@4.3.0"):
 		return judge.Deferred, reply
+	case strings.HasPrefix(flat, "$#error"):
+		return judge.Refused, reply
+	case q.Class == judge.Inside && declared(q.Question):
+		return judge.Delivered, rule + " returns: " + value
 	}
-	return judge.Refused, reply
+	return judge.Relayed, rule + " returns: " + value
 }
 
 // declared reports whether the recipient lies in the domain that the entry names, and that is no whole top-level domain.

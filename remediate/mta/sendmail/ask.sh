@@ -116,7 +116,7 @@ sm_questions() {
 			ask("outside", "", form[i], addr, name, "", "RCPT", s, r)
 		}
 		ask("outside", "", "plain", addr, "[" addr "]", "", "RCPT", "antispam@" other, "relaytest@" foreign)
-		if (trust != "") ask("outside", "", "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
+		if (trust != "") ask("inside", "auth:" trust, "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
 		rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
 		if (own != "") rcpt("own", "", own, host, "relaytest@" foreign)
 		ask("outside", "", "", addr, name, "", "VRFY", "", "root"); ask("outside", "", "", addr, name, "", "EXPN", "", "root")

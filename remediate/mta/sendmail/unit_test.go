@@ -146,3 +146,22 @@ func TestMasked(t *testing.T) {
 		t.Errorf("the mask moved to %d", got[0].Offset)
 	}
 }
+
+// TestRecipient: what check_rcpt returns and what becomes of the recipient.
+func TestRecipient(t *testing.T) {
+	for value, want := range map[string]judge.Outcome{
+		`$# error $@ 5 . 7 . 1 $: "550 Relaying denied"`:             judge.Refused,
+		`$# error $@ 4 . 3 . 0 $: "451 Temporary system failure."`:   judge.Deferred,
+		`$# error $@ 4 . 4 . 0 $: "450 Relaying temporarily denied"`: judge.Refused,
+		`$# RELAY`:              judge.Relayed, // an authenticated client
+		`RELAY`:                 judge.Relayed,
+		`OK`:                    judge.Relayed,
+		`$# discard $: discard`: judge.Refused,
+		`relaytest < @ example . org > $| @ relaytest`: judge.Relayed, // promiscuous_relay
+	} {
+		m := &model{said: &said{blocks: map[int][]string{1: {"check_rcpt returns: " + value}}}}
+		if got, _ := m.recipient("check_rcpt", asked{n: 1, Question: judge.Question{Class: judge.Outside}}); got != want {
+			t.Errorf("%s: %s, want %s", value, got, want)
+		}
+	}
+}
