@@ -287,21 +287,9 @@ func remedy(cfg *mta.Config, a judge.Answer) []mta.Fix {
 
 // close takes away the entries that let this client relay this recipient.
 func (m *model) close(a judge.Answer) []mta.Fix {
-	e := newEvaluator(m.cfg, a.Question)
 	var out []mta.Fix
 	for _, t := range m.trusted {
-		hit := false
-		switch t.Kind {
-		case "client-net":
-			hit = t.Net.Contains(e.client)
-		case "any":
-			hit = true
-		case "sender":
-			hit = e.matchSender(t.Value, a.Question.Sender) == yes
-		case "recipient":
-			hit = domainMatcher(domainOf(a.Question.Recipient))(e, t.Value, 0) == yes
-		}
-		if hit {
+		if covers(m.cfg, t, a.Question) {
 			out = append(out, t.Fix...)
 		}
 	}

@@ -117,10 +117,10 @@ func (e *editor) add(fix mta.Fix, at []place) error {
 	return nil
 }
 
-// span is one item of a list as it stands in the text: lead is where its separator, or the list, begins.
+// span is one item of a list as it stands in the text; an empty one has no length.
 type span struct {
-	lead, from, to int
-	item           string
+	from, to int
+	item     string
 }
 
 // spans finds the items of a list in its text as written: over several lines, with comment lines between.
@@ -134,14 +134,14 @@ func spans(text string, sep byte) (list []span, single byte) {
 		}
 	}
 	var b strings.Builder
-	lead, from, to := start, -1, start
+	from, to := -1, start
 	flush := func(next int) {
 		if from < 0 {
 			from, to = next, next
 		}
-		list = append(list, span{lead, from, to, b.String()})
+		list = append(list, span{from, to, b.String()})
 		b.Reset()
-		lead, from, to = next, -1, next
+		from, to = -1, next
 	}
 	for i := start; i < len(text); i++ {
 		switch c := text[i]; {
@@ -179,33 +179,25 @@ func spans(text string, sep byte) (list []span, single byte) {
 	return list, sep
 }
 
-// removeItems takes the items in drop out of a list's text, each with its separator, and says how many there were.
+// removeItems takes the items in drop out of a list's text, each with its separator and the space before it, and says how many
+// there were.
 func removeItems(text string, sep byte, drop map[string]bool) (string, int) {
 	list, _ := spans(text, sep)
 	var out strings.Builder
-	gone, at, first := 0, 0, true
+	gone, at := 0, 0
 	for i, s := range list {
 		switch {
-		case s.item != "" && drop[s.item]:
-			gone++
-			if i == 0 {
-				out.WriteString(text[at:s.from])
-			} else {
-				out.WriteString(text[at:s.lead])
-			}
+		case s.item != "" && drop[s.item] && i == 0:
+			out.WriteString(text[at:s.from])
 			at = s.to
-		case first && i > 0 && gone == i:
+			gone++
+		case s.item != "" && drop[s.item]:
+			out.WriteString(text[at:list[i-1].to])
+			at = s.to
+			gone++
+		case i > 0 && gone == i:
 			// Everything before it is gone: its separator would leave an empty item, which means something of its own.
-			out.WriteString(text[at:s.lead])
-			at = s.lead + 1
-			if out.Len() > 0 && strings.HasSuffix(out.String(), " ") {
-				for at < len(text) && text[at] == ' ' {
-					at++
-				}
-			}
-			first = false
-		default:
-			first = false
+			at = s.from
 		}
 	}
 	out.WriteString(text[at:])

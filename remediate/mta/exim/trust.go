@@ -2,7 +2,7 @@ package exim
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -263,19 +263,17 @@ func (b *block) comment() mta.Fix {
 
 // open adds the block, or the option, that lets everybody relay although no list of it says so.
 func (t *trustList) open() {
-	for _, form := range []string{"", "probe@" + t.c.qualify} {
-		q := judge.Question{Class: judge.Outside, ClientAddr: strangers[0], Helo: "probe.example.com", Verb: judge.Rcpt, Sender: form, Recipient: "probe@example.org"}
+	for _, sender := range []string{"", "probe@" + t.c.qualify} {
+		q := judge.Question{Class: judge.Outside, ClientAddr: strangers[0], Helo: "probe.example.com", Verb: judge.Rcpt, Sender: sender, Recipient: "probe@example.org"}
 		out, because := t.c.recipient(q)
-		if out != judge.Relayed || len(because) == 0 {
+		if out != judge.Relayed || len(because) == 0 || t.explained(q) {
 			continue
 		}
 		at := place{because[0].File, because[0].Line}
-		for _, b := range t.blocks() {
-			if b.At != at || t.has(b) {
-				continue
+		for b := range t.done {
+			if b.At == at {
+				t.everybody(b)
 			}
-			t.out = append(t.out, mta.Trust{ID: "acl " + b.ACL + " " + b.Verb + " at " + at.String(), Kind: "any", Value: b.describe(), Name: "acl " + b.ACL,
-				Origin: mta.Origin{File: at.File, Line: at.Line, How: "file"}, Fix: []mta.Fix{b.comment()}})
 		}
 	}
 	if o := t.c.options["acl_smtp_rcpt"]; o != nil && strings.EqualFold(o.Value, "accept") {
@@ -300,25 +298,36 @@ func (c *config) origin(s *statement) place {
 	return s.at()
 }
 
-// has says whether an entry of the block is in the list already.
-func (t *trustList) has(b *block) bool {
+// everybody adds a block that accepts from anyone. One without a condition is left to a person: what stands before it should have
+// refused, and without it nothing would be taken any more.
+func (t *trustList) everybody(b *block) {
+	tr := mta.Trust{ID: "acl " + b.ACL + " " + b.Verb + " at " + b.At.String(), Kind: "any", Value: b.describe(), Name: "acl " + b.ACL,
+		Origin: mta.Origin{File: b.At.File, Line: b.At.Line, How: "file"}}
 	for _, c := range b.Conds {
-		for _, tr := range t.out {
-			if tr.Kind == "any" && strings.HasPrefix(tr.Name, "acl "+b.ACL) && tr.File == b.At.File && tr.Line >= b.At.Line && tr.Line <= b.Lines[len(b.Lines)-1].Line {
-				return true
-			}
-			if !c.Neg && (c.Name == "hosts" || c.Name == "senders" || c.Name == "sender_domains" || c.Name == "domains") && tr.File != "" && (tr.Kind != "client-net" || tr.Net.Contains(netip.MustParseAddr(strangers[0]))) {
-				return true
-			}
+		if !modifiers[c.Name] {
+			tr.Fix = []mta.Fix{b.comment()}
 		}
 	}
-	return false
+	t.out = append(t.out, tr)
 }
 
-func (t *trustList) blocks() []*block {
-	var out []*block
-	for b := range t.done {
-		out = append(out, b)
+// explained says whether an entry already in the list lets this client relay this recipient.
+func (t *trustList) explained(q judge.Question) bool {
+	return slices.ContainsFunc(t.out, func(tr mta.Trust) bool { return covers(t.c, tr, q) })
+}
+
+// covers says whether an entry is about the client, the sender or the recipient of a question.
+func covers(c *config, t mta.Trust, q judge.Question) bool {
+	e := newEvaluator(c, q)
+	switch t.Kind {
+	case "client-net":
+		return t.Net.Contains(e.client)
+	case "any":
+		return true
+	case "sender":
+		return e.matchSender(t.Value, q.Sender) == yes
+	case "recipient":
+		return domainMatcher(domainOf(q.Recipient))(e, t.Value, 0) == yes
 	}
-	return out
+	return false
 }
