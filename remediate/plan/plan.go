@@ -91,6 +91,9 @@ func New(in Input) *Result {
 	if len(res.Installs) == 0 {
 		res.Findings = nobody(in)
 	}
+	if !s.Complete {
+		distrust(res.Findings)
+	}
 	for i := range in.Installs {
 		planChanges(in, i, res)
 	}
@@ -98,6 +101,20 @@ func New(in Input) *Result {
 		waive(&res.Findings[i], in)
 	}
 	return res
+}
+
+// distrust takes the good verdicts away from a host that was not read to its end: what decides may be in the part that did not come.
+func distrust(findings []Finding) {
+	why := say("the host was not read to the end", "호스트 수집이 끝까지 완료되지 않음")
+	for i := range findings {
+		f := &findings[i]
+		if f.Status != Pass && f.Status != NotApplicable {
+			continue
+		}
+		f.Status = Unknown
+		have := why.and(text{f.Have, f.Ko.Have})
+		f.Have, f.Ko.Have = have.en, have.ko
+	}
 }
 
 func installOf(i mta.Install) Install {
