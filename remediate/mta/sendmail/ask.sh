@@ -116,6 +116,7 @@ sm_questions() {
 			ask("outside", "", form[i], addr, name, "", "RCPT", s, r)
 		}
 		ask("outside", "", "plain", addr, "[" addr "]", "", "RCPT", "antispam@" other, "relaytest@" foreign)
+		ask("outside", "", "plain", "IPv6:2001:db8:ffff:0:0:0:0:7", name, "", "RCPT", "antispam@" other, "relaytest@" foreign)
 		if (trust != "") ask("inside", "auth:" trust, "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
 		rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
 		if (own != "") rcpt("own", "", own, host, "relaytest@" foreign)
@@ -195,5 +196,5 @@ sm_ask() {
 		*) sm_word= ;;
 		esac
 	done
-	printf '%s\n' "$sm_text" | sm_script | mh_ask "sendmail:ask:$sm_prog:$sm_cf" 100 sh -c "$sm_bt" sh "$sm_prog" "$@"
+	printf '%s\n' "$sm_text" | sm_script | mh_ask "sendmail:ask:$sm_prog:$sm_cf" 90 sh -c "$sm_bt" sh "$sm_prog" "$@"
 }

@@ -33,7 +33,7 @@ var collect string
 // line to add; mc:FEATURE(name) and mc:define(NAME) are unset; helpfile is unset (the lines that name the product go).
 //
 // Notes: drift, pending, stale-map, stale-daemon, promiscuous-relay, pre-8.9, unqualified-hostname, no-mc, unknown-option,
-// unknown-line, glued-dnl, ineffective-entry, m4-failed, m4-not-run, not-asked, srv-features, questions-cut, overridden.
+// unknown-line, glued-dnl, ineffective-entry, m4-failed, m4-not-run, not-asked, srv-features, site-rules, questions-cut, overridden.
 var Driver = &mta.Driver{
 	Name:       "sendmail",
 	Doc:        "sendmail 8.8 to 8.18: .cf, .mc, submit.cf, access database and relay classes, asked through -bt",

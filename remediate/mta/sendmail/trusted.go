@@ -27,6 +27,24 @@ func (m *model) trusted(c *mta.Config) {
 	for _, h := range m.holes() {
 		c.Trusted = append(c.Trusted, h.Trust)
 	}
+	if rule, ok := m.siteRule(); ok {
+		origin := mta.Origin{File: m.cf.path, Line: rule.line.line, How: "file"}
+		c.Trusted = append(c.Trusted, mta.Trust{ID: "cf:Local_check_rcpt", Kind: "table", Value: "the site's own rules", Name: "Local_check_rcpt", Origin: origin})
+		c.Notes = append(c.Notes, mta.Note{Code: "site-rules", Text: "Local_check_rcpt lets some recipients through before the relay check; for whom, only its rules say", Origin: origin})
+	}
+}
+
+// siteRule is the first rule of the site's own Local_check_rcpt that ends in a mailer other than error and discard: check_rcpt then
+// takes the recipient without looking further (proto.m4).
+func (m *model) siteRule() (cfRule, bool) {
+	for _, r := range m.cf.rulesets["Local_check_rcpt"] {
+		flat := strings.ToLower(strings.ReplaceAll(r.rhs, " ", ""))
+		flat = strings.TrimPrefix(flat, "$@")
+		if strings.HasPrefix(flat, "$#") && !strings.HasPrefix(flat, "$#error") && !strings.HasPrefix(flat, "$#discard") {
+			return r, true
+		}
+	}
+	return cfRule{}, false
 }
 
 // trustAccess adds an entry of the access database whose value is RELAY.
