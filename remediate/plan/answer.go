@@ -60,8 +60,8 @@ func (s *subject) asked(w playbooks.Want, listener string) []judge.Answer {
 		if string(q.Verb) != w.Verb || !slices.Contains(w.Class, string(q.Class)) || !formed {
 			continue
 		}
-		if q.Listener == "" || listener == "" || serves(q.Listener, listener) {
-			out = append(out, a)
+		if q.Listener == "" || listener == "" || sameListener(q.Listener, listener) || a.Judge == judge.Network && serves(listener, q.Listener) {
+			out = append(out, a) // the network names the address it dialled, the others what the MTA is bound to
 		}
 	}
 	return out

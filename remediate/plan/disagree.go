@@ -54,7 +54,7 @@ func (s *subject) disagreement(r playbooks.Rule) Finding {
 
 // meet says whether two answers may be about the same listener.
 func meet(a, b judge.Question) bool {
-	return a.Listener == "" || b.Listener == "" || serves(a.Listener, b.Listener)
+	return a.Listener == "" || b.Listener == "" || serves(a.Listener, b.Listener) || serves(b.Listener, a.Listener)
 }
 
 // loose is what a question asks, whoever asks it: the network's client cannot choose its address or name.

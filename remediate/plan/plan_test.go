@@ -5,6 +5,7 @@ import (
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
 )
 
 func TestNobody(t *testing.T) {
@@ -97,4 +98,32 @@ func TestServes(t *testing.T) {
 			t.Errorf("%s: loopback %v", l, !want)
 		}
 	}
+}
+
+// TestNetwork: what the network says of the address it dialled counts for the listener that serves it, and for no other.
+func TestNetwork(t *testing.T) {
+	bases, _ := loadCases(t)
+	rules := baseline(t)
+	c := testCase{Base: "postfix", Setup: setup{Listen: []string{"0.0.0.0:25", "192.0.2.9:587"}}}
+	in := c.input(t, bases, rules)
+	in.Network = []judge.Answer{{
+		Question: judge.Question{Listener: "192.0.2.11:25", Class: judge.Outside, Form: "plain", Verb: judge.Rcpt, ClientAddr: "203.0.113.5"},
+		Judge:    judge.Network, Outcome: judge.Relayed, Text: "250 2.1.5 Ok",
+	}}
+	res := New(in)
+	checkFindings(t, res.Findings, "open-relay@0.0.0.0:25", "fail |250 2.1.5 Ok|")
+	checkFindings(t, res.Findings, "judges-disagree", "fail |network says relayed|")
+	for _, f := range res.Findings {
+		if f.Rule == "open-relay" && f.Listener == "192.0.2.9:587" && f.Status == Fail {
+			t.Error("an answer counts for a listener that it is not about")
+		}
+	}
+
+	c = testCase{Base: "sendmail", Setup: setup{Basis: "manual"}}
+	in = c.input(t, bases, rules)
+	in.Network = []judge.Answer{{
+		Question: judge.Question{Listener: "192.0.2.11:25", Class: judge.Outside, Form: "plain", Verb: judge.Rcpt, ClientAddr: "203.0.113.5"},
+		Judge:    judge.Network, Outcome: judge.Refused, Text: "550 5.7.1 Relaying denied",
+	}}
+	checkFindings(t, New(in).Findings, "open-relay", "pass") // seen running by the network, whatever its basis
 }
