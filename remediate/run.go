@@ -50,8 +50,11 @@ type Outcome struct {
 // ErrIncomplete: the host was reached, and the collector's output ends before its end.
 var ErrIncomplete = errors.New("not read to the end")
 
+// ErrNotBegun: the run ended before the host's turn came.
+var ErrNotBegun = errors.New("not begun")
+
 // Run judges every target, Forks at a time, and hands each outcome to done as it comes, never two at once. One host's failure or slowness
-// touches no other. When ctx ends, the hosts not begun are given to done with its error.
+// touches no other. When ctx ends, the hosts not begun are given to done with ErrNotBegun.
 func Run(ctx context.Context, c Config, done func(Outcome)) {
 	each(ctx, c, done, func(ctx context.Context, t Target) Outcome {
 		o := Collect(ctx, c.Drivers, t)
@@ -76,8 +79,10 @@ func each(ctx context.Context, c Config, done func(Outcome), one func(context.Co
 		all.Go(func() {
 			defer func() { <-slots }()
 			begun := time.Now()
-			o := Outcome{Target: t, Err: ctx.Err()}
-			if o.Err == nil {
+			o := Outcome{Target: t}
+			if ctx.Err() != nil {
+				o.Err = fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))
+			} else {
 				o = guarded(ctx, t, one)
 			}
 			o.Took = time.Since(begun)
@@ -153,7 +158,27 @@ func Judge(s *facts.Snapshot, drivers []*mta.Driver, t Target, now time.Time) *p
 			in.Installs = append(in.Installs, judged(s, d, install))
 		}
 	}
-	return plan.New(in)
+	res := plan.New(in)
+	if !s.Complete {
+		doubt(res)
+	}
+	return res
+}
+
+// doubt takes back what a snapshot that ends too early cannot show: that nothing is wrong. What is wrong in the part that was read stays so.
+func doubt(res *plan.Result) {
+	for i := range res.Findings {
+		f := &res.Findings[i]
+		if f.GuideStatus == plan.Pass {
+			f.GuideStatus = plan.Unknown
+		}
+		if f.Status != plan.Pass && f.Status != plan.NotApplicable {
+			continue
+		}
+		f.Status = plan.Unknown
+		f.Have = "the host was not read to the end; as far as it was read: " + f.Have
+		f.Ko.Have = "호스트 수집이 끝까지 완료되지 않음; 수집된 범위: " + f.Ko.Have
+	}
 }
 
 func judged(s *facts.Snapshot, d *mta.Driver, install mta.Install) plan.Judged {

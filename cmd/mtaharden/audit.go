@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,9 @@ end, 4 a host was not reached or not entered, 64 bad usage or input.`,
 }
 
 func audit(c *cobra.Command, j *judging) error {
+	if err := j.check(c); err != nil {
+		return err
+	}
 	out, err := openReport(c.OutOrStdout(), j.output)
 	if err != nil {
 		return err
@@ -74,12 +78,9 @@ func audit(c *cobra.Command, j *judging) error {
 	return verdict(sum, j)
 }
 
-// judgeAll reaches and judges every target, and reports on w as they come.
+// judgeAll reaches and judges every target, and reports on w as they come. The hosts are returned for a plan alone.
 func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report.Summary, []judgedHost, error) {
 	var sum report.Summary
-	if err := j.check(c); err != nil {
-		return sum, nil, err
-	}
 	targets, err := j.targets(c)
 	if err != nil {
 		return sum, nil, err
@@ -91,6 +92,8 @@ func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report
 		return sum, nil, badInput(err)
 	}
 	var hosts []judgedHost
+	ctx, stop := context.WithCancel(c.Context())
+	defer stop()
 	var failed error
 	begun := time.Now()
 	run := report.Run{ID: runID(begun), Command: command, Started: begun, Playbooks: j.playbookNames(targets), Hosts: names(targets)}
@@ -98,12 +101,19 @@ func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report
 		return sum, nil, fmt.Errorf("cannot write the report: %w", err)
 	}
 	p := newProgress(c.ErrOrStderr(), len(targets))
-	remediate.Run(c.Context(), remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: j.forks, Now: time.Now}, func(o remediate.Outcome) {
+	remediate.Run(ctx, remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: j.forks, Now: time.Now}, func(o remediate.Outcome) {
 		rep := reported(o)
-		p.done(rep, o.Took)
+		p.done(rep.Name, rep.State, rep.Error, o.Took)
 		sum.Add(rep)
-		hosts = append(hosts, judgedHost{o, rep})
-		failed = errors.Join(failed, h.Host(rep))
+		if command == "plan" {
+			o.Raw = nil // of ten thousand hosts it is much, and the plan does not need it
+			hosts = append(hosts, judgedHost{o, rep})
+		}
+		if failed == nil {
+			if failed = h.Host(rep); failed != nil {
+				stop() // nobody will see what the others say
+			}
+		}
 	})
 	if err := errors.Join(failed, h.End(time.Now())); err != nil {
 		return sum, nil, fmt.Errorf("cannot write the report: %w", err)
@@ -202,22 +212,23 @@ func width(w io.Writer) int {
 	return 0
 }
 
-// progress tells on stderr how far a fleet is; for a single host there is nothing to tell.
+// progress tells on stderr how far a fleet is.
 type progress struct {
 	w           io.Writer
 	count, over int
+	single      bool // a single host is worth a line too
 }
 
 func newProgress(w io.Writer, hosts int) *progress { return &progress{w: w, over: hosts} }
 
-func (p *progress) done(h *report.Host, took time.Duration) {
+func (p *progress) done(name string, state report.State, why string, took time.Duration) {
 	p.count++
-	if p.over < 2 {
+	if p.over < 2 && !p.single {
 		return
 	}
-	line := fmt.Sprintf("%*d/%d %s %s %.1fs", len(fmt.Sprint(p.over)), p.count, p.over, h.Name, h.State, took.Seconds())
-	if h.Error != "" {
-		line += ": " + h.Error
+	line := fmt.Sprintf("%*d/%d %s %s %.1fs", len(fmt.Sprint(p.over)), p.count, p.over, name, state, took.Seconds())
+	if why != "" {
+		line += ": " + why
 	}
 	fmt.Fprintln(p.w, line)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,13 +87,11 @@ func checkAll(c *cobra.Command, dial dialFunc, drivers []*mta.Driver, hosts []*i
 		})
 	}
 	found := make([]checked, len(hosts))
-	done := 0
+	p := newProgress(c.ErrOrStderr(), len(hosts))
 	remediate.CollectAll(c.Context(), conf, func(o remediate.Outcome) {
 		one := newChecked(o, drivers)
 		found[place[one.Name]] = one
-		if done++; len(hosts) > 1 {
-			fmt.Fprintf(c.ErrOrStderr(), "%*d/%d %s %s %.1fs\n", len(strconv.Itoa(len(hosts))), done, len(hosts), one.Name, one.State, o.Took.Seconds())
-		}
+		p.done(one.Name, one.State, "", o.Took) // the causes stand below the table
 	})
 	return found
 }
@@ -184,7 +181,7 @@ func checkExit(found []checked) int {
 	for _, c := range found {
 		switch c.State {
 		case report.OK:
-		case report.Incomplete:
+		case report.Incomplete, report.Failed:
 			code = max(code, exitIncomplete)
 		default:
 			code = max(code, exitUnreachable)

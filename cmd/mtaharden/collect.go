@@ -97,10 +97,11 @@ func saveSnapshots(c *cobra.Command, k *collecting) error {
 	}
 	var sum report.Summary
 	var failed error
-	p := newProgress(c.ErrOrStderr(), len(targets)+1) // each host is worth a line: the snapshots are all there is to see
+	p := newProgress(c.ErrOrStderr(), len(targets))
+	p.single = true // the snapshots are all there is to see
 	remediate.CollectAll(c.Context(), remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: k.forks, Now: time.Now}, func(o remediate.Outcome) {
 		rep := reported(o)
-		p.done(rep, o.Took)
+		p.done(rep.Name, rep.State, rep.Error, o.Took)
 		sum.Add(rep)
 		if len(o.Raw) > 0 {
 			failed = errors.Join(failed, saveWhole(filepath.Join(k.output, fileName(o.Target.Name)), o.Raw))

@@ -18,27 +18,19 @@ import (
 	"mtaharden/remediate/remote/ssh"
 )
 
-// dialer turns the inventory's hosts into connections. Secrets are read once, when the first host needs them.
+// dialer turns the inventory's hosts into connections.
 type dialer struct {
 	reach    *reach
-	accepted string // the program's own known_hosts
-	password func() (string, error)
-	become   func() (string, error)
+	accepted string // the program's own known_hosts; "" where there is no place for it
 	trace    func(host string) func(string)
 }
 
 func newDialer(r *reach, stderr io.Writer) (*dialer, error) {
-	state, err := r.stateDir()
+	accepted, err := r.acceptedKeys()
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{reach: r, accepted: filepath.Join(state, "known_hosts")}
-	if r.passwordFD >= 0 {
-		d.password = once(func() (string, error) { return readSecretFD(r.passwordFD) })
-	}
-	if r.becomeFD >= 0 {
-		d.become = once(func() (string, error) { return readSecretFD(r.becomeFD) })
-	}
+	d := &dialer{reach: r, accepted: accepted}
 	var mu sync.Mutex
 	d.trace = func(host string) func(string) {
 		if r.verbose < 2 {
@@ -82,7 +74,7 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		Agent:        os.Getenv("SSH_AUTH_SOCK"),
 		Become:       h.Become,
 		AllowLegacy:  h.AllowLegacySSH,
-		Password:     d.password,
+		Password:     d.reach.password,
 		Timeouts:     remote.Timeouts{Dial: d.reach.connect, Run: d.reach.timeLimit},
 		Trace:        d.trace(h.Name),
 	}
@@ -98,7 +90,7 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		secret, err := d.reach.prompt.ask("passphrase of " + file)
 		return []byte(secret), err
 	}
-	if h.PasswordFile != "" && d.password == nil {
+	if h.PasswordFile != "" && d.reach.password == nil {
 		t.Password = func() (string, error) { return readSecretFile(h.PasswordFile) }
 	}
 	t.BecomePassword = d.becomePassword(h)
@@ -126,8 +118,8 @@ func (d *dialer) defaultFiles(t *ssh.Target) {
 
 func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {
 	switch {
-	case d.become != nil:
-		return d.become
+	case d.reach.become != nil:
+		return d.reach.become
 	case h.BecomePasswordFile != "":
 		return func() (string, error) { return readSecretFile(h.BecomePasswordFile) }
 	default:
@@ -137,5 +129,5 @@ func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {
 
 // thisMachine is the host that is judged without an inventory.
 func (d *dialer) thisMachine(ctx context.Context) (remote.Host, error) {
-	return local.Dial(ctx, local.Target{BecomePassword: d.become, Timeouts: remote.Timeouts{Run: d.reach.timeLimit}, Trace: d.trace("localhost")})
+	return local.Dial(ctx, local.Target{BecomePassword: d.reach.become, Timeouts: remote.Timeouts{Run: d.reach.timeLimit}, Trace: d.trace("localhost")})
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +32,9 @@ type reach struct {
 	connect    time.Duration
 	timeLimit  time.Duration
 
-	prompt *prompter
+	prompt           *prompter
+	password, become func() (string, error) // what was read from the two file descriptors; nil where none was named
+	inv              *inventory.Inventory   // what load has read
 }
 
 func (r *reach) register(f *pflag.FlagSet, output string) {
@@ -51,7 +56,7 @@ func (r *reach) register(f *pflag.FlagSet, output string) {
 
 var formats = []string{"text", "json", "jsonl", "csv"}
 
-// check refuses what no flag may say, before a host is reached.
+// check refuses what no flag may say, before a host is reached. It comes before anything is opened: see readSecrets.
 func (r *reach) check(c *cobra.Command) error {
 	if err := oneOf("--format", r.format, formats); err != nil {
 		return usageError(c, err)
@@ -68,7 +73,52 @@ func (r *reach) check(c *cobra.Command) error {
 	if len(r.inventory) == 0 && len(r.limit) > 0 {
 		return usageError(c, fmt.Errorf("--limit needs an inventory (-i)"))
 	}
-	r.prompt = &prompter{batch: r.batch}
+	r.lowerForks(c.ErrOrStderr())
+	r.prompt = &prompter{batch: r.batch, done: c.Context().Done()}
+	return r.readSecrets(c)
+}
+
+// Open files that a host under way needs (its connection, the agent's, a known_hosts file and its lock), and that the rest of the program does.
+const (
+	filesPerHost = 4
+	filesBeside  = 32
+)
+
+// lowerForks keeps to the limit of open files: beyond it good hosts would be called unreachable.
+func (r *reach) lowerForks(stderr io.Writer) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= uint64(filesBeside+filesPerHost*r.forks) {
+		return
+	}
+	r.forks = max((int(limit.Cur)-filesBeside)/filesPerHost, 1)
+	fmt.Fprintf(stderr, "mtaharden: %d hosts at the same time: this process may open only %d files (ulimit -n)\n", r.forks, limit.Cur)
+}
+
+// readSecrets reads the passwords of --password-fd and --become-password-fd before this process opens anything of its own: a number that the caller did
+// not open would later be some connection's. One number named twice gives one password for both.
+func (r *reach) readSecrets(c *cobra.Command) error {
+	read := map[int]string{}
+	for _, s := range []struct {
+		flag string
+		fd   int
+		to   *func() (string, error)
+	}{{"--password-fd", r.passwordFD, &r.password}, {"--become-password-fd", r.becomeFD, &r.become}} {
+		if s.fd == -1 {
+			continue
+		}
+		if s.fd < 0 {
+			return usageError(c, fmt.Errorf("%s %d is no file descriptor", s.flag, s.fd))
+		}
+		if _, have := read[s.fd]; !have {
+			secret, err := readSecretFD(s.fd)
+			if err != nil {
+				return badInput(fmt.Errorf("%s: %w", s.flag, err))
+			}
+			read[s.fd] = secret
+		}
+		secret := read[s.fd]
+		*s.to = func() (string, error) { return secret, nil }
+	}
 	return nil
 }
 
@@ -81,7 +131,7 @@ func oneOf(flag, got string, allowed []string) error {
 	return fmt.Errorf("%s %q is not one of %v", flag, got, allowed)
 }
 
-// load reads the inventory and picks the hosts of --limit; ok is false where no inventory was named.
+// load reads the inventory and picks the hosts of --limit; inv is nil where no inventory was named.
 func (r *reach) load() (inv *inventory.Inventory, hosts []*inventory.Host, err error) {
 	if len(r.inventory) == 0 {
 		return nil, nil, nil
@@ -94,25 +144,30 @@ func (r *reach) load() (inv *inventory.Inventory, hosts []*inventory.Host, err e
 	if err != nil {
 		return nil, nil, badInput(fmt.Errorf("cannot select hosts: %w", err))
 	}
+	r.inv = inv
 	return inv, hosts, nil
 }
 
-// stateDir returns the program's own directory, made if it is not there.
-func (r *reach) stateDir() (string, error) {
+// acceptedKeys is the program's own known_hosts file. Its directory is made only where --accept-new may write there: an audit needs none.
+func (r *reach) acceptedKeys() (string, error) {
 	dir := r.state
 	if dir == "" {
 		base := os.Getenv("XDG_STATE_HOME")
-		if base == "" {
-			home, err := os.UserHomeDir()
-			if err != nil {
-				return "", badInput(fmt.Errorf("cannot find the state directory: %v; name one with --state", err))
-			}
+		if home, err := os.UserHomeDir(); base == "" && err == nil {
 			base = filepath.Join(home, ".local", "state")
+		}
+		if base == "" && r.acceptNew {
+			return "", badInput(errors.New("cannot find the state directory for --accept-new: there is no $HOME; name one with --state"))
+		}
+		if base == "" {
+			return "", nil
 		}
 		dir = filepath.Join(base, "mtaharden")
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", badInput(fmt.Errorf("cannot make the state directory: %w", err))
+	if r.acceptNew {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", badInput(fmt.Errorf("cannot make the state directory: %w", err))
+		}
 	}
-	return dir, nil
+	return filepath.Join(dir, "known_hosts"), nil
 }

@@ -30,7 +30,7 @@ func newInventoryCommand() *cobra.Command {
 }
 
 func newInventoryListCommand() *cobra.Command {
-	r := &reach{forks: 1, lang: "en"}
+	r := &reach{forks: 1, lang: "en", passwordFD: -1, becomeFD: -1}
 	c := &cobra.Command{
 		Use:   "list -i FILE",
 		Short: "Show what would be touched and how, without any connection",

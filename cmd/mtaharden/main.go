@@ -19,8 +19,9 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is main with everything it touches handed in: arguments and streams in, an exit status out.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -31,6 +32,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = interrupted(err)
 	}
 	return explain(stderr, err)
+}
+
+// endings are the signals that end a run in good order. One that the caller had ignored (nohup, a shell's background) stays ignored.
+func endings() []os.Signal {
+	signals := []os.Signal{syscall.SIGTERM}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signals = append(signals, s)
+		}
+	}
+	return signals
 }
 
 func newRootCommand() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -15,16 +16,48 @@ type reportFile struct {
 	name string
 }
 
-// openReport returns w where name is "".
+// openReport returns w where name is "". A device or a pipe is written to as it is, and what a link leads to is replaced, not the link.
 func openReport(w io.Writer, name string) (*reportFile, error) {
 	if name == "" || name == "-" {
 		return &reportFile{Writer: w}, nil
 	}
-	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	r, err := openOutput(name)
 	if err != nil {
-		return nil, badInput(fmt.Errorf("cannot write the report: %w", err))
+		return nil, badInput(fmt.Errorf("cannot write %s: %w", name, cause(err)))
+	}
+	return r, nil
+}
+
+func openOutput(name string) (*reportFile, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("it is a directory")
+	case !info.Mode().IsRegular():
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		return &reportFile{Writer: f}, err
+	default:
+		if name, err = filepath.EvalSymlinks(name); err != nil {
+			return nil, err
+		}
+	}
+	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // CreateTemp makes it 0600
+	if err != nil {
+		return nil, err
 	}
 	return &reportFile{Writer: temp, temp: temp, name: name}, nil
+}
+
+// cause is err without the name of the temporary file, which tells a user nothing.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // commit gives the file its name.
@@ -37,7 +70,7 @@ func (r *reportFile) commit() error {
 		err = os.Rename(r.temp.Name(), r.name)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write the report: %w", err)
+		return fmt.Errorf("cannot write %s: %w", r.name, cause(err))
 	}
 	r.temp = nil
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,12 +29,23 @@ it saves the plan, which apply carries out. It changes nothing on a host.`,
 }
 
 func makePlan(c *cobra.Command, j *judging) error {
+	if err := j.check(c); err != nil {
+		return err
+	}
+	if j.output == "-" {
+		return usageError(c, errors.New("-o takes the plan's file: standard output has the report"))
+	}
+	file, err := openReport(nil, j.output)
+	if err != nil {
+		return err
+	}
+	defer file.discard()
 	sum, hosts, err := judgeAll(c, j, "plan", c.OutOrStdout())
 	if err != nil {
 		return err
 	}
 	if j.output != "" {
-		if err := savePlan(c, j, hosts); err != nil {
+		if err := savePlan(c, j, hosts, file); err != nil {
 			return err
 		}
 	}
@@ -41,11 +53,10 @@ func makePlan(c *cobra.Command, j *judging) error {
 }
 
 // savePlan writes the plan of every host that was judged. A host that was not read to the end has none: it is said, and not passed over.
-func savePlan(c *cobra.Command, j *judging, hosts []judgedHost) error {
+func savePlan(c *cobra.Command, j *judging, hosts []judgedHost, file *reportFile) error {
 	p := &plan.Plan{Program: version, Made: time.Now().UTC().Truncate(time.Second), Inventory: strings.Join(j.inventory, ", ")}
-	var err error
-	if p.InventoryDigest, err = j.inventoryDigest(); err != nil {
-		return err
+	if j.inv != nil {
+		p.InventoryDigest = j.inv.Digest
 	}
 	p.Playbooks = j.playbookNames(targetsOf(hosts))
 	for _, h := range hosts {
@@ -62,8 +73,11 @@ func savePlan(c *cobra.Command, j *judging, hosts []judgedHost) error {
 	if err != nil {
 		return err
 	}
-	if err := plan.Write(j.output, data); err != nil {
-		return badInput(err)
+	if _, err := file.Write(data); err != nil {
+		return fmt.Errorf("cannot write the plan: %w", err)
+	}
+	if err := file.commit(); err != nil {
+		return err
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "mtaharden: saved the plan as %s, digest %s; it expires on %s\n", j.output, digest, p.Expires.Format("2 Jan 2006"))
 	return nil
@@ -75,12 +89,4 @@ func targetsOf(hosts []judgedHost) []remediate.Target {
 		out[i] = h.outcome.Target
 	}
 	return out
-}
-
-func (j *judging) inventoryDigest() (string, error) {
-	inv, _, err := j.load()
-	if err != nil || inv == nil {
-		return "", err
-	}
-	return inv.Digest, nil
 }

@@ -54,20 +54,32 @@ func firstLine(r io.Reader, name string) (string, error) {
 	return line, nil
 }
 
-// once returns a function that runs read a single time, whoever asks, and remembers what came.
-func once(read func() (string, error)) func() (string, error) {
-	return sync.OnceValues(read)
-}
-
-// prompter asks a person for a secret on the terminal. In a batch, or without a terminal, it refuses.
+// prompter asks a person for secrets on the terminal, for each once, however many hosts want it. In a batch, or without a terminal, it refuses.
 type prompter struct {
 	batch bool
+	done  <-chan struct{} // the run has ended: nobody waits for an answer any more
 	mu    sync.Mutex
+	asked map[string]func() (string, error)
+	ttyMu sync.Mutex // one question at a time
 }
 
 func (p *prompter) ask(what string) (string, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	answer := p.asked[what]
+	if answer == nil {
+		answer = sync.OnceValues(func() (string, error) { return p.read(what) })
+		if p.asked == nil {
+			p.asked = map[string]func() (string, error){}
+		}
+		p.asked[what] = answer
+	}
+	p.mu.Unlock()
+	return answer()
+}
+
+func (p *prompter) read(what string) (string, error) {
+	p.ttyMu.Lock()
+	defer p.ttyMu.Unlock()
 	if p.batch {
 		return "", fmt.Errorf("%s is needed, and --batch does not ask", what)
 	}
@@ -75,12 +87,32 @@ func (p *prompter) ask(what string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s is needed, and there is no terminal to ask on", what)
 	}
-	defer tty.Close()
-	fmt.Fprintf(tty, "%s: ", what)
-	secret, err := term.ReadPassword(int(tty.Fd()))
-	fmt.Fprintln(tty)
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("cannot read %s: %v", what, err)
 	}
-	return string(secret), nil
+	type typed struct {
+		secret []byte
+		err    error
+	}
+	answer := make(chan typed, 1)
+	fmt.Fprintf(tty, "%s: ", what)
+	go func() { // a read from a terminal cannot be called back: an interrupted run leaves it to the program's end
+		secret, err := term.ReadPassword(fd)
+		fmt.Fprintln(tty)
+		tty.Close()
+		answer <- typed{secret, err}
+	}()
+	select {
+	case a := <-answer:
+		if a.err != nil {
+			return "", fmt.Errorf("cannot read %s: %v", what, a.err)
+		}
+		return string(a.secret), nil
+	case <-p.done:
+		term.Restore(fd, before)
+		fmt.Fprintln(tty)
+		return "", fmt.Errorf("%s is needed, and the run was interrupted", what)
+	}
 }

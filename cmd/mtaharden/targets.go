@@ -22,6 +22,9 @@ import (
 
 // targets are the hosts of a run with what each is judged by: those of the inventory, those whose snapshots are named, or this machine.
 func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
+	if len(j.snapshots) > 0 && len(j.limit) > 0 {
+		return nil, badInput(errors.New("--limit chooses hosts to reach, and --snapshot reaches none: leave one of them out"))
+	}
 	inv, hosts, err := j.load()
 	if err != nil {
 		return nil, err
