@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mtaharden/playbooks"
@@ -108,6 +109,20 @@ func say(en, ko string, args ...any) text {
 }
 
 func (t text) empty() bool { return t.en == "" && t.ko == "" }
+
+// maxText bounds a finding's texts, in bytes: what a host says may be long.
+const maxText = 2000
+
+// cut shortens both sentences to at most n bytes.
+func (t text) cut(n int) text {
+	short := func(s string) string {
+		if len(s) <= n {
+			return s
+		}
+		return strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return text{short(t.en), short(t.ko)}
+}
 
 // and joins two sentences with a semicolon, dropping repetitions.
 func (t text) and(u text) text {

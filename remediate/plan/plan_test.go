@@ -1,11 +1,15 @@
 package plan
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
+	"time"
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
 )
 
 func TestNobody(t *testing.T) {
@@ -126,4 +130,29 @@ func TestNetwork(t *testing.T) {
 		Judge:    judge.Network, Outcome: judge.Refused, Text: "550 5.7.1 Relaying denied",
 	}}
 	checkFindings(t, New(in).Findings, "open-relay", "pass") // seen running by the network, whatever its basis
+}
+
+// TestManyEntries: tens of thousands of entries, bad ones and good ones, are judged in no time and told in few words.
+func TestManyEntries(t *testing.T) {
+	bases, _ := loadCases(t)
+	rules := baseline(t)
+	for _, value := range []string{"10.0.0.0/24", "0.0.0.0/1"} {
+		in := testCase{Base: "postfix"}.input(t, bases, rules)
+		j := &in.Installs[0]
+		for i := range 30000 {
+			e := mta.Trust{ID: fmt.Sprint("many", i), Kind: "client-net", Value: value, Net: netip.MustParsePrefix(value), Name: "mynetworks", Fix: []mta.Fix{{Name: "mynetworks", Op: mta.Remove, Value: value, Line: i}}}
+			j.Config.Trusted = append(j.Config.Trusted, e)
+			j.Answers = append(j.Answers, judge.Answer{Question: judge.Question{Class: judge.Inside, Entry: e.ID, Verb: judge.Rcpt, Form: "plain"}, Judge: judge.Config, Outcome: judge.Relayed})
+		}
+		begun := time.Now()
+		res := New(in)
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("%s took %s", value, took)
+		}
+		for _, f := range res.Findings {
+			if len(f.Have) > 2100 || len(f.Ko.Have) > 2100 {
+				t.Errorf("%s says %d bytes", f.Rule, len(f.Have))
+			}
+		}
+	}
 }

@@ -13,7 +13,21 @@ type subject struct {
 	in      Input
 	index   int
 	judged  Judged
-	answers []judge.Answer // of every judge
+	answers []judge.Answer            // of every judge
+	entries map[string][]judge.Answer // those to questions about relaying, by Question.Entry; made when first asked for
+}
+
+// about returns the answers to the questions about relaying that were made for an entry.
+func (s *subject) about(entry string) []judge.Answer {
+	if s.entries == nil {
+		s.entries = map[string][]judge.Answer{}
+		for _, a := range s.answers {
+			if q := a.Question; q.Entry != "" && q.Verb == judge.Rcpt && q.Form != localForm {
+				s.entries[q.Entry] = append(s.entries[q.Entry], a)
+			}
+		}
+	}
+	return s.entries[entry]
 }
 
 func newSubject(in Input, index int) *subject {
@@ -215,6 +229,7 @@ func (s *subject) finding(r playbooks.Rule, listener string, v verdict) Finding 
 	if v.have.empty() {
 		v.have = say("no such entry", "해당 항목 없음")
 	}
+	v.have, v.want = v.have.cut(maxText), v.want.cut(maxText)
 	f := Finding{
 		Rule: r.ID, MTA: s.mta(), Install: s.index, Listener: listener, Severity: r.Severity, Status: v.status,
 		File: v.file, Line: v.line, Controls: r.Controls, Evidence: v.evidence,

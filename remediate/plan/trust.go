@@ -16,41 +16,68 @@ import (
 // trust judges the entries by which the configuration lets somebody relay. An entry counts only when a judge showed that it works: the
 // MTAs silently ignore some that look dangerous, such as a network in CIDR form in sendmail's access map.
 func (s *subject) trust(w playbooks.Want) verdict {
-	var v verdict
-	wide, idle, fine := verdict{}, text{}, text{}
+	var bad verdict
+	var idle, fine text
+	n, explained := 0, s.explained()
 	for _, t := range s.judged.Config.Trusted {
 		if !slices.Contains(w.Entry, t.Kind) {
 			continue
 		}
 		why, assumed := s.excess(t, w.Allow)
-		if why.empty() {
-			if beyond := s.beyond(t); !beyond.empty() {
-				wide = wide.join(verdict{status: Fail, have: shownTrust(t).with(beyond), file: t.File, line: t.Line, fixes: t.Fix})
-				continue
-			}
-			fine = fine.and(shownTrust(t).and(assumed))
-			continue
+		works := judge.Relayed
+		var shown []Evidence
+		switch {
+		case !why.empty():
+			works, shown = s.effective(t)
+		case explained:
+			why = s.beyond(t)
 		}
-		switch works, reason := s.effective(t); works {
-		case judge.Relayed:
-			wide = wide.join(verdict{status: Fail, have: shownTrust(t).with(why), file: t.File, line: t.Line, fixes: t.Fix, evidence: reason})
-		case judge.Refused:
-			idle = idle.and(shownTrust(t).with(say("has no effect", "효력 없음")))
-		default:
-			wide = wide.join(verdict{status: Unknown, have: shownTrust(t).with(why).with(say("whether it has an effect is not known", "효력 여부를 알 수 없음")), file: t.File, line: t.Line, evidence: reason})
-		}
-	}
-	v = wide
-	if v.status == "" {
-		v.status, v.have = Pass, short(fine)
-		if len(s.judged.Config.Unread) > 0 && w.Allow != "never" { // what anyone can claim, the answers show by themselves
-			v.status, v.have = Unknown, s.unread()
+		switch {
+		case why.empty():
+			fine = fine.listed(shownTrust(t).and(assumed))
+		case works == judge.Refused:
+			idle = idle.listed(shownTrust(t).with(say("has no effect", "효력 없음")))
+		case n == maxEntries:
+			bad.have = bad.have.and(say("and more", "외 다수"))
+			n++
+		case n < maxEntries:
+			bad = bad.join(entryVerdict(t, works, why, shown))
+			n++
 		}
 	}
-	if v.status == Fail {
+	return s.trustVerdict(w, bad, idle, fine)
+}
+
+// maxEntries bounds the bad entries that a finding names and that its fixes take away at once.
+const maxEntries = 200
+
+// listed adds an item to a list that passes, up to a bound.
+func (t text) listed(item text) text {
+	if len(t.en) > maxHave {
+		return t
+	}
+	return t.and(item)
+}
+
+func entryVerdict(t mta.Trust, works judge.Outcome, why text, shown []Evidence) verdict {
+	v := verdict{status: Fail, have: shownTrust(t).with(why), file: t.File, line: t.Line, fixes: t.Fix, evidence: shown}
+	if works != judge.Relayed {
+		v.status, v.fixes = Unknown, nil
+		v.have = v.have.with(say("whether it has an effect is not known", "효력 여부를 알 수 없음"))
+	}
+	return v
+}
+
+func (s *subject) trustVerdict(w playbooks.Want, v verdict, idle, fine text) verdict {
+	switch {
+	case v.status == Fail:
 		v.evidence = slices.DeleteFunc(v.evidence, func(e Evidence) bool { return e.Says == judge.CannotTell })
+	case v.status == "" && len(s.judged.Config.Unread) > 0 && w.Allow != "never": // what anyone can claim, the answers show by themselves
+		v.status, v.have = Unknown, s.unread()
+	case v.status == "":
+		v.status, v.have = Pass, fine.cut(maxHave)
 	}
-	v.have = v.have.and(idle)
+	v.have = v.have.and(idle.cut(maxHave))
 	v.want = s.wantedTrust(w.Allow)
 	return v
 }
@@ -60,16 +87,6 @@ func (t text) with(u text) text { return text{t.en + " (" + u.en + ")", t.ko + "
 
 // maxHave bounds what a passing finding lists, in bytes.
 const maxHave = 400
-
-func short(t text) text {
-	cut := func(s string) string {
-		if len(s) <= maxHave {
-			return s
-		}
-		return strings.ToValidUTF8(s[:maxHave], "") + "…"
-	}
-	return text{cut(t.en), cut(t.ko)}
-}
 
 func shownTrust(t mta.Trust) text {
 	shown := t.Value
@@ -182,33 +199,29 @@ func tooManyNames(value string) text {
 	return say("everyone under .%s is within it", ".%s 아래의 모든 도메인이 포함됨", bare)
 }
 
-// beyond says that a client just outside a network entry relays as well, though nothing else lets it: the MTA reads the entry wider than
-// it looks. On an open relay, or where other entries cannot be matched against an address, nothing is said.
-func (s *subject) beyond(t mta.Trust) text {
-	if t.Kind != "client-net" {
-		return text{}
-	}
+// explained says whether entries by network alone can explain why a client relays: the host is no open relay, and no entry is of a kind that
+// cannot be matched against an address.
+func (s *subject) explained() bool {
 	for _, u := range s.judged.Config.Trusted {
-		if u.Kind != "client-net" && u.Kind != "recipient" || u.Kind == "client-net" && !u.Net.IsValid() {
-			return text{}
+		if u.Kind != "recipient" && (u.Kind != "client-net" || !u.Net.IsValid()) {
+			return false
 		}
 	}
-	var found text
-	for _, a := range s.answers {
-		q := a.Question
-		if q.Verb != judge.Rcpt || a.Outcome != judge.Relayed || q.Form == localForm {
-			continue
+	return !slices.ContainsFunc(s.answers, func(a judge.Answer) bool {
+		return a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && a.Outcome == judge.Relayed
+	})
+}
+
+// beyond says that a client just outside a network entry relays as well, though nothing else lets it: the MTA reads the entry wider than
+// it looks.
+func (s *subject) beyond(t mta.Trust) text {
+	for _, a := range s.about(t.ID) {
+		addr, err := netip.ParseAddr(a.Question.ClientAddr)
+		if t.Kind == "client-net" && a.Question.Class == judge.Beside && a.Outcome == judge.Relayed && err == nil && !s.trusts(addr) {
+			return say("%s, just outside it, relays too", "범위 밖의 %s도 릴레이됨", a.Question.ClientAddr)
 		}
-		if q.Class == judge.Outside {
-			return text{}
-		}
-		addr, err := netip.ParseAddr(q.ClientAddr)
-		if q.Class != judge.Beside || q.Entry != t.ID || err != nil || s.trusts(addr) {
-			continue
-		}
-		found = say("%s, just outside it, relays too", "범위 밖의 %s도 릴레이됨", q.ClientAddr)
 	}
-	return found
+	return text{}
 }
 
 // trusts says whether an entry by network, or being the host itself, explains that an address may relay.
@@ -225,9 +238,8 @@ func (s *subject) trusts(addr netip.Addr) bool {
 func (s *subject) effective(t mta.Trust) (judge.Outcome, []Evidence) {
 	asked, shown := false, false
 	var open string
-	for _, a := range s.answers {
-		q := a.Question
-		if q.Entry != t.ID || q.Class != judge.Inside || q.Verb != judge.Rcpt || q.Form == localForm {
+	for _, a := range s.about(t.ID) {
+		if a.Question.Class != judge.Inside {
 			continue
 		}
 		asked = true
