@@ -57,6 +57,9 @@ func (s *subject) asked(w playbooks.Want, listener string) []judge.Answer {
 	for _, a := range s.answers {
 		q := a.Question
 		formed := slices.Contains(w.Form, q.Form) || len(w.Form) == 0 && q.Form != localForm
+		if q.User != "" {
+			continue // who has logged in may relay: no rule is about that
+		}
 		if string(q.Verb) != w.Verb || !slices.Contains(w.Class, string(q.Class)) || !formed {
 			continue
 		}

@@ -42,7 +42,7 @@ type setup struct {
 		Says                             string // what the evaluator says of a client within
 	}
 	Answer []struct {
-		Judge, Listener, Class, Form, Entry, Client, Verb, Says, Text, File string
+		Judge, Listener, Class, Form, Entry, Client, User, Verb, Says, Text, File string
 		Line                                                                int
 	}
 	Note []struct {
@@ -171,7 +171,7 @@ func layAnswers(have []judge.Answer, l setup) []judge.Answer {
 		}
 	}
 	for _, a := range l.Answer {
-		q := judge.Question{Listener: a.Listener, Class: judge.Class(or(a.Class, "outside")), Form: a.Form, Entry: a.Entry, ClientAddr: a.Client, Verb: judge.Verb(or(a.Verb, "RCPT"))}
+		q := judge.Question{Listener: a.Listener, Class: judge.Class(or(a.Class, "outside")), Form: a.Form, Entry: a.Entry, ClientAddr: a.Client, User: a.User, Verb: judge.Verb(or(a.Verb, "RCPT"))}
 		if q.Verb == judge.Rcpt && q.Form == "" {
 			q.Form = "plain"
 		}

@@ -68,9 +68,7 @@ func covered(addr netip.Addr, entries []mta.Trust) bool {
 // refusedNow says whether the address is refused already: it was seen when the configuration was another one.
 func (in Input) refusedNow(i int, addr netip.Addr, entries []mta.Trust) bool {
 	byName := slices.ContainsFunc(entries, func(t mta.Trust) bool { return t.Kind != "client-net" })
-	open := slices.ContainsFunc(in.Installs[i].Answers, func(a judge.Answer) bool {
-		return a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && a.Outcome == judge.Relayed
-	})
+	open := slices.ContainsFunc(in.Installs[i].Answers, openly)
 	return !byName && !open && !covered(addr, entries)
 }
 

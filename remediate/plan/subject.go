@@ -22,7 +22,7 @@ func (s *subject) about(entry string) []judge.Answer {
 	if s.entries == nil {
 		s.entries = map[string][]judge.Answer{}
 		for _, a := range s.answers {
-			if q := a.Question; q.Entry != "" && q.Verb == judge.Rcpt && q.Form != localForm {
+			if q := a.Question; q.Entry != "" && q.Verb == judge.Rcpt && q.Form != localForm && q.User == "" {
 				s.entries[q.Entry] = append(s.entries[q.Entry], a)
 			}
 		}

@@ -207,9 +207,13 @@ func (s *subject) explained() bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(s.answers, func(a judge.Answer) bool {
-		return a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && a.Outcome == judge.Relayed
-	})
+	return !slices.ContainsFunc(s.answers, openly)
+}
+
+// openly says whether an answer shows that a stranger relays.
+func openly(a judge.Answer) bool {
+	q := a.Question
+	return q.Class == judge.Outside && q.User == "" && q.Verb == judge.Rcpt && a.Outcome == judge.Relayed
 }
 
 // beyond says that a client just outside a network entry relays as well, though nothing else lets it: the MTA reads the entry wider than
