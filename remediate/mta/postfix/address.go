@@ -162,7 +162,7 @@ func (r *run) classify(a address) target {
 		if c == classRelay {
 			t.entry = h.pattern.text
 			t.wide = wide(h.pattern, a.domain)
-			r.note(h.pattern.origin, "relay_domains holds "+h.pattern.text)
+			r.note(h.origin, "relay_domains holds "+h.pattern.text)
 		}
 		return t
 	}

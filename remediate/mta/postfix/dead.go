@@ -11,12 +11,9 @@ import (
 
 // required are the restrictions of which smtpd wants one working instance in the relay or recipient list (smtpd_check.c, has_required).
 func (m *model) required() []string {
-	names := []string{"reject_unauth_destination", "reject", "defer", "defer_if_permit"}
+	names := []string{"reject_unauth_destination", "reject", "defer", "defer_if_permit", "check_relay_domains"}
 	if atLeast(m.version, "2.10") {
 		names = append(names, "defer_unauth_destination")
-	}
-	if !atLeast(m.version, "3.9") {
-		names = append(names, "check_relay_domains")
 	}
 	return names
 }

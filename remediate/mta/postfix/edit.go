@@ -213,13 +213,12 @@ func (e *editor) setValue(ent *entry, value string) error {
 		}
 	}
 	text := value
-	if ent.value == "" && value != "" && !isSpaceAt(ent, ent.at) {
+	data, _ := e.text(e.m.main.path)
+	if at := parts[0].start; parts[0].end == at && value != "" && data[at-1] == '=' {
 		text = " " + value
 	}
 	return e.splice(e.m.main.path, parts[0].start, parts[0].end, text)
 }
-
-func isSpaceAt(ent *entry, i int) bool { return i < len(ent.text) && isSpace(ent.text[i]) }
 
 // span is a range of bytes of a file.
 type span struct{ start, end int }

@@ -1,6 +1,7 @@
 package postfix
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,16 +96,15 @@ func (e *editor) writeOverride(s *service, o *override, value string) error {
 	if value == o.value {
 		return nil
 	}
+	data, _ := e.text(e.m.master.path)
+	end := o.valueAt + len(o.value)
+	braces := bytes.IndexByte(data[o.from:o.to], '{') >= 0
+	if o.value != "" && end <= o.to && string(data[o.valueAt:end]) == o.value && (braces || !strings.ContainsAny(value, " \t")) {
+		return e.splice(e.m.master.path, o.valueAt, end, value)
+	}
 	text, err := e.overrideText(o.name, value)
 	if err != nil {
 		return fmt.Errorf("cannot edit %s:%d: %w", e.m.master.path, o.line, err)
-	}
-	data, _ := e.text(e.m.master.path)
-	if strings.HasPrefix(string(data[o.from:o.to]), "-o ") || !strings.ContainsAny(string(data[o.from:o.to]), "{ \t") {
-		return e.splice(e.m.master.path, o.from, o.to, text)
-	}
-	if o.value != "" && strings.Contains(string(data[o.valueAt:o.to]), o.value) {
-		return e.splice(e.m.master.path, o.valueAt, o.valueAt+len(o.value), value)
 	}
 	return e.splice(e.m.master.path, o.from, o.to, text)
 }

@@ -11,7 +11,8 @@ import (
 type hit struct {
 	ok      bool
 	pattern *pattern // what decided
-	failed  string   // the list cannot be used: Postfix answers 451
+	origin  mta.Origin
+	failed  string // the list cannot be used: Postfix answers 451
 }
 
 // inNetworks looks for the client's address and name in a list of networks, hosts and tables (namadr_list(3)).
@@ -21,7 +22,7 @@ func (r *run) networks(param, name, addr string) hit {
 	patterns := r.m.patterns(param, r.s)
 	for i := range patterns {
 		p := &patterns[i]
-		ok, failed := r.hostInTable(param, p, name, addr)
+		ok, origin, failed := r.hostInTable(param, p, name, addr)
 		if p.table == nil && p.unread == "" && p.failed == "" {
 			ok = r.nameMatches(name, p.text, r.parent[param])
 			if !ok {
@@ -32,32 +33,32 @@ func (r *run) networks(param, name, addr string) hit {
 			return hit{pattern: p, failed: failed}
 		}
 		if ok {
-			return hit{ok: !p.negate, pattern: p}
+			return hit{ok: !p.negate, pattern: p, origin: origin}
 		}
 	}
 	return hit{}
 }
 
 // hostInTable looks a client up in a list member that is a table: its name with its parents, then its address.
-func (r *run) hostInTable(param string, p *pattern, name, addr string) (ok bool, failed string) {
+func (r *run) hostInTable(param string, p *pattern, name, addr string) (ok bool, o mta.Origin, failed string) {
 	switch {
 	case p.failed != "":
-		return false, p.failed
+		return false, p.origin, p.failed
 	case p.unread != "":
-		return r.maybe(p.unread, p.unread), ""
+		return r.maybe(p.unread, p.unread), p.origin, ""
 	case p.table == nil:
-		return false, ""
+		return false, p.origin, ""
 	}
 	for _, key := range append(domainKeys(p.table, name, r.parent[param]), addr) {
 		f := r.look(p.table, key)
 		if f.failed != "" {
-			return false, f.failed
+			return false, p.origin, f.failed
 		}
 		if f.ok {
-			return true, ""
+			return true, tableOrigin(p, f), ""
 		}
 	}
-	return false, ""
+	return false, p.origin, ""
 }
 
 // look looks a key up; what is not known is a fork between "not there" and "there with an unknown value".
@@ -135,7 +136,7 @@ func (r *run) inDomains(param, domain string) hit {
 	strict := param != "relay_domains"
 	for i := range patterns {
 		p := &patterns[i]
-		ok, failed := r.domainInTable(p, domain, strict)
+		ok, origin, failed := r.domainInTable(p, domain, strict)
 		if p.table == nil && p.unread == "" && p.failed == "" {
 			ok = strings.EqualFold(domain, p.text) || !strict && r.nameMatches(domain, p.text, r.parent[param])
 		}
@@ -143,20 +144,20 @@ func (r *run) inDomains(param, domain string) hit {
 			return hit{pattern: p, failed: failed}
 		}
 		if ok {
-			return hit{ok: !p.negate, pattern: p}
+			return hit{ok: !p.negate, pattern: p, origin: origin}
 		}
 	}
 	return hit{}
 }
 
-func (r *run) domainInTable(p *pattern, domain string, strict bool) (ok bool, failed string) {
+func (r *run) domainInTable(p *pattern, domain string, strict bool) (ok bool, o mta.Origin, failed string) {
 	switch {
 	case p.failed != "":
-		return false, p.failed
+		return false, p.origin, p.failed
 	case p.unread != "":
-		return r.maybe(p.unread, p.unread), ""
+		return r.maybe(p.unread, p.unread), p.origin, ""
 	case p.table == nil:
-		return false, ""
+		return false, p.origin, ""
 	}
 	keys := []string{domain}
 	if !strict {
@@ -165,14 +166,13 @@ func (r *run) domainInTable(p *pattern, domain string, strict bool) (ok bool, fa
 	for _, key := range keys {
 		f := r.look(p.table, key)
 		if f.failed != "" {
-			return false, f.failed
+			return false, p.origin, f.failed
 		}
 		if f.ok {
-			p.origin = tableOrigin(p, f)
-			return true, ""
+			return true, tableOrigin(p, f), ""
 		}
 	}
-	return false, ""
+	return false, p.origin, ""
 }
 
 func tableOrigin(p *pattern, f found) mta.Origin {

@@ -19,7 +19,15 @@ func (w member) where() (file string, line int) { return w.origin.File, w.origin
 
 // members returns the words of a list parameter. A word that is only a reference ($other) gives the words of that parameter, with
 // their own places.
-func (m *model) members(name string, s *service) []member { return m.membersDeep(name, s, 0) }
+func (m *model) members(name string, s *service) []member {
+	key := cacheKey{name, s}
+	out, ok := m.words[key]
+	if !ok {
+		out = m.membersDeep(name, s, 0)
+		m.words[key] = out
+	}
+	return out
+}
 
 func (m *model) membersDeep(name string, s *service, depth int) []member {
 	raw, origin, _ := m.raw(name, s)
@@ -93,10 +101,15 @@ type pattern struct {
 
 // patterns parses a match list as match_list(3): members in order, "!" negates, "/file" is replaced by the file's members.
 func (m *model) patterns(name string, s *service) []pattern {
+	key := cacheKey{name, s}
+	if out, ok := m.lists[key]; ok {
+		return out
+	}
 	var out []pattern
 	for _, w := range m.members(name, s) {
 		out = m.addPattern(out, w, false, 0)
 	}
+	m.lists[key] = out
 	return out
 }
 

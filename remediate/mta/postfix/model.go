@@ -18,7 +18,16 @@ type model struct {
 	defaults  map[string]string
 	computed  map[string]string // myhostname, mydomain and mynetworks where main.cf does not set them
 	tables    map[string]*table // tables that were opened, by "type:name"
+	lists     map[cacheKey][]pattern
+	words     map[cacheKey][]member
+	values    map[cacheKey]string
 	listeners []listener
+}
+
+// cacheKey is a parameter as a service sees it; the model is read often, from one goroutine, and never changed.
+type cacheKey struct {
+	name string
+	s    *service
 }
 
 // listener is an address and port at which SMTP clients arrive.
@@ -74,6 +83,16 @@ func (m *model) expand(text string, s *service) (string, error) {
 // value is the effective value of name for a service. What cannot be expanded stops every Postfix program; it is empty here and
 // reported by broken.
 func (m *model) value(name string, s *service) string {
+	key := cacheKey{name, s}
+	v, ok := m.values[key]
+	if !ok {
+		v = m.evaluate(name, s)
+		m.values[key] = v
+	}
+	return v
+}
+
+func (m *model) evaluate(name string, s *service) string {
 	if name == "mynetworks" && m.networksComputed(s) {
 		return m.ownNetworks(s)
 	}

@@ -17,7 +17,8 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read Postfix's configuration: %w", err)
 	}
-	m := &model{snap: s, dir: in.Config, version: parseVersion(in.Version), tables: map[string]*table{}}
+	m := &model{snap: s, dir: in.Config, version: parseVersion(in.Version), tables: map[string]*table{},
+		lists: map[cacheKey][]pattern{}, words: map[cacheKey][]member{}, values: map[cacheKey]string{}}
 	m.main = parseMain(file.Path, file.Data)
 	if len(m.main.broken) > 0 {
 		b := m.main.broken[0]
@@ -97,6 +98,7 @@ func (m *model) readDefaults() {
 			host += "." + domain
 		}
 	}
+	clear(m.values)
 	m.computed = map[string]string{"myhostname": host, "mydomain": domain, "mynetworks": now["mynetworks"]}
 	if m.defaults["mail_version"] == "" {
 		m.defaults["mail_version"] = now["mail_version"]

@@ -121,11 +121,8 @@ func rebuilt(s *facts.Snapshot, f mta.File, kind string) *facts.Snapshot {
 func nextFix(c *mta.Config, a judge.Answer) []mta.Fix {
 	m := c.Model.(*model)
 	for i := len(a.Because) - 1; i >= 0; i-- {
-		b := a.Because[i]
-		for _, t := range c.Trusted {
-			if t.File == b.File && t.Line == b.Line && len(t.Fix) > 0 && (t.Listener == "" || t.Listener == a.Question.Listener) && holdsWord(b.Text, t.Value) {
-				return t.Fix
-			}
+		if f := culprit(c, a.Because[i], a.Question.Listener); f != nil {
+			return f
 		}
 	}
 	l, ok := m.find(a.Question.Listener)
@@ -136,6 +133,26 @@ func nextFix(c *mta.Config, a judge.Answer) []mta.Fix {
 		return []mta.Fix{{Name: "allow_untrusted_routing", Op: mta.Set, Value: "no"}}
 	}
 	return m.guardFix(l)
+}
+
+// culprit is the removal of the trusted entry that stands at a place: the one whose text the evidence names, or the row of a table.
+func culprit(c *mta.Config, b judge.Line, addr string) []mta.Fix {
+	if b.File == "" {
+		return nil
+	}
+	var row []mta.Fix
+	for _, t := range c.Trusted {
+		if t.File != b.File || t.Line != b.Line || len(t.Fix) == 0 || t.Listener != "" && t.Listener != addr {
+			continue
+		}
+		if holdsWord(b.Text, t.Value) {
+			return t.Fix
+		}
+		if t.How == "include" {
+			row = t.Fix
+		}
+	}
+	return row
 }
 
 // holdsWord reports whether the words of value stand in text.

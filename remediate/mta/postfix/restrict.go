@@ -146,7 +146,7 @@ func (r *run) permitNetworks(*member, string) verdict {
 	if !h.ok {
 		return verdict{}
 	}
-	r.note(h.pattern.origin, "mynetworks holds "+h.pattern.text)
+	r.note(h.origin, "mynetworks holds "+h.pattern.text)
 	return verdict{kind: permit}
 }
 
