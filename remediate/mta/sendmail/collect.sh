@@ -167,7 +167,7 @@ sm_mc() {
 	sm_dir=${1%/*}
 	sm_base=${1##*/}
 	sm_base=${sm_base%.cf}
-	for sm_path in "$sm_dir/$sm_base.mc" "/etc/mail/$sm_base.mc" "/usr/share/sendmail/cf/cf/$sm_base.mc"; do
+	for sm_path in "$sm_dir/$sm_base.mc" "/etc/mail/$sm_base.mc" "/etc/mail/cf/cf/$sm_base.mc" "/usr/share/sendmail/cf/cf/$sm_base.mc"; do
 		if [ -f "$sm_path" ]; then
 			sm_mcfile=$sm_path
 			break

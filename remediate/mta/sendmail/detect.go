@@ -93,6 +93,16 @@ func running(s *facts.Snapshot, programs []string) []daemon {
 		seen[pid] = true
 		all = append(all, newDaemon(s, pid, words))
 	}
+	if len(all) > 0 {
+		return all
+	}
+	// where the system shows no processes, the pid file of a living process is all there is
+	for _, key := range s.Facts("sendmail:started:") {
+		pid, _ := strconv.Atoi(strings.TrimPrefix(key, "sendmail:started:"))
+		if !slices.ContainsFunc(s.Processes, func(p facts.Process) bool { return p.PID == pid }) {
+			all = append(all, newDaemon(s, pid, nil))
+		}
+	}
 	return all
 }
 
