@@ -60,6 +60,31 @@ func Lint(rules []Rule) []string {
 	return out
 }
 
+// Strangers returns what rules say of MTAs that are none of the known ones: a want under a misspelt name is a wish that nobody checks.
+func Strangers(rules []Rule, known []string) []string {
+	known = append(slices.Clone(known), Any)
+	var out []string
+	for _, r := range rules {
+		named := map[string]string{}
+		for _, w := range slices.Concat(r.Wants, r.Guide) {
+			named[w.MTA] = "wants"
+		}
+		for m := range r.Manual {
+			named[m] = "manual"
+		}
+		for m := range r.Absent {
+			named[m] = "absent"
+		}
+		for m, where := range named {
+			if !slices.Contains(known, m) {
+				out = append(out, fmt.Sprintf("rule %s: %s.%s: no MTA %q is known%s", r.ID, where, m, m, suggest(m, known)))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // reused matches items of the guide for critical infrastructure, whose numbers mean other things in its edition of 2026.
 var reused = regexp.MustCompile(`^U-\d+$`)
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtaharden/playbooks"
+	"mtaharden/remediate/mta/all"
 )
 
 func newPlaybookCommand() *cobra.Command {
@@ -116,7 +117,7 @@ a guide whose numbers were used again. Exit status 2 when there is anything.`,
 			found := 0
 			for _, name := range names {
 				rules, err := newRuleBooks([]string{name}).of(nil)
-				problems := playbooks.Lint(rules)
+				problems := append(playbooks.Strangers(rules, mtaNames()), playbooks.Lint(rules)...)
 				if err != nil {
 					var mistake *playbooks.Error
 					if !errors.As(err, &mistake) {
@@ -135,6 +136,15 @@ a guide whose numbers were used again. Exit status 2 when there is anything.`,
 			return nil
 		},
 	}
+}
+
+// mtaNames are the MTAs that a playbook may speak of.
+func mtaNames() []string {
+	var names []string
+	for _, d := range all.Drivers() {
+		names = append(names, d.Name)
+	}
+	return names
 }
 
 func newPlaybookExplainCommand() *cobra.Command {

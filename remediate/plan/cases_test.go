@@ -43,7 +43,7 @@ type setup struct {
 	}
 	Answer []struct {
 		Judge, Listener, Class, Form, Entry, Client, User, Verb, Says, Text, File string
-		Line                                                                int
+		Line                                                                      int
 	}
 	Note []struct {
 		Code, Text, File string
