@@ -111,20 +111,21 @@ func rendered(s *Snapshot) string {
 func TestShells(t *testing.T) {
 	dir := oddTree(t)
 	part := strings.ReplaceAll(everything, "DIR", dir)
-	want := ""
+	first := collect(t, part, shells[0]...)
+	checkOdd(t, dir, first)
+	want := rendered(first)
 	for _, shell := range shells {
 		if _, err := exec.LookPath(shell[0]); err != nil {
 			t.Errorf("%s is not installed: the collector was not tried under it", shell[0])
 			continue
 		}
-		for _, limit := range []string{"", "mh_timeout= mh_short=\n"} {
-			got := rendered(collect(t, limit+part, shell...))
-			if want == "" {
-				want = got
-				checkOdd(t, dir, collect(t, part, shell...))
-			} else if got != want {
-				t.Errorf("%v (%q) differs from %v:\n%s", shell, limit, shells[0], cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
-			}
+		for how, set := range map[string]string{"timeout": "", "watch": "mh_timeout= mh_short=\n"} {
+			t.Run(shell[0]+"-"+how, func(t *testing.T) {
+				t.Parallel()
+				if got := rendered(collect(t, set+part, shell...)); got != want {
+					t.Errorf("it differs from %v:\n%s", shells[0], cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
+				}
+			})
 		}
 	}
 }

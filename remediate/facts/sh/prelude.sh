@@ -283,35 +283,29 @@ mh__limit() {
     [ "$mh_rc" -eq 137 ] && mh_rc=124
     return "$mh_rc"
   fi
+  # What is waited for is the sleep: it ends at the time limit, or the program's end ends it. No trap is needed, no sleep is left.
+  sleep "$mh_secs" </dev/null >/dev/null 2>&1 3>&- 6>&- &
+  mh_s=$!
   {
-    "$@" <&5 5<&- &
+    (
+      "$@" <&5 5<&-
+      mh_rc=$?
+      kill "$mh_s" 2>/dev/null
+      exit "$mh_rc"
+    ) &
   } 5<&0
   mh_pid=$!
-  mh__watch "$mh_pid" "$mh_secs" </dev/null >/dev/null 2>&1 3>&- &
-  mh_watch=$!
-  wait "$mh_pid"
-  mh_rc=$?
-  kill "$mh_watch" 2>/dev/null
-  wait "$mh_watch" 2>/dev/null
-  [ $? -eq 7 ] && mh_rc=124
-  return "$mh_rc"
-}
-
-# mh__watch PID SECS stops PID and all that came of it after SECS seconds and ends with 7; told to stop, it takes its own sleep with it.
-mh__watch() {
-  mh_s= mh_told=
-  trap 'mh_told=1; [ -z "$mh_s" ] || kill "$mh_s" 2>/dev/null' TERM
-  sleep "$2" &
-  mh_s=$!
-  [ -z "$mh_told" ] || kill "$mh_s" 2>/dev/null
-  wait "$mh_s"
-  [ -z "$mh_told" ] || exit 0
-  trap '' TERM
-  mh_tree_of=$(mh__descent "$1")
+  wait "$mh_s" 2>/dev/null
+  if [ $? -ne 0 ]; then
+    wait "$mh_pid"
+    return
+  fi
+  mh_tree_of=$(mh__descent "$mh_pid")
   kill -TERM $mh_tree_of 2>/dev/null
   sleep 1
   kill -KILL $mh_tree_of 2>/dev/null
-  exit 7
+  wait "$mh_pid" 2>/dev/null
+  return 124
 }
 
 # mh__descent prints a process and all that descend from it.
