@@ -37,6 +37,9 @@ func (l *Lab) ground(ctx context.Context) error {
 	if err := l.makeKeys(); err != nil {
 		return err
 	}
+	if err := l.raiseInotify(); err != nil {
+		return err
+	}
 	if err := l.networkUp(ctx); err != nil {
 		return err
 	}
@@ -289,6 +292,9 @@ func (l *Lab) Down(ctx context.Context, names []string) error {
 		if err := unmount(dir); err != nil {
 			return err
 		}
+	}
+	if err := l.restoreInotify(); err != nil {
+		return err
 	}
 	if left := l.leftovers(); len(left) > 0 {
 		return fmt.Errorf("cannot take everything down: left are %s", strings.Join(left, ", "))

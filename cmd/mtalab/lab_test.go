@@ -42,8 +42,8 @@ func secondLab() (*Lab, error) {
 
 func newLab(t *testing.T) (*Lab, context.Context) {
 	t.Helper()
-	if os.Getenv("MTALAB") != "1" {
-		t.Skip("this test boots hosts: mtalab test runs it, or MTALAB=1")
+	if os.Getenv("MTALAB_LIFE") != "1" {
+		t.Skip("this test makes and takes down a lab, and this machine's links with it: mtalab test runs it by itself, or MTALAB_LIFE=1")
 	}
 	t.Setenv("MTALAB_STATE", filepath.Join(t.TempDir(), "state"))
 	l, err := secondLab()

@@ -89,6 +89,10 @@ func (t *testRun) all(ctx context.Context) error {
 		{"go mod tidy", func(ctx context.Context) error { return t.run(ctx, nil, "go", "mod", "tidy", "-diff") }},
 		{"lab up", func(context.Context) error { return <-up }},
 		{"go test", t.goTest},
+		// By itself: links come and go meanwhile, which tests of what a host looks like would see.
+		{"the lab's life", func(ctx context.Context) error {
+			return t.run(ctx, []string{"MTALAB_LIFE=1"}, "go", "test", "-race", "-run", "^(TestLife|TestPlant)$", "./cmd/mtalab")
+		}},
 		{"fuzz", t.fuzz},
 		{"recipes", func(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, workers: 3, out: t.out})
