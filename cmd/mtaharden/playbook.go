@@ -116,12 +116,12 @@ a guide whose numbers were used again. Exit status 2 when there is anything.`,
 			}
 			found := 0
 			for _, name := range names {
-				rules, err := newRuleBooks([]string{name}).of(nil)
+				rules, err := mergeBook(nil, name)
 				problems := append(playbooks.Strangers(rules, mtaNames()), playbooks.Lint(rules)...)
 				if err != nil {
 					var mistake *playbooks.Error
 					if !errors.As(err, &mistake) {
-						return err
+						return badInput(err)
 					}
 					problems = []string{mistake.Error()}
 				}

@@ -153,6 +153,9 @@ func (b *ruleBooks) of(host []string) ([]playbooks.Rule, error) {
 		if rules, err = mergeBook(rules, name); err != nil {
 			return nil, badInput(err)
 		}
+		if odd := playbooks.Strangers(rules, mtaNames()); len(odd) > 0 {
+			return nil, badInput(fmt.Errorf("cannot use playbook %s: %s", name, odd[0]))
+		}
 		if !slices.Contains(b.names, name) {
 			b.names = append(b.names, name)
 		}
