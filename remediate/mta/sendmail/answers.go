@@ -26,7 +26,11 @@ func answers(s *facts.Snapshot, c *mta.Config) []judge.Answer {
 	var all []judge.Answer
 	for _, q := range questions(s, m.cf.path) {
 		says := m.mtaAnswer(s, q)
-		all = append(all, says, m.reading(c, q, says))
+		reads := m.reading(c, q, says)
+		if rule, ok := m.siteRule(); ok && says.Outcome == judge.Relayed && len(reads.Because) == 0 {
+			says.Because = []judge.Line{{File: m.cf.path, Line: rule.line.line, Text: "Local_check_rcpt: " + rule.lhs + " → " + rule.rhs}}
+		}
+		all = append(all, says, reads)
 	}
 	all = append(all, m.holeAnswers(all)...)
 	return append(all, m.greeting()...)
