@@ -43,6 +43,8 @@ func (s *subject) service() verdict {
 			v.status = Fail
 			v.have = state.and(say("role is local-only, %s can be reached from outside", "역할이 local-only이나 %s는 외부에서 접근 가능", in.Listen[outward]))
 		}
+	case !in.Active && len(in.Listen) == 0:
+		v.status, v.have = Review, state.and(say("role is %s", "역할: %s", role))
 	default:
 		v.status, v.have = Pass, state.and(say("role is %s", "역할: %s", role))
 	}

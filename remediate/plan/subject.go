@@ -155,6 +155,9 @@ func (s *subject) want(w playbooks.Want, listener string) verdict {
 	default:
 		v = verdict{status: Unknown, have: say("this program does not know wants of kind %q", "이 프로그램이 모르는 점검 종류 %q", string(w.Kind))}
 	}
+	if broken := s.broken(); v.status == Pass && !broken.empty() && needsConfig(w) {
+		v.status, v.have = Unknown, broken
+	}
 	if w.Expect != "" {
 		v.want = text{w.Expect, w.ExpectKo}
 	}
@@ -169,8 +172,7 @@ func (s *subject) want(w playbooks.Want, listener string) verdict {
 
 // unreadable is the verdict where the configuration could not be read at all and the want needs it.
 func (s *subject) unreadable(w playbooks.Want) (verdict, bool) {
-	needs := w.Kind == playbooks.Setting || w.Kind == playbooks.Trust || w.Kind == playbooks.Note ||
-		w.Kind == playbooks.Answer && len(s.answers) == 0
+	needs := needsConfig(w) || w.Kind == playbooks.Answer && len(s.answers) == 0
 	if s.judged.Config != nil || !needs {
 		return verdict{}, false
 	}
@@ -179,6 +181,23 @@ func (s *subject) unreadable(w playbooks.Want) (verdict, bool) {
 		have = text{s.judged.Err.Error(), "설정을 읽을 수 없음: " + s.judged.Err.Error()}
 	}
 	return verdict{status: Unknown, have: have, want: say("a configuration that can be read", "읽을 수 있는 설정")}, true
+}
+
+func needsConfig(w playbooks.Want) bool {
+	return w.Kind == playbooks.Setting || w.Kind == playbooks.Trust || w.Kind == playbooks.Note
+}
+
+// broken says that the MTA itself does not take its configuration: what is read from it then decides nothing.
+func (s *subject) broken() text {
+	if s.judged.Config == nil {
+		return text{}
+	}
+	for _, n := range s.judged.Config.Notes {
+		if n.Code == "config-error" {
+			return text{n.Text, "MTA가 설정을 받아들이지 않음: " + n.Text}
+		}
+	}
+	return text{}
 }
 
 // silent is the verdict of a rule that has nothing to say of this MTA.
