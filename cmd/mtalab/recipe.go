@@ -54,6 +54,7 @@ type Outside struct {
 	Asks    map[string]string // vrfy, expn → disclosed, refused
 	Dead    bool
 	Some    bool // at least one form is accepted
+	DeadToo bool // a server that does not serve strangers is as good as one that refuses them
 }
 
 func (o Outside) asked() bool {
@@ -61,7 +62,7 @@ func (o Outside) asked() bool {
 }
 
 // implied is what a stranger must meet where a recipe does not say it: an open relay takes at least one form, one
-// whose verdict is an error does not greet, and every other takes none.
+// whose verdict is an error does not greet, and every other takes none (or, where nothing is said of relaying, does not greet).
 func (r *Recipe) implied() Outside {
 	o := r.Outside
 	if o.asked() {
@@ -73,8 +74,10 @@ func (r *Recipe) implied() Outside {
 		o.Some = true
 	case i >= 0 && r.Expect[i].Status == "error":
 		o.Dead = true
-	default:
+	case i >= 0, r.Sound:
 		o.Accepts = 0
+	default:
+		o.Accepts, o.DeadToo = 0, true
 	}
 	return o
 }

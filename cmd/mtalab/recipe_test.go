@@ -117,7 +117,7 @@ func TestImplied(t *testing.T) {
 		{"expect: open-relay error", Outside{Accepts: -1, Dead: true}},
 		{"expect: open-relay pass", Outside{Accepts: 0}},
 		{"sound: yes", Outside{Accepts: 0}},
-		{"expect: vrfy fail", Outside{Accepts: 0}},
+		{"expect: vrfy fail", Outside{Accepts: 0, DeadToo: true}},
 		{"expect: open-relay fail\noutside: accepts 3", Outside{Accepts: 3}},
 	} {
 		r, err := parseRecipe("postfix/x", []byte(test.comment+"\n"))
