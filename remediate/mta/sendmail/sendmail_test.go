@@ -16,6 +16,7 @@ import (
 
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/mta"
+	"mtaharden/remediate/mta/mtatest"
 )
 
 // framed makes of an archive what the collector would have sent. A file of the archive is named "fact KEY", "file PATH", "out NAME"
@@ -93,6 +94,7 @@ func runCase(t *testing.T, a *txtar.Archive) {
 		}
 	}
 	s := framed(t, a)
+	mtatest.Run(t, Driver, s)
 	in := mta.Install{MTA: "sendmail", Config: "/etc/mail/sendmail.cf", Program: "/usr/sbin/sendmail"}
 	if found := detect(s); len(found) > 0 {
 		in = found[0]

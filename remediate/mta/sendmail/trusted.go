@@ -1,6 +1,8 @@
 package sendmail
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -10,8 +12,10 @@ import (
 // trusted fills Config.Trusted: access entries, class R, and what the rulesets themselves let through.
 func (m *model) trusted(c *mta.Config) {
 	if m.access != nil {
+		seen := map[string]bool{} // makemap refuses a key that is there twice; a text may have it
 		for _, e := range m.access.effective() {
-			if relays(e.value) {
+			if key := strings.ToLower(e.key); relays(e.value) && !seen[key] {
+				seen[key] = true
 				m.trustAccess(c, e)
 			}
 		}
@@ -222,8 +226,8 @@ func (m *model) shows(feature string) (int, bool) {
 			return k.line.line, true
 		}
 	case "relay_local_from":
-		for _, rules := range m.cf.rulesets {
-			for _, r := range rules {
+		for _, name := range slices.Sorted(maps.Keys(m.cf.rulesets)) {
+			for _, r := range m.cf.rulesets[name] {
 				if strings.Contains(r.lhs, "<?> $+ < @ $=w >") && strings.HasPrefix(r.rhs, "$@ RELAY") {
 					return r.line.line, true
 				}
