@@ -22,6 +22,8 @@ func TestNobody(t *testing.T) {
 		want     Status
 	}{
 		{&facts.Snapshot{Complete: true, Listeners: []facts.Listener{{Addr: "0.0.0.0:22"}}}, NotApplicable},
+		{&facts.Snapshot{Complete: true, OS: facts.OS{Kernel: "Linux 6.1.0"}}, NotApplicable},
+		{&facts.Snapshot{Complete: true, OS: facts.OS{Kernel: "AIX 7.2"}}, Unknown},
 		{&facts.Snapshot{Listeners: []facts.Listener{{Addr: "0.0.0.0:22"}}}, Unknown},
 		{&facts.Snapshot{Complete: true, Listeners: []facts.Listener{{Addr: "0.0.0.0:25"}}}, Unknown},
 	} {

@@ -130,5 +130,8 @@ func nobody(in Input) []Finding {
 	return out
 }
 
-// listed says whether the collector could list listeners at all: a host reached over SSH has at least that one.
-func listed(s *facts.Snapshot) bool { return len(s.Listeners) > 0 }
+// listed says whether the collector could list listeners at all: a host reached over SSH has at least that one, and Linux tells them
+// without any tool (/proc/net/tcp).
+func listed(s *facts.Snapshot) bool {
+	return len(s.Listeners) > 0 || strings.HasPrefix(s.OS.Kernel, "Linux ")
+}
