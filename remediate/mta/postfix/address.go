@@ -96,8 +96,7 @@ func (r *run) resolve(text string) target {
 			return r.classify(a)
 		}
 		if !r.hasOperator(a) {
-			// an operator that is left alone makes the destination uncertain: it is not permitted as an own one
-			return target{addr: full, class: classLocal, routed: strings.Contains(a.local, "@")}
+			return target{addr: full, class: classLocal, routed: routed(a.local)}
 		}
 		a = r.rewrite(a.local)
 		full = a.local + "@" + a.domain
@@ -113,6 +112,10 @@ func (r *run) hasOperator(a address) bool {
 	return strings.Contains(a.local, "@") || strings.Contains(a.local, "!") && r.m.yes("swap_bangpath", r.s) ||
 		strings.Contains(a.local, "%") && r.m.yes("allow_percent_hack", r.s)
 }
+
+// routed reports routing operators in a local part, also those that this configuration does not act on: the next host may
+// (RESOLVE_FLAG_ROUTED).
+func routed(local string) bool { return strings.ContainsAny(local, "@!%") }
 
 // localDomain reports whether the domain is the host's own: in mydestination, or a literal of one of its addresses (resolve_local(3)).
 func (r *run) localDomain(domain string) (bool, string) {
@@ -148,7 +151,7 @@ func (r *run) localDomain(domain string) (bool, string) {
 
 // classify finds the class of an address whose domain is not in mydestination.
 func (r *run) classify(a address) target {
-	t := target{addr: a.local + "@" + a.domain, class: classDefault, routed: r.hasOperator(a)}
+	t := target{addr: a.local + "@" + a.domain, class: classDefault, routed: routed(a.local)}
 	for _, c := range []class{classAlias, classVirtual, classRelay} {
 		h := r.inDomains(string(c), strings.ToLower(a.domain))
 		if h.failed != "" {

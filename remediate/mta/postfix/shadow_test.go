@@ -177,6 +177,7 @@ func carryOut(o order) replies {
 			return replies{Err: fmt.Sprintf("postfix start: %s", out)}
 		}
 	}
+	endOldDaemons()
 	var r replies
 	for _, q := range o.Questions {
 		reply := patient(q)
@@ -189,6 +190,18 @@ func carryOut(o order) replies {
 		}
 	}
 	return r
+}
+
+// endOldDaemons ends the daemons of this pid namespace that still hold the configuration before.
+func endOldDaemons() {
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, name := range names {
+		comm, _ := os.ReadFile(name)
+		switch strings.TrimSpace(string(comm)) {
+		case "trivial-rewrite", "smtpd", "proxymap":
+			exec.Command("kill", filepath.Base(filepath.Dir(name))).Run()
+		}
+	}
 }
 
 // lastFatal is the last complaint in the shadow's log.
