@@ -22,6 +22,7 @@ import (
 type dialer struct {
 	reach    *reach
 	accepted string // the program's own known_hosts; "" where there is no place for it
+	known    ssh.KnownFiles
 	trace    func(host string) func(string)
 }
 
@@ -70,6 +71,7 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		KnownHosts:   h.KnownHosts,
 		HostKeyAlias: h.HostKeyAlias,
 		AcceptedKeys: d.accepted,
+		Known:        &d.known,
 		AcceptNew:    h.AcceptNew || d.reach.acceptNew,
 		Agent:        os.Getenv("SSH_AUTH_SOCK"),
 		Become:       h.Become,

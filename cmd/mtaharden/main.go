@@ -34,13 +34,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return explain(stderr, err)
 }
 
-// endings are the signals that end a run in good order. One that the caller had ignored (nohup, a shell's background) stays ignored.
+// endings are the signals that end a run in good order. A hangup that the caller had ignored (nohup) stays ignored.
 func endings() []os.Signal {
-	signals := []os.Signal{syscall.SIGTERM}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signals = append(signals, s)
-		}
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
 	}
 	return signals
 }

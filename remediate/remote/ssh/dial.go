@@ -33,7 +33,7 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	if t.AcceptedKeys != "" {
 		files = append(append([]string{}, files...), t.AcceptedKeys)
 	}
-	known, err := readKnownHosts(files)
+	known, err := t.Known.read(files)
 	if err != nil {
 		return nil, remote.Wrap(opConnect, t.Name, remote.ErrHostKey, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
@@ -23,6 +24,31 @@ type knownHosts struct {
 	real     map[string]string // copy without its bad lines → the file it is of
 	files    []string          // as they were named
 	problems []string          // "FILE:LINE: cannot …" for each line or file that was passed over
+}
+
+// KnownFiles keeps what known_hosts files say, so that the targets of a run read each list of files once: a fleet's file has a line for each of its hosts.
+// What is written to a file meanwhile is not seen. The zero value is ready, for several goroutines too; nil keeps nothing.
+type KnownFiles struct {
+	mu    sync.Mutex
+	lists map[string]func() (*knownHosts, error) // by the files' names
+}
+
+func (k *KnownFiles) read(files []string) (*knownHosts, error) {
+	if k == nil {
+		return readKnownHosts(files)
+	}
+	k.mu.Lock()
+	key := strings.Join(files, "\x00")
+	read := k.lists[key]
+	if read == nil {
+		read = sync.OnceValues(func() (*knownHosts, error) { return readKnownHosts(files) })
+		if k.lists == nil {
+			k.lists = map[string]func() (*knownHosts, error){}
+		}
+		k.lists[key] = read
+	}
+	k.mu.Unlock()
+	return read()
 }
 
 // Problems returns what is wrong with known_hosts files, one "FILE:LINE: …" for each line that is passed over because it cannot be read.

@@ -281,3 +281,40 @@ func FuzzKnownHosts(f *testing.F) {
 		}
 	})
 }
+
+// TestKnownFilesReadOnce: the targets of a run share one reading of the same files, at once and later; others, and no KnownFiles at all, read anew.
+func TestKnownFilesReadOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	key := remotetest.NewSigner(t).PublicKey()
+	if err := os.WriteFile(file, []byte("mx01 "+line(key)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	target := Target{Address: "mx01"}.withDefaults()
+	var files KnownFiles
+	var first sync.Map
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			known, err := files.read([]string{file})
+			if err != nil || target.trust(known, key) != nil {
+				t.Errorf("not trusted: %v", err)
+			}
+			first.Store(known, true)
+		})
+	}
+	wg.Wait()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	readings := 0
+	first.Range(func(any, any) bool { readings++; return true })
+	if known, err := files.read([]string{file}); err != nil || target.trust(known, key) != nil || readings != 1 {
+		t.Errorf("%d readings, not 1; later: %v", readings, err)
+	}
+	var none *KnownFiles
+	for name, read := range map[string]func([]string) (*knownHosts, error){"other files": files.read, "none": none.read} {
+		if known, err := read([]string{file, file}); err != nil || target.trust(known, key) == nil {
+			t.Errorf("%s: a file that is gone is still believed, %v", name, err)
+		}
+	}
+}

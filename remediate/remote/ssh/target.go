@@ -29,6 +29,8 @@ type Target struct {
 
 	// KnownHosts are files of the format in sshd(8). One that does not exist is an empty one. A line that cannot be read is traced and passed over.
 	KnownHosts []string
+	// Known keeps what was read of them for the other targets of a run. nil: they are read for this target alone.
+	Known *KnownFiles
 	// HostKeyAlias is looked up in place of address and port, as it stands (ssh_config(5)).
 	HostKeyAlias string
 	// AcceptedKeys is the program's own known_hosts file: it is read with KnownHosts, and it alone is written to. "" is none.
