@@ -252,9 +252,7 @@ mh__run() {
   {
     mh_err=$({
       mh__limit "$@"
-      mh_rc=$?
-      # Of a signal ksh93 says 256 and its number, yash 384, the others 128.
-      [ "$mh_rc" -le 256 ] || mh_rc=$((mh_rc % 128 + 128))
+      mh__status $?
       printf '\n%s rc %s\n' "$mh_nonce" "$mh_rc"
       printf '\n%s fin\n' "$mh_nonce" >&2
     } 2>&1 >&3 | mh__err)
@@ -267,6 +265,12 @@ mh__run() {
     mh_rc=$((mh_rc - 100))
   fi
   mh__sent "$mh_rc"
+}
+
+# mh__status puts a status into mh_rc. Of a signal ksh93 says 256 and its number, yash 384, the others 128.
+mh__status() {
+  mh_rc=$1
+  [ "$mh_rc" -le 256 ] || mh_rc=$((mh_rc % 128 + 128))
 }
 
 # mh__err bounds a program's standard error and stops at its end.
@@ -289,7 +293,7 @@ mh__limit() {
   {
     (
       "$@" <&5 5<&-
-      mh_rc=$?
+      mh__status $?
       kill "$mh_s" 2>/dev/null
       exit "$mh_rc"
     ) &
