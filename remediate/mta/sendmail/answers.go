@@ -232,6 +232,9 @@ func (m *model) greeting() []judge.Answer {
 	}
 	a := bannerAnswer(q, judge.Config, written, map[string]string{"j": m.cf.macros["j"].word, "Z": m.cf.macros["Z"].word})
 	a.Because = because
+	if len(all) > 0 && all[0].Outcome != a.Outcome {
+		a.Outcome, a.Text = judge.CannotTell, "the files read otherwise than sendmail says: "+a.Text
+	}
 	all = append(all, a)
 	return append(all, m.helpAnswer())
 }

@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,32 +111,48 @@ func FuzzEdit(f *testing.F) {
 			t.Fatalf("a value with a line break was taken: %q", value)
 		}
 		for _, after := range files {
-			untouched(t, after)
+			untouched(t, value, after)
 		}
 	})
 }
 
-// untouched fails when an edit changed more than one stretch of lines grew or shrank by: the head and the tail that before and after
-// share must meet, and at most a few lines lie between.
-func untouched(t *testing.T, after mta.File) {
+// untouched fails when a line is gone or moved that no edit has any business with: in a .mc those outside every call, in a .cf those
+// that are no option, mailer or class, in a list those of another key. Line ends are all of the kind that was there.
+func untouched(t *testing.T, value string, after mta.File) {
 	before := after.Origin.Data
-	head := 0
-	for head < len(before) && head < len(after.Data) && before[head] == after.Data[head] {
-		head++
-	}
-	tail := 0
-	for tail < len(before)-head && tail < len(after.Data)-head && before[len(before)-1-tail] == after.Data[len(after.Data)-1-tail] {
-		tail++
-	}
-	gone := before[head : len(before)-tail]
-	if bytes.Count(gone, []byte("\n")) > bytes.Count(before, []byte("\n")) {
-		t.Fatalf("%s: more lines gone than there were", after.Path)
+	left := strings.SplitAfter(string(after.Data), "\n")
+	for _, s := range physical(before) {
+		if !bystander(after.Path, before, s, value) {
+			continue
+		}
+		line := strings.TrimRight(string(before[s.start:s.end]), "\r\n")
+		at := slices.IndexFunc(left, func(l string) bool { return strings.TrimRight(l, "\r\n") == line })
+		if at < 0 {
+			t.Fatalf("%s:%d: %q is gone or moved:\n%q\n%q", after.Path, s.line, line, before, after.Data)
+		}
+		left = left[at+1:]
 	}
 	if crlf := bytes.Count(before, []byte("\r\n")); crlf > 0 && crlf == bytes.Count(before, []byte("\n")) {
 		if bytes.Count(after.Data, []byte("\r\n")) != bytes.Count(after.Data, []byte("\n")) {
 			t.Fatalf("%s: a line end of another kind came in", after.Path)
 		}
 	}
+}
+
+// bystander reports whether a line is none that an edit may change.
+func bystander(path string, data []byte, s span, value string) bool {
+	switch {
+	case strings.HasSuffix(path, ".mc"):
+		for _, c := range parseM4(path, data, includesCF(data)).calls {
+			if c.start < s.end && s.start < c.end {
+				return false
+			}
+		}
+		return true
+	case strings.HasSuffix(path, ".cf"):
+		return !strings.ContainsRune("OMC \t", rune(data[s.start]))
+	}
+	return !strings.EqualFold(firstWord(string(data[s.start:s.end])), strings.TrimSpace(value))
 }
 
 func snapshotOf(t testing.TB, source, cf, access []byte) *facts.Snapshot {

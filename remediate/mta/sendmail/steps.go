@@ -117,7 +117,10 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 			return []remote.Cmd{{Argv: []string{"/etc/init.d/sendmail", "restart"}}}
 		}
 	}
-	return []remote.Cmd{shell(`kill -HUP "$1"`, daemonPID(s, in))}
+	if pid := daemonPID(s, in); pid != "" {
+		return []remote.Cmd{{Argv: []string{"kill", "-HUP", pid}}}
+	}
+	return nil
 }
 
 // daemonPID is the process that serves this configuration.
