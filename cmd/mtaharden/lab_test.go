@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mtaharden/remediate/mta/all"
+	"mtaharden/remediate/mta/mtatest"
 )
 
 // lab is the running lab; a test that needs one is passed over where there is none.
@@ -96,5 +99,29 @@ func TestLabAllHosts(t *testing.T) {
 		case mta != "none" && (len(h.Installs) != 1 || h.Installs[0].MTA != mta || h.Installs[0].Package == ""):
 			t.Errorf("%s: %+v", h.Name, h.Installs)
 		}
+	}
+}
+
+// TestLabDrivers holds every driver to the suite of all drivers on what real hosts collected.
+func TestLabDrivers(t *testing.T) {
+	l := needLab(t)
+	dir := t.TempDir()
+	if code, _, stderr := mtaharden("collect", "-i", l.inventory, "-o", dir, "--state", t.TempDir(), "--batch"); code != 0 {
+		t.Fatalf("collect ended with %d: %s", code, stderr)
+	}
+	snaps, err := filepath.Glob(filepath.Join(dir, "*.snap"))
+	if err != nil || len(snaps) == 0 {
+		t.Fatalf("nothing was collected: %v", err)
+	}
+	for _, file := range snaps {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			s, err := readSnapshot(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range all.Drivers() {
+				mtatest.Run(t, d, s)
+			}
+		})
 	}
 }
