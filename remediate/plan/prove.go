@@ -75,7 +75,7 @@ func passes(in Input, i int, after *facts.Snapshot, again *mta.Config, f *Findin
 	if d := s.judged.Driver; d.Answers != nil {
 		for _, a := range d.Answers(after, again) {
 			if a.Judge == judge.Config {
-				s.answers = append(s.answers, a)
+				s.admit(a)
 			}
 		}
 	}

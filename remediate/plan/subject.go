@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"net/netip"
 	"slices"
 
 	"mtaharden/playbooks"
@@ -32,13 +33,40 @@ func (s *subject) about(entry string) []judge.Answer {
 
 func newSubject(in Input, index int) *subject {
 	s := &subject{in: in, index: index, judged: in.Installs[index]}
-	s.answers = append(s.answers, s.judged.Answers...)
+	s.admit(s.judged.Answers...)
 	for _, a := range in.Network {
 		if a.Question.Listener == "" || slices.ContainsFunc(s.judged.Install.Listen, func(l string) bool { return serves(l, a.Question.Listener) }) {
-			s.answers = append(s.answers, a)
+			s.admit(a)
 		}
 	}
 	return s
+}
+
+// admit takes answers as evidence. One for a stranger whose address lies in a network entry of usual or declared width is about no stranger:
+// the addresses that stand for strangers are other people's networks too. A wider entry excuses nobody.
+func (s *subject) admit(answers ...judge.Answer) {
+	for _, a := range answers {
+		addr, err := netip.ParseAddr(a.Question.ClientAddr)
+		if a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && err == nil && s.known(addr) {
+			continue
+		}
+		s.answers = append(s.answers, a)
+	}
+}
+
+// known says whether a network entry that is not too wide holds the address.
+func (s *subject) known(addr netip.Addr) bool {
+	if s.judged.Config == nil {
+		return false
+	}
+	return slices.ContainsFunc(s.judged.Config.Trusted, func(t mta.Trust) bool {
+		if t.Kind != "client-net" || !t.Net.IsValid() || !unmap(t.Net).Contains(addr.Unmap()) {
+			return false
+		}
+		usual, _ := tooWide(t.Net, nil)
+		declared, _ := tooWide(t.Net, s.in.Intent.RelayNetworks)
+		return usual.empty() || declared.empty()
+	})
 }
 
 func (s *subject) mta() string { return s.judged.Install.MTA }
