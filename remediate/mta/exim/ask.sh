@@ -115,6 +115,7 @@ exim_neighbours() {
 }
 
 # exim_ask CLIENT LISTENER LINE...: one process; each LINE is a command, "=word" names the form of what follows.
+# Of the trace only places and fixed words are kept: values in it may hold what the configuration hides.
 # At most 40 processes and 30 seconds for one instance; what was cut is counted.
 exim_ask() {
 	ex_client=$1
@@ -130,7 +131,19 @@ exim_ask() {
 	mh_fact "exim:$ex_n:asked:$ex_asked" "$ex_client $ex_port $(printf '%s|' "EHLO probe.$ex_from" "$@")"
 	printf '%s\n' "EHLO probe.$ex_from" "$@" QUIT | sed '/^=/d' | mh_ask "exim:$ex_n:said:$ex_asked" 8 sh -c '
 		ex_awk=$1; shift
-		{ "$@" 2>&1 >&3 | "$ex_awk" "/^LOG:|^>>> *(processing|using ACL|end of ACL|ACL is|message:|calling|routed by|[a-z]+: condition test|no more routers|check [!a-z]|host lookup|R: )|configuration error|panic|^Exim|^>>> .* (router|lookup) /" >&2; } 3>&1
+		{ "$@" 2>&1 >&3 | "$ex_awk" "
+			/^LOG:/ {
+				told = \"\"
+				if (/rejected RCPT /) told = \" rejected RCPT\"
+				n = split(\"unknown ACL,unknown named,failed to expand,error in ACL,unknown condition,missing,defer,timed out,connect,verify\", known, \",\")
+				for (i = 1; i <= n; i++) if (index(\$0, known[i])) told = told \" (\" known[i] \")\"
+				if (told != \"\") print \"LOG:\" told
+				next
+			}
+			/^>>> *check .*verify = / { print; next }
+			/^>>> *check [!a-z]/ { print \$1, \$2, \$3; next }
+			/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { print; next }
+			/configuration error|^Exim/ { print }" >&2; } 3>&1
 	' sh "$ex_awk" $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_iface -bh "$ex_client"
 }
 

@@ -106,7 +106,18 @@ exim_options() {
 # servers of data bases, macros, passwords in look-ups. $1 = names of hidden options, separated by |.
 exim_mask() {
 	"$ex_awk" -v hidden="$1" '
+	function without(s, secret,    i, out) {
+		out = ""
+		while ((i = index(s, secret)) > 0) { out = out substr(s, 1, i - 1) "<hidden>"; s = substr(s, i + length(secret)) }
+		return out s
+	}
 	/^begin / { sec = $2 }
+	/^[A-Z][A-Za-z0-9_]*[ \t]*=/ && tolower($1) ~ /pass|pw|secret|key|cred|token/ {
+		value = $0; sub(/^[^=]*=[ \t]*/, "", value)
+		if (length(value) >= 4 && value !~ /^\//) secrets[++ns] = value
+		next
+	}
+	{ for (i = 1; i <= ns; i++) $0 = without($0, secrets[i]) }
 	/^[ \t]*hide[ \t]/ { print $1, $2, $3 ~ /^=/ ? "=" : $3, "<hidden>"; next }
 	/^_?[A-Z][A-Za-z0-9_]*[ \t]*=/ { next }
 	{

@@ -62,9 +62,11 @@ func (c *config) recipientWithout(q judge.Question, at place) (judge.Outcome, []
 	if q.ClientAddr == "" {
 		return judge.CannotTell, []judge.Line{{Text: "which client this is, DNS would say"}}
 	}
-	if odd := oddAddress(q.Recipient) || oddAddress(q.Sender); odd || q.Form != "" && strings.Contains(q.Form, "-name") {
-		return judge.CannotTell, []judge.Line{{Text: "how Exim takes this form of address is for Exim to say"}}
+	q, line, settled := c.routedForm(q)
+	if settled != "" {
+		return settled, []judge.Line{line}
 	}
+	e.q = q
 	if l, ok := c.options["host_reject_connection"]; ok {
 		if t := e.matchList(l.Value, "hostlist", 0, matchHost); t != no {
 			at := l.Statement.at()
@@ -113,9 +115,38 @@ func (v *verdict) merge(w verdict) {
 	}
 }
 
-// oddAddress: routed and quoted forms are parsed, rewritten or refused before an ACL sees them.
-func oddAddress(address string) bool {
-	return strings.ContainsAny(address, "\"%!:[]") || strings.Count(address, "@") > 1
+// routedForm says what Exim makes of the forms by which relays are tried, as 4.94 to 4.98 answer them: a source route is taken off,
+// "%" and "!" are letters of a local part, an address literal, an address without a domain and one with two "@" are refused before
+// any ACL. What settings change of that is left to Exim.
+func (c *config) routedForm(q judge.Question) (judge.Question, judge.Line, judge.Outcome) {
+	refuse := func(text string) (judge.Question, judge.Line, judge.Outcome) {
+		return q, judge.Line{Text: text}, judge.Refused
+	}
+	tell := func(text string) (judge.Question, judge.Line, judge.Outcome) {
+		return q, judge.Line{Text: text}, judge.CannotTell
+	}
+	if strings.HasPrefix(q.Recipient, "@") {
+		if _, rest, ok := strings.Cut(q.Recipient, ":"); ok && !strings.Contains(q.Recipient, "[") {
+			q.Recipient = rest
+		}
+	}
+	literal := strings.Contains(q.Recipient+q.Sender, "[")
+	switch {
+	case strings.Count(strings.ReplaceAll(q.Recipient, `"probe@example.`, ""), "@") > 1 && !strings.HasPrefix(q.Recipient, "@"):
+		return refuse("an address with two @ is malformed")
+	case literal && c.option("allow_domain_literals", "false") == "false":
+		return refuse("allow_domain_literals is false: address literals are refused")
+	case literal:
+		return tell("allow_domain_literals is set")
+	case strings.HasPrefix(q.Form, "quoted") || q.Form == "bang":
+		if c.option("recipient_unqualified_hosts", "") == "" {
+			return refuse("recipient_unqualified_hosts is not set: an address without a domain is refused")
+		}
+		return tell("recipient_unqualified_hosts is set")
+	case strings.Contains(q.Recipient, "%") && c.option("percent_hack_domains", "") != "":
+		return tell("percent_hack_domains is set")
+	}
+	return q, judge.Line{}, ""
 }
 
 // option evaluates what an acl_smtp_… option names: an ACL, or the text of one.
@@ -185,6 +216,9 @@ func outcome(c *config, q judge.Question, v verdict) (judge.Outcome, []judge.Lin
 			return judge.Dead, because
 		}
 		return judge.Deferred, because
+	}
+	if strings.ContainsAny(q.Recipient, "%!") && newEvaluator(c, q).local(domainOf(q.Recipient)) == yes {
+		return judge.Refused, append(because, judge.Line{Text: "whichever it is, the address is one of the host's own"})
 	}
 	if v.doubt != nil {
 		at := v.doubt.Statement.at()

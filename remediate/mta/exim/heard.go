@@ -87,12 +87,15 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 	case d.verify == "recipient" && !d.failed && foreign && mail.Command == "":
 		a.Outcome = judge.CannotTell
 		a.Text = "relay is allowed as far as the ACL goes; only the verification of the recipient failed: " + x.Reply
+	case d.verify == "" && strings.Contains(x.Log, "(verify)"): // an earlier result was used again
+		a.Outcome = judge.CannotTell
+		a.Text = "only a verification failed, and what lies behind it was not reached: " + x.Reply
 	case d.verify != "" && d.verify != "recipient":
 		a.Outcome = judge.CannotTell
 		a.Text = "only the verification of the " + d.verify + " failed, and what lies behind it was not reached: " + x.Reply
 	case code == 451 && misconfigured(x.Log):
 		a.Outcome = judge.Dead
-		a.Text = "a configuration error: " + x.Log
+		a.Text = "a configuration error" + strings.TrimPrefix(x.Log, "rejected RCPT") + ": " + x.Reply
 	case code < 500:
 		a.Outcome = judge.Deferred
 	default:

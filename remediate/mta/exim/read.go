@@ -3,6 +3,7 @@ package exim
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -239,8 +240,11 @@ func sameACLs(out string, p *program) bool {
 	return slices.Equal(theirs, ours)
 }
 
+var hiddenMarks = regexp.MustCompile(`<secret [0-9a-f]+>`)
+
 // plainSpace takes out what the two print differently: white space, and values that the collector masked.
 func plainSpace(s string) string {
+	s = hiddenMarks.ReplaceAllString(s, "<hidden>")
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\t' }), "")
 }
 

@@ -82,12 +82,12 @@ func (s *session) logs(stderr string) {
 	var told []string
 	var lines []string
 	for _, line := range strings.Split(stderr, "\n") {
-		rest, ok := strings.CutPrefix(line, "LOG: ")
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "LOG: ")
 		if !ok {
 			continue
 		}
 		lines = append(lines, rest)
-		if strings.Contains(rest, "rejected RCPT ") {
+		if strings.Contains(rest, "rejected RCPT") {
 			told, lines = append(told, strings.Join(lines, "; ")), nil
 		}
 	}

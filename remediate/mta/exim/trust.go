@@ -25,7 +25,8 @@ func (c *config) items(raw, kind, holder string, at place, depth int) []listItem
 		return nil
 	}
 	var out []listItem
-	for _, item := range splitList(raw) {
+	for _, item := range splitList(guardBraces(raw)) {
+		item = strings.ReplaceAll(item, "\x01", ":")
 		switch {
 		case item == "" || strings.HasPrefix(item, "!") || strings.HasPrefix(item, "+ignore_") || strings.HasPrefix(item, "+include_"):
 		case strings.HasPrefix(item, "+"):
@@ -48,6 +49,22 @@ func (c *config) items(raw, kind, holder string, at place, depth int) []listItem
 		}
 	}
 	return out
+}
+
+// guardBraces puts \x01 in place of the colons within ${…}: the string is expanded before the list is cut.
+func guardBraces(s string) string {
+	b, depth := []byte(s), 0
+	for i, c := range b {
+		switch {
+		case c == '{':
+			depth++
+		case c == '}' && depth > 0:
+			depth--
+		case c == ':' && depth > 0:
+			b[i] = 1
+		}
+	}
+	return string(b)
 }
 
 // plainItem is an item that is no list of its own, or the lines of the file that it names.
