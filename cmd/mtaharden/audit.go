@@ -92,8 +92,8 @@ func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report
 		return sum, nil, badInput(err)
 	}
 	var hosts []judgedHost
-	ctx, stop := context.WithCancel(c.Context())
-	defer stop()
+	ctx, stop := context.WithCancelCause(c.Context())
+	defer stop(nil)
 	var failed error
 	begun := time.Now()
 	run := report.Run{ID: runID(begun), Command: command, Started: begun, Playbooks: j.playbookNames(targets), Hosts: names(targets)}
@@ -111,13 +111,17 @@ func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report
 		}
 		if failed == nil {
 			if failed = h.Host(rep); failed != nil {
-				stop() // nobody will see what the others say
+				stop(errors.New("the report cannot be written"))
 			}
 		}
 	})
-	if err := errors.Join(failed, h.End(time.Now())); err != nil {
-		return sum, nil, fmt.Errorf("cannot write the report: %w", err)
+	if failed == nil {
+		failed = h.End(time.Now())
 	}
+	if failed != nil {
+		return sum, nil, fmt.Errorf("cannot write the report: %w", failed)
+	}
+	p.hints(len(j.inventory) == 0)
 	slices.SortStableFunc(hosts, func(a, b judgedHost) int {
 		return slices.Index(run.Hosts, a.report.Name) - slices.Index(run.Hosts, b.report.Name)
 	})
@@ -217,12 +221,17 @@ type progress struct {
 	w           io.Writer
 	count, over int
 	single      bool // a single host is worth a line too
+	states      map[report.State]bool
 }
 
 func newProgress(w io.Writer, hosts int) *progress { return &progress{w: w, over: hosts} }
 
 func (p *progress) done(name string, state report.State, why string, took time.Duration) {
 	p.count++
+	if p.states == nil {
+		p.states = map[report.State]bool{}
+	}
+	p.states[state] = true
 	if p.over < 2 && !p.single {
 		return
 	}
@@ -231,4 +240,17 @@ func (p *progress) done(name string, state report.State, why string, took time.D
 		line += ": " + why
 	}
 	fmt.Fprintln(p.w, line)
+}
+
+// hints say what a person can do about the hosts that were not entered, once for all hosts in the same state.
+func (p *progress) hints(local bool) {
+	if local && p.states[report.NoPrivilege] {
+		fmt.Fprintln(p.w, "mtaharden: hint: run it as root, or give sudo's password with --become-password-fd N")
+		return
+	}
+	for _, h := range checkHints {
+		if p.states[h.state] {
+			fmt.Fprintln(p.w, "mtaharden: hint:", h.text)
+		}
+	}
 }

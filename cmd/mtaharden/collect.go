@@ -110,6 +110,7 @@ func saveSnapshots(c *cobra.Command, k *collecting) error {
 	if failed != nil {
 		return failed
 	}
+	p.hints(false)
 	return verdict(sum, &k.judging)
 }
 

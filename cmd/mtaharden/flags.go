@@ -91,7 +91,7 @@ func (r *reach) lowerForks(stderr io.Writer) {
 		return
 	}
 	r.forks = max((int(limit.Cur)-filesBeside)/filesPerHost, 1)
-	fmt.Fprintf(stderr, "mtaharden: %d hosts at the same time: this process may open only %d files (ulimit -n)\n", r.forks, limit.Cur)
+	fmt.Fprintf(stderr, "mtaharden: %d %s at the same time: this process may open only %d files (ulimit -n)\n", r.forks, plural(r.forks, "host"), limit.Cur)
 }
 
 // readSecrets reads the passwords of --password-fd and --become-password-fd before this process opens anything of its own: a number that the caller did

@@ -116,6 +116,11 @@ func TestTenHosts(t *testing.T) {
 	if took := time.Since(begun); took > 90*time.Second {
 		t.Errorf("it took %s: a host held up the run", took)
 	}
+	for _, hint := range []string{"compare the key", "see user and identity", "set become"} {
+		if strings.Count(stderr, "mtaharden: hint: "+hint) != 1 {
+			t.Errorf("no hint, or more than one: %q\n%s", hint, stderr)
+		}
+	}
 	var r reportJSON
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("the report is no JSON: %v\n%s", err, out)

@@ -122,6 +122,8 @@ func (e *Exchange) takeErr(p []byte) (int, error) {
 func (e *Exchange) converse() {
 	reply, done := e.sudo.heard(e.err)
 	switch {
+	case e.sudo.ready && e.closed && e.sudo.asks():
+		e.cutOff(errors.New("sudo refused the password and began the command all the same, when its input was closed"))
 	case e.sudo.ready:
 		e.give(e.stdin)
 		e.endInput()

@@ -145,3 +145,18 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+// TestClean: what a terminal could be led astray by becomes a space; quotation marks and other letters of a message stay.
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"/usr/bin/env: \u2018sudo\u2019: No such file \u2013 암호\u2026": "/usr/bin/env: \u2018sudo\u2019: No such file \u2013 암호\u2026",
+		"a\x1b[31mb\u009bc\x7fd":                  "a [31mb c d",
+		"a\u200eb\u200fc\u202ed\u2066e\u2028f\ng": "a b c d e f g",
+		"\xff\n":                 "?",
+		strings.Repeat("é", 200): strings.Repeat("é", 150) + "\u2026",
+	} {
+		if got := Clean(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (t Target) connect(ctx context.Context) (*watched, error) {
 	t.tracef("connecting to %s", t.endpoint())
 	conn, err := t.Connect(ctx, "tcp", t.endpoint())
 	if err != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("%s did not answer within %s", t.endpoint(), t.Timeouts.Dial)
 		}
 		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
