@@ -42,7 +42,7 @@ give it a MTALAB_STATE and a MTALAB_INSTANCE (its name, short) and run it in a n
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(),
+	root.AddCommand(upCommand(), buildCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(),
 		demoCommand(), testCommand(), benchCommand(), daemonCommand())
 	return root
 }
@@ -65,6 +65,28 @@ func upCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&install, "install", false, "install what this machine lacks")
 	return c
+}
+
+func buildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "build [HOST…]",
+		Short:  "Build the images that are missing, and boot nothing",
+		Hidden: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			lab, err := openLab()
+			if err != nil {
+				return err
+			}
+			hosts, err := lab.Select(args)
+			if err != nil {
+				return err
+			}
+			return eachHost(hosts, 4, func(h Host) error {
+				_, err := lab.image(c.Context(), h)
+				return err
+			})
+		},
+	}
 }
 
 func downCommand() *cobra.Command {
