@@ -48,7 +48,7 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 	part += "sh -c 'sleep 3' -- --password=CANARY-argv KEEP-argv & mh_spy=$!\nmh__table\nmh_running dash sh >/dev/null\nkill $mh_spy\nwait $mh_spy 2>/dev/null\n"
-	for _, shell := range [][]string{{"sh"}} {
+	for _, shell := range [][]string{{"sh"}, {"busybox", "sh"}, {"ksh93"}} {
 		raw := output(t, part, shell...)
 		if found := canary.FindAll(raw, -1); found != nil {
 			t.Errorf("%v: secrets left the host: %q", shell, found)
@@ -84,19 +84,7 @@ func checkMasks(t *testing.T, s *Snapshot, path string, original []byte) {
 	if f.State == Secret {
 		return
 	}
-	var back []byte
-	at, from := 0, 0
-	for _, m := range f.Masks {
-		back = append(back, f.Data[at:m.Offset]...)
-		from = len(back)
-		if from+m.Origin > len(original) {
-			t.Fatalf("%s: mask %+v is beyond the end", path, m)
-		}
-		back = append(back, original[from:from+m.Origin]...)
-		at = m.Offset + m.Length
-	}
-	back = append(back, f.Data[at:]...)
-	if f.State != Whole || !bytes.Equal(back, original) {
+	if f.State != Whole || !bytes.Equal(restored(f, original), original) {
 		t.Errorf("%s: state %q, masks %+v do not lead back to the original:\n%s", path, f.State, f.Masks, f.Data)
 	}
 }

@@ -1,4 +1,3 @@
-// Package facts collects a host: one POSIX shell script that changes nothing, the frame its output comes in, and the Snapshot made of it.
 package facts
 
 import (
