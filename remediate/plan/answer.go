@@ -14,6 +14,9 @@ import (
 func (s *subject) answer(w playbooks.Want, listener string) verdict {
 	v := verdict{want: wantedAnswer(w)}
 	asked := s.asked(w, listener)
+	if len(asked) == 0 && listener != "" && loopback(listener) {
+		return s.homely(v, listener)
+	}
 	if len(asked) == 0 {
 		v.status = Unknown
 		v.have = say("no judge answered %s for a client %s", "%[1]s 질의(%[2]s 클라이언트)에 답한 판정자가 없음", w.Verb, strings.Join(w.Class, ", "))
@@ -45,6 +48,20 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 		v.file, v.line = place(t.good)
 		s.doubt(&v, asked)
 	}
+	return v
+}
+
+// homely is the verdict where a judge asked nothing because no client from elsewhere reaches the listener. A listener that does not serve
+// its own machine is still an error.
+func (s *subject) homely(v verdict, listener string) verdict {
+	for _, a := range s.answers {
+		if a.Outcome == judge.Dead && (a.Question.Listener == "" || sameListener(a.Question.Listener, listener)) {
+			v.status, v.have = Error, say("the listener does not serve: %s", "서비스가 동작하지 않음: %s", a.Text)
+			v.file, v.line = place([]judge.Answer{a})
+			return v
+		}
+	}
+	v.status, v.have = Pass, say("only this machine reaches %s", "%s는 이 장비에서만 접근 가능", listener)
 	return v
 }
 

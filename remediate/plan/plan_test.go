@@ -158,3 +158,17 @@ func TestManyEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestLoopbackUnasked: where no judge asked for strangers because none gets there, that is what the finding says.
+func TestLoopbackUnasked(t *testing.T) {
+	bases, _ := loadCases(t)
+	in := testCase{Base: "postfix", Setup: setup{Listen: []string{"127.0.0.1:25", "127.0.0.1:26", "192.0.2.9:25"}}}.input(t, bases, baseline(t))
+	local := func(listener string, o judge.Outcome) judge.Answer {
+		return judge.Answer{Question: judge.Question{Listener: listener, Class: judge.Localhost, Verb: judge.Rcpt, Form: "plain"}, Judge: judge.Config, Outcome: o, Text: "does not start"}
+	}
+	in.Installs[0].Answers = []judge.Answer{local("127.0.0.1:25", judge.Relayed), local("127.0.0.1:26", judge.Dead)}
+	findings := New(in).Findings
+	checkFindings(t, findings, "open-relay@127.0.0.1:25", "pass |only this machine reaches 127.0.0.1:25|")
+	checkFindings(t, findings, "open-relay@127.0.0.1:26", "error |does not start|")
+	checkFindings(t, findings, "open-relay@192.0.2.9:25", "unknown |no judge answered|")
+}
