@@ -21,14 +21,24 @@ func answers(_ *facts.Snapshot, c *mta.Config) []judge.Answer {
 	}
 	var out []judge.Answer
 	for _, l := range m.listeners {
-		qs := m.asker(l).questions(c.Trusted)
+		asker := m.asker(l)
 		from := len(out)
-		for _, q := range qs {
-			out = append(out, m.reply(q, l))
+		for _, q := range asker.questions(c.Trusted) {
+			out = append(out, m.replyTo(q, l, asker.reach()))
 		}
 		m.markDead(out[from:], l)
 	}
 	return out
+}
+
+// replyTo answers as reply does; a stranger does not get as far as a listener on the loopback address.
+func (m *model) replyTo(q judge.Question, l listener, reach bool) judge.Answer {
+	a := m.reply(q, l)
+	if reach || q.Class != judge.Outside || a.Outcome == judge.Dead || a.Outcome == judge.CannotTell {
+		return a
+	}
+	return judge.Answer{Question: q, Judge: judge.Config, Outcome: judge.Refused, Text: "only clients on this machine reach " + l.addr,
+		Because: []judge.Line{{File: m.master.path, Line: l.front.line, Text: l.front.title()}}}
 }
 
 // withoutListener: where no service was read at all nothing can be told; where services were read and none takes mail from the network,
@@ -97,26 +107,27 @@ func (m *model) spoofed(q judge.Question, l listener, a judge.Answer) judge.Answ
 	return b
 }
 
-// markDead makes the refusals of a listener that answers every outside recipient with a configuration error into what they are.
+// markDead makes the configuration errors of a client into what they are where that client's mail to this host itself meets them too:
+// the listener does not serve it.
 func (m *model) markDead(answers []judge.Answer, l listener) {
-	if l.smtpd == nil || !slices.ContainsFunc(answers, func(a judge.Answer) bool { return isBroken(a) && a.Question.Class == judge.Outside }) {
+	if l.smtpd == nil || !slices.ContainsFunc(answers, isBroken) {
 		return
-	}
-	for _, a := range answers {
-		if a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && !isBroken(a) {
-			return
-		}
 	}
 	asker := m.asker(l)
-	local := judge.Question{Listener: l.addr, ClientAddr: asker.outsider(), ClientName: outsideName, Helo: "[" + literal(asker.outsider()) + "]",
-		Verb: judge.Rcpt, Sender: "antispam@" + asker.third, Recipient: "postmaster@" + asker.names[0]}
-	if own := m.answer(local, l); !isBroken(own) {
-		return
-	}
-	for i := range answers {
-		if isBroken(answers[i]) {
+	served := map[string]bool{}
+	for i, a := range answers {
+		if !isBroken(a) {
+			continue
+		}
+		addr := a.Question.ClientAddr
+		if _, known := served[addr]; !known {
+			local := a.Question
+			local.Form, local.Sender, local.Recipient = "", "antispam@"+asker.third, "webmaster@"+asker.names[0]
+			served[addr] = !isBroken(m.answer(local, l))
+		}
+		if !served[addr] {
 			answers[i].Outcome = judge.Dead
-			answers[i].Text = "every recipient is answered " + answers[i].Text
+			answers[i].Text = "every recipient is answered " + a.Text
 		}
 	}
 }

@@ -201,6 +201,8 @@ func (r *run) accepted() (judge.Outcome, string) {
 		return judge.Delivered, "250: taken and redirected (REDIRECT)"
 	case to.class == classDefault:
 		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>", to.addr)
+	case to.class == classRelay && to.routed:
+		return judge.Relayed, fmt.Sprintf("250: <%s> is routed on from the relay domain %q", to.addr, to.entry)
 	case to.class == classRelay && to.wide:
 		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: relay_domains entry %q covers it", to.addr, to.entry)
 	case to.class == classRelay:

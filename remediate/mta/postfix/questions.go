@@ -125,8 +125,11 @@ func literal(addr string) string {
 
 // questions are all that is asked of one listener.
 func (a *asker) questions(trusted []mta.Trust) []judge.Question {
-	if a.reach() {
-		outside := a.outsider()
+	outside := a.outsider()
+	if !a.reach() {
+		a.ask(judge.Outside, "", "plain", outside, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+		a.service(outside)
+	} else {
 		a.matrix(judge.Outside, outside)
 		for _, addr := range outsiders {
 			if addr != outside {
