@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"mtaharden/inventory"
 	"mtaharden/remediate/facts"
@@ -129,7 +130,15 @@ func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {
 	}
 }
 
-// thisMachine is the host that is judged without an inventory.
+// typing is how long a person has for sudo's password.
+const typing = 2 * time.Minute
+
+// thisMachine is the host that is judged without an inventory. Where sudo wants a password, the person at the terminal is asked for it.
 func (d *dialer) thisMachine(ctx context.Context) (remote.Host, error) {
-	return local.Dial(ctx, local.Target{BecomePassword: d.reach.become, Timeouts: remote.Timeouts{Run: d.reach.timeLimit}, Trace: d.trace("localhost")})
+	t := local.Target{BecomePassword: d.reach.become, Timeouts: remote.Timeouts{Run: d.reach.timeLimit}, Trace: d.trace("localhost")}
+	if t.BecomePassword == nil && !d.reach.batch {
+		t.BecomePassword = func() (string, error) { return d.reach.prompt.ask("your password for sudo") }
+		t.Timeouts.Login = typing
+	}
+	return local.Dial(ctx, t)
 }

@@ -11,8 +11,8 @@ import (
 	"mtaharden/inventory"
 )
 
-// maxImport bounds an inventory of another tool, in bytes.
-const maxImport = 16 << 20
+// maxInput bounds an input file, in bytes.
+const maxInput = 16 << 20
 
 func newInventoryImportCommand() *cobra.Command {
 	output := ""
@@ -63,8 +63,8 @@ func readBounded(name string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxImport+1))
-	if err == nil && len(data) > maxImport {
+	data, err := io.ReadAll(io.LimitReader(f, maxInput+1))
+	if err == nil && len(data) > maxInput {
 		err = errors.New(name + " is too large")
 	}
 	return string(data), err

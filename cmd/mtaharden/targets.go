@@ -176,7 +176,7 @@ func mergeBook(rules []playbooks.Rule, name string) ([]playbooks.Rule, error) {
 		}
 		return playbooks.Baseline()
 	}
-	data, err := os.ReadFile(name)
+	data, err := readBounded(name)
 	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(name, "/.") {
 		return nil, fmt.Errorf("unknown playbook %q: it is neither a file nor one of %s", name, strings.Join(playbooks.Names(), ", "))
 	}
@@ -188,7 +188,7 @@ func mergeBook(rules []playbooks.Rule, name string) ([]playbooks.Rule, error) {
 			return nil, err
 		}
 	}
-	return playbooks.Merge(rules, name, data)
+	return playbooks.Merge(rules, name, []byte(data))
 }
 
 // playbookNames lists the playbooks of a run for its report.

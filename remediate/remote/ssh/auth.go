@@ -116,7 +116,7 @@ func (r *keyring) fromAgent(ctx context.Context, socket string) []ssh.Signer {
 
 // fromFile adds the key of one file, from the agent where it holds the same one.
 func (r *keyring) fromFile(t Target, file string, held []ssh.Signer) {
-	data, err := os.ReadFile(file)
+	data, err := readKey(file)
 	if err != nil {
 		if s := heldKey(held, publicKey(file+".pub")); s != nil {
 			r.add(s, file+" in agent")
@@ -171,9 +171,21 @@ func (t Target) decrypt(file string, data []byte) (ssh.Signer, error) {
 	return signer, nil
 }
 
+// maxKeyFile bounds a key file, in bytes: the largest keys take a few thousand.
+const maxKeyFile = 1 << 20
+
+func readKey(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxKeyFile))
+}
+
 // publicKey reads a public key file; nil where there is none.
 func publicKey(file string) ssh.PublicKey {
-	data, err := os.ReadFile(file)
+	data, err := readKey(file)
 	if err != nil {
 		return nil
 	}
