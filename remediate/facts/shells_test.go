@@ -185,7 +185,7 @@ func TestAwks(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(bin, "awk"), []byte("#!/bin/sh\nexec "+path+" "+strings.Join(w[1:], " ")+" \"$@\"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		got := rendered(collect(t, "PATH="+bin+":$PATH\n"+part))
+		got := rendered(collect(t, "PATH="+bin+":$PATH\nmh__setup\n"+part))
 		if got != want {
 			t.Errorf("%s differs:\n%s", awk, cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
 		}

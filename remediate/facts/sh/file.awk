@@ -1,6 +1,6 @@
 # Emits files. Its input says what was asked for and what is known of it: "k TAB kind TAB path TAB target", lines of stat or ls, and
 # lines of a checksum tool. A file's bytes it reads itself.
-BEGIN { N = ENVIRON["mh_nonce"]; MAX = 1048576 }
+BEGIN { N = ENVIRON["mh_nonce"]; MAX = 1048576; NUL = ENVIRON["mh_nul"] }
 /^k\t/ { split($0, w, "\t"); paths[++np] = w[3]; kind[w[3]] = w[2]; target[w[3]] = w[4]; next }
 /^s [0-9a-f]+ / {
   p = $0; for (i = 1; i <= 9; i++) sub(/^[^ ]* /, "", p)
@@ -22,6 +22,7 @@ function emit(p,   k, head, n, line, got, cut) {
   k = kind[p]; reset()
   head = "file path=" esc(p) (target[p] != "" ? " target=" esc(target[p]) : "") (p in meta ? " " meta[p] " size=" size[p] : "") (p in sum ? " " sum[p] : "")
   if (k != "file") { nm = 0; body(head " state=" k, 0, 0); return }
+  if (NUL && holds(p)) { binary(p, head); return }
   postfixish = (p ~ /postfix|main\.cf|master\.cf/)
   n = 0; got = 0; cut = 0; first = ""
   while ((r = (getline line < p)) > 0) {
@@ -38,9 +39,20 @@ function emit(p,   k, head, n, line, got, cut) {
   body(head (cut ? " state=truncated" : ""), n, pos)
 }
 
+# quoted returns a path as one word for the shell.
+function quoted(p) { gsub(/\047/, "\047\\\047\047", p); return "\047" p "\047" }
+
+# holds is true where a file holds a NUL. It is asked where this awk takes a NUL for the end of a line, as busybox's does.
+function holds(p,   cmd, n) {
+  cmd = "tr -d \"\\000\" <" quoted(p) " | wc -c"
+  cmd | getline n
+  close(cmd)
+  return n + 0 != size[p] + 0
+}
+
 # binary sends a file that holds bytes which awk cannot read, in hexadecimal, unless something in it looks like a secret.
 function binary(p, head,   cmd, line, n, q) {
-  q = p; gsub(/\047/, "\047\\\047\047", q); q = "\047" q "\047"
+  q = quoted(p)
   reset(); ni = 0
   cmd = "tr \"\\000\" \"\\012\" <" q
   while ((cmd | getline line) > 0) { scan(line); if (ni) break }

@@ -189,7 +189,7 @@ mh__emit() {
     IFS=" $mh_tab$mh_nl"
     set +f
     [ $# -eq 0 ] || mh__sums "$@" 2>/dev/null
-  } | mh_nonce=$mh_nonce mh_key=$mh_key awk "$mh_awk_mask$mh_awk_frame$mh_awk_file"
+  } | mh_nonce=$mh_nonce mh_key=$mh_key mh_nul=$mh_nul awk "$mh_awk_mask$mh_awk_frame$mh_awk_file"
   mh__sent $?
 }
 
@@ -337,6 +337,8 @@ mh_seen() {
 mh__setup() {
   [ -n "$mh_nonce" ] || mh_nonce="mh-$(mh__random)"
   mh_key=$(mh__random)
+  mh_nul=1
+  [ "$(printf 'a\000b\n' | awk '{ print length($0) }')" = 3 ] && mh_nul=
   mh_timeout= mh_short= mh_stat= mh_sum=cksum
   if timeout -k 2 5 true; then
     mh_timeout="timeout -k 2"
