@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"mtaharden/remediate/facts"
@@ -113,6 +114,11 @@ func FuzzEdit(f *testing.F) {
 	f.Add("mynetworks =\r\n 127.0.0.0/8\r\nx=1\r\n", "smtp inet n - n - - smtpd\n  -o mynetworks=0.0.0.0/0\n", "mynetworks", "0.0.0.0/0", byte(3))
 	f.Add("smtpd_relay_restrictions = permit", "smtp inet n - n - - smtpd -o { smtpd_relay_restrictions = permit, reject }", "smtpd_relay_restrictions", "reject_unauth_destination", byte(2))
 	f.Add("# only\nk=\nk =v\n", stockMaster, "k", "", byte(1))
+	for op := range byte(16) {
+		f.Add("a =\n  # c\n  x, y,\n# d\n\n  z\nmyhostname=h.x\na = x y\r\n\tz\r\n", "smtp inet n - n - - smtpd\n  -o a=x,y\n  -o { a = x, y }\n", "", "", op)
+		f.Add("mynetworks=127.0.0.0/8,10.0.0.0/8,\n 0.0.0.0/0,\n#x\n 1.2.3.4\nb=c", stockMaster, "", "zz", op)
+		f.Add("smtpd_relay_restrictions = permit_mynetworks,\n reject,permit\n", stockMaster, "", "z", op)
+	}
 	f.Fuzz(func(t *testing.T, main, master, name, value string, op byte) {
 		fuzzEdit(t, main, master, name, value, op)
 	})
@@ -130,6 +136,14 @@ func fuzzEdit(t *testing.T, main, master, name, value string, op byte) {
 		t.Fatalf("no edit changed %d files: %v", len(files), err)
 	}
 	fix := mta.Fix{Name: name, Op: []mta.Op{mta.Set, mta.Unset, mta.Add, mta.Remove}[op%4], Value: value}
+	if entries := cfg.Model.(*model).main.entries; op&4 != 0 && len(entries) > 0 { // a name, and with the next bit a word, that is there
+		ent := entries[len(name)%len(entries)]
+		fix.Name = ent.name
+		if words := splitList(ent.value, true); op&8 != 0 && len(words) > 0 {
+			fix.Value = words[len(value)%len(words)].text
+		}
+	}
+	name = fix.Name
 	files, err := edit(cfg, []mta.Fix{fix})
 	if err != nil {
 		return
@@ -165,11 +179,44 @@ func holdsFix(t *testing.T, after, before *mta.Config, fix mta.Fix) {
 		if _, ok := m.main.get(fix.Name); ok {
 			t.Fatalf("unset %s left %q (%v)", fix.Name, raw, set)
 		}
+	case mta.Remove:
+		// what is left are the other words, in their order
+		e, ok := m.main.get(fix.Name)
+		was, had := was.main.get(fix.Name)
+		if ok && had && fix.Name != "mynetworks" && !strings.ContainsAny(was.value, "${}") && len(strings.Fields(want)) == 1 {
+			if d := cmp.Diff(without(was.value, want), words(e.value), cmpopts.EquateEmpty()); d != "" {
+				t.Fatalf("remove %q from %q gave %q: %s", want, was.value, e.value, d)
+			}
+		}
 	case mta.Add:
 		if words := splitList(want, true); len(words) == 1 && !strings.ContainsAny(want, "${}") && !strings.Contains(raw, want) {
 			t.Fatalf("add %q to %s gave %q", want, fix.Name, raw)
 		}
 	}
+}
+
+func words(list string) []string {
+	var out []string
+	for _, w := range splitList(list, true) {
+		out = append(out, w.text)
+	}
+	return out
+}
+
+// without is a list without the first word that is member, and without a warn_if_reject that stood before it.
+func without(list, member string) []string {
+	all := words(list)
+	for i, w := range all {
+		if !strings.EqualFold(w, member) {
+			continue
+		}
+		from := i
+		if i > 0 && all[i-1] == "warn_if_reject" && len(all) > 1 {
+			from--
+		}
+		return append(all[:from], all[i+1:]...)
+	}
+	return all
 }
 
 // sameElsewhere checks that nothing but the logical lines of name differs, comments and blank lines included.
