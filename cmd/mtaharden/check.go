@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +34,7 @@ where everything is fine, 3 where a host was not read to the end, and 4 where on
 unreachable, or its key, the login or the privilege is not right.`,
 		Args: exactArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, hosts, err := r.needed(c)
+			_, hosts, err := r.needed(c, formats...)
 			if err != nil {
 				return err
 			}
@@ -54,12 +56,7 @@ func (r *reach) checkHosts(c *cobra.Command, hosts []*inventory.Host) error {
 		return err
 	}
 	found := checkAll(c, d.dial, all.Drivers(), hosts, r.forks)
-	if r.format == "json" {
-		err = encodeJSON(out, checkReport{"mtaharden-check/1", found})
-	} else {
-		err = writeChecks(out, found)
-	}
-	if err != nil {
+	if err := r.writeFound(out, found); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	if err := out.commit(); err != nil {
@@ -69,6 +66,43 @@ func (r *reach) checkHosts(c *cobra.Command, hosts []*inventory.Host) error {
 		return &status{code: code}
 	}
 	return nil
+}
+
+func (r *reach) writeFound(w io.Writer, found []checked) error {
+	switch r.format {
+	case "json":
+		return encodeJSON(w, checkReport{checkSchema, found})
+	case "jsonl":
+		return checkLines(w, found)
+	case "csv":
+		return checkCSV(w, found)
+	}
+	return writeChecks(w, found)
+}
+
+// checkLines writes a line of JSON a host, each with the schema's name.
+func checkLines(w io.Writer, found []checked) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	for _, c := range found {
+		if err := e.Encode(struct {
+			Schema string `json:"schema"`
+			checked
+		}{checkSchema, c}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkCSV writes a row a host. No cell begins as a spreadsheet's formula does: each is a name or an address, or begins with this program's own
+// words.
+func checkCSV(w io.Writer, found []checked) error {
+	rows := [][]string{{"host", "address", "state", "reached", "key_known", "login", "privilege", "mta", "host_key", "error"}}
+	for _, c := range found {
+		rows = append(rows, []string{c.Name, c.Address, string(c.State), c.Reached, c.Key, c.Login, c.Privilege, strings.Join(c.MTA, ", "), c.HostKey, c.Error})
+	}
+	return csv.NewWriter(w).WriteAll(rows)
 }
 
 type dialFunc func(context.Context, *inventory.Host) (remote.Host, error)
@@ -95,6 +129,8 @@ func checkAll(c *cobra.Command, dial dialFunc, drivers []*mta.Driver, hosts []*i
 	})
 	return found
 }
+
+const checkSchema = "mtaharden-check/1"
 
 type checkReport struct {
 	Schema string    `json:"schema"`

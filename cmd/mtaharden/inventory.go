@@ -39,7 +39,7 @@ be reached, what is intended for it, and the waivers that name it. It connects t
 nothing. With -v it shows where each value is written.`,
 		Args: exactArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			inv, hosts, err := r.needed(c)
+			inv, hosts, err := r.needed(c, "text", "json")
 			if err != nil {
 				return err
 			}
@@ -54,9 +54,9 @@ nothing. With -v it shows where each value is written.`,
 	return c
 }
 
-// needed is check and load for a command that is nothing without an inventory, and writes text or json.
-func (r *reach) needed(c *cobra.Command) (*inventory.Inventory, []*inventory.Host, error) {
-	if err := oneOf("--format", r.format, []string{"text", "json"}); err != nil {
+// needed is check and load for a command that is nothing without an inventory, and writes these formats.
+func (r *reach) needed(c *cobra.Command, formats ...string) (*inventory.Inventory, []*inventory.Host, error) {
+	if err := oneOf("--format", r.format, formats); err != nil {
 		return nil, nil, usageError(c, err)
 	}
 	if len(r.inventory) == 0 {

@@ -44,7 +44,7 @@ func makePlan(c *cobra.Command, j *judging) error {
 	if err != nil {
 		return err
 	}
-	if j.output != "" {
+	if j.output != "" && c.Context().Err() == nil { // half a fleet's plan must not take the place of a whole one
 		if err := savePlan(c, j, hosts, file); err != nil {
 			return err
 		}
