@@ -290,7 +290,7 @@ exim_acts() {
 			path = $0; sub(/^[^{]*\{if exists[ \t]*\{/, "", path); sub(/\}.*/, "", path)
 			if (index(absent, ":" path ":")) { dead = 1; next }
 		}
-		if (l ~ /^!?[ \t]*(ratelimit|seen|spam|malware|udpsend)[ \t]*=/) { sub(/[ \t]*=.*/, "", l); why(l " in " where); next }
+		if (l ~ /^!?[ \t]*(ratelimit|seen|spam|malware|udpsend)[ \t]*=/) { sub(/[ \t]*=.*/, "", l); sub(/^![ \t]*/, "", l); why(l " in " where); next }
 		if (l ~ /^!?[ \t]*verify[ \t]*=.*callout/) why("callout in " where)
 		if (l ~ /^!?[ \t]*acl[ \t]*=[ \t]*("?\/|.*\$)/) why("an ACL named by a file or an expansion in " where)
 		look(l, where)
