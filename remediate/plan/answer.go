@@ -39,6 +39,10 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 		v.status = Error
 		v.have = say("the listener does not serve: %s", "서비스가 동작하지 않음: %s", t.dead[0].Text)
 		v.file, v.line = place(t.dead)
+	case stuck(t):
+		v.status = Error
+		v.have = say("the listener answers every recipient with a delay that is no policy: %s", "모든 수신자에 대해 정책이 아닌 일시 오류로 응답: %s", t.open[0].Text)
+		v.file, v.line = place(t.open)
 	case len(t.open) > 0:
 		v.status = Unknown
 		v.have = say("cannot tell: %s", "판단 불가: %s", t.open[0].Text)
@@ -115,6 +119,11 @@ func tallyOf(answers []judge.Answer, bad []string) tally {
 		t.open = answers
 	}
 	return t
+}
+
+// stuck says that no question about a recipient got another answer than "try again": such a listener takes no mail from anyone.
+func stuck(t tally) bool {
+	return len(t.good) == 0 && len(t.open) > 0 && !slices.ContainsFunc(t.open, func(a judge.Answer) bool { return a.Outcome != judge.Deferred })
 }
 
 // anywhere is a question without its listener, so that the answers of judges that know listeners meet those of judges that do not.
