@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"mtaharden/remediate/facts"
 )
 
 // The exit statuses are a contract: scripts depend on them.
@@ -93,7 +95,7 @@ func explain(w io.Writer, err error) int {
 	}
 	if s.err != nil {
 		for _, line := range strings.Split(s.err.Error(), "\n") {
-			fmt.Fprintln(w, "mtaharden:", line)
+			fmt.Fprintln(w, "mtaharden:", facts.Printable(line)) // a file's name may hold anything
 		}
 	}
 	if s.hint != "" {

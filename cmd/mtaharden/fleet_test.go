@@ -154,6 +154,37 @@ func TestTenHosts(t *testing.T) {
 	}
 }
 
+// TestInstalledCollector: the copy that is installed on a host is run in place of sending the script, by the words of the inventory alone; what one of
+// another version says is not judged.
+func TestInstalledCollector(t *testing.T) {
+	_, script, _ := mtaharden("collect")
+	dir := t.TempDir()
+	for name, text := range map[string]string{"own": script, "other": strings.Replace(script, "mh_digest=", "mh_digest=0", 1), "none": "echo nothing\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := newFleet(t)
+	own := &remotetest.Server{User: "audit"}
+	f.add("own", own, fmt.Sprintf("become = \"sudo\"\ncollect_command = \"/bin/sh %s/own\"", dir))
+	f.add("other", &remotetest.Server{}, fmt.Sprintf("collect_command = [\"/bin/sh\", \"%s/other\"]", dir))
+	f.add("none", &remotetest.Server{}, fmt.Sprintf("collect_command = \"/bin/sh %s/none\"", dir))
+	code, out, stderr := mtaharden("audit", "-i", f.inventory(), "--format", "json", "--batch", "--state", t.TempDir())
+	var r reportJSON
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitIncomplete {
+		t.Fatalf("exit %d, %v\n%s", code, err, stderr)
+	}
+	says := map[string]string{"own": "", "other": "another one", "none": "no frame"}
+	for _, h := range r.Hosts {
+		if (h.State == "ok") != (h.Name == "own") || !strings.Contains(h.Error, says[h.Name]) || (len(h.Findings) > 0) != (h.Name == "own") {
+			t.Errorf("%s: state %s, %d findings, %s", h.Name, h.State, len(h.Findings), h.Error)
+		}
+	}
+	if got := own.Commands(); len(got) != 1 || got[0] != "/bin/sh "+dir+"/own" {
+		t.Errorf("the commands run were %q", got)
+	}
+}
+
 // noSudo is a PATH with what a login needs and no sudo.
 func noSudo(t *testing.T) string {
 	t.Helper()
