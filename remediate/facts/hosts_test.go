@@ -1,9 +1,9 @@
-package facts
+package facts_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mtaharden/remediate/facts"
 )
+
+var update = flag.Bool("update", false, "write the snapshots of testdata/hosts anew")
 
 // busyboxTools are the POSIX utilities that a directory host has besides its own stubs; none of them is stat, timeout or sha256sum.
 const busyboxTools = "awk cat cksum cut date find grep head id ls od printf rm sed sh sleep sort tail tr true wc kill"
@@ -24,7 +27,7 @@ const busyboxTools = "awk cat cksum cut date find grep head id ls od printf rm s
 func TestDirectoryHosts(t *testing.T) {
 	for _, name := range []string{"aix", "hpux", "solaris"} {
 		t.Run(name, func(t *testing.T) {
-			dir, a := plant(t, "testdata/"+name+".txtar")
+			dir, a := unpack(t, "testdata/"+name+".txtar")
 			var part, want string
 			for _, f := range a.Files {
 				switch {
@@ -32,7 +35,7 @@ func TestDirectoryHosts(t *testing.T) {
 					part = string(f.Data)
 				case f.Name == "want":
 					want = string(f.Data)
-				case strings.HasPrefix(f.Name, "bin/"):
+				case strings.HasPrefix(f.Name, "bin/"), bytes.HasPrefix(f.Data, []byte("#!")):
 					if err := os.Chmod(filepath.Join(dir, f.Name), 0o755); err != nil {
 						t.Fatal(err)
 					}
@@ -47,10 +50,11 @@ func TestDirectoryHosts(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := inDirectory(t, dir, part)
+			s, _ := inDirectory(t, dir, facts.Nonce(), part)
 			if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(told(s), "\n")); diff != "" {
 				t.Errorf("%s\nproblems %q", diff, s.Problems)
 			}
+			saved(t, name, dir)
 			if _, err := os.Stat(filepath.Join(dir, "renamed")); err == nil {
 				t.Errorf("hostname was given an argument: here that renames the host")
 			}
@@ -58,8 +62,30 @@ func TestDirectoryHosts(t *testing.T) {
 	}
 }
 
+// saved collects a directory host with every driver's part. With -update the result becomes the host's snapshot in testdata/hosts; else
+// that must tell the same of the host.
+func saved(t *testing.T, name, dir string) {
+	t.Helper()
+	s, raw := inDirectory(t, dir, "mh-"+name+"-directory", parts()...)
+	path := filepath.Join("..", "..", "testdata", "hosts", name+".snap")
+	if *update {
+		if err := os.WriteFile(path, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	kept, err := facts.Parse(f)
+	if err != nil || !kept.Complete || kept.OS != s.OS || !slices.Equal(kept.Listeners, s.Listeners) {
+		t.Errorf("%s tells of %+v, %+v; the directory of %+v, %+v; %v: go test -update", path, kept.OS, kept.Listeners, s.OS, s.Listeners, err)
+	}
+}
+
 // told writes what a snapshot says of its host.
-func told(s *Snapshot) string {
+func told(s *facts.Snapshot) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "os %s %s %q %q %s\nhost %s init %s\naddrs %s\n", s.OS.ID, s.OS.Version, s.OS.Name, s.OS.Kernel, s.OS.Arch, s.Hostname, s.Init, strings.Join(s.Addrs, " "))
 	for _, l := range s.Listeners {
@@ -74,7 +100,7 @@ func told(s *Snapshot) string {
 	for _, n := range s.Files("") {
 		f, _ := s.File(n)
 		state := f.State
-		if state == Whole {
+		if state == facts.Whole {
 			state = "whole"
 		}
 		fmt.Fprintf(&b, "file %s %v %s\n", f.Path, f.Mode, state)
@@ -135,9 +161,9 @@ func install(t *testing.T, from, to string) {
 }
 
 // inDirectory runs the collector with dir as its root directory; who is not root does so in a user namespace.
-func inDirectory(t *testing.T, dir, part string) *Snapshot {
+func inDirectory(t *testing.T, dir, nonce string, parts ...string) (*facts.Snapshot, []byte) {
 	t.Helper()
-	c := Command(Nonce(), part)
+	c := facts.Command(nonce, parts...)
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
 	cmd.Path, cmd.Dir, cmd.Env = "/bin/sh", "/", []string{"PATH=/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir}
@@ -153,53 +179,9 @@ func inDirectory(t *testing.T, dir, part string) *Snapshot {
 	if err != nil || stderr.Len() > 0 {
 		t.Errorf("%v, standard error %q", err, stderr.String())
 	}
-	s, err := Parse(bytes.NewReader(out))
+	s, err := facts.Parse(bytes.NewReader(out))
 	if err != nil || !s.Complete {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return s
-}
-
-// TestListeners holds that ss, netstat, lsof and /proc/net tell the same of sockets of this very process.
-func TestListeners(t *testing.T) {
-	var want []string
-	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0"} {
-		l, err := net.Listen(map[bool]string{true: "tcp6", false: "tcp4"}[addr[0] == '['], addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		want = append(want, l.Addr().String())
-	}
-	s := collect(t, `
-mh_fact ss "$(mh__ss)"
-mh_fact netstat "$(mh__netstat)"
-mh_fact procnet "$(mh__procnet)"
-mh_fact lsof "$(mh__lsof "$(mh__ss | sed 's/ [0-9]*$/ 0/')")"
-`)
-	for _, tool := range []string{"ss", "netstat", "procnet", "lsof"} {
-		if tool != "procnet" && s.Tools[tool] == "" {
-			t.Logf("%s is not here", tool)
-			continue
-		}
-		for _, addr := range want {
-			if line := fmt.Sprintf("%s %d", addr, os.Getpid()); !strings.Contains(" "+s.Fact(tool)+" ", " "+line+" ") {
-				t.Errorf("%s does not tell of %q: %s", tool, line, s.Fact(tool))
-			}
-		}
-	}
-	for _, addr := range want {
-		if !slices.Contains(s.Listeners, Listener{Addr: addr, PID: os.Getpid()}) {
-			t.Errorf("no listener %s: %v", addr, s.Listeners)
-		}
-	}
-	i := slices.IndexFunc(s.Processes, func(p Process) bool { return p.PID == os.Getpid() })
-	if i < 0 {
-		t.Fatalf("this process is missing: %+v", s.Processes)
-	}
-	p := s.Processes[i]
-	exe, _ := os.Executable()
-	if p.Exe != exe || p.PPID != os.Getppid() || p.UID != os.Getuid() || !slices.Equal(p.Argv, os.Args) || p.Container != "" || time.Since(p.Start).Abs() > time.Hour {
-		t.Errorf("this process: %+v", p)
-	}
+	return s, out
 }

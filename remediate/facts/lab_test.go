@@ -71,7 +71,7 @@ func indexOf(inv *inventory.Inventory, name string) int {
 
 func quietHost(t *testing.T, lab string, h *inventory.Host, archive string) {
 	if archive != "" {
-		dir := unpack(t, archive)
+		dir, _ := unpack(t, archive)
 		if out, err := exec.Command(lab, "plant", h.Name, dir).CombinedOutput(); err != nil {
 			t.Fatalf("plant: %v\n%s", err, out)
 		}

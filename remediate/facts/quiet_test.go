@@ -160,7 +160,7 @@ func difference(a, b map[string]string) map[string]string {
 }
 
 // unpack writes a txtar's files under a new directory.
-func unpack(t *testing.T, archive string) string {
+func unpack(t *testing.T, archive string) (string, *txtar.Archive) {
 	t.Helper()
 	a, err := txtar.ParseFile(archive)
 	if err != nil {
@@ -176,5 +176,5 @@ func unpack(t *testing.T, archive string) string {
 			t.Fatal(err)
 		}
 	}
-	return dir
+	return dir, a
 }
