@@ -151,8 +151,11 @@ func (e *editor) fixMain(f mta.Fix) error {
 		}
 		return e.rewriteList(ent, f)
 	case mta.Remove:
-		if !set || f.File == e.m.master.path {
+		switch {
+		case f.File == e.m.master.path:
 			return nil
+		case !set:
+			return e.removeFromDefault(src, f)
 		}
 		return e.removeItem(f)
 	}

@@ -26,6 +26,20 @@ func (e *editor) addToDefault(src *mainFile, f mta.Fix) error {
 	return e.appendMain(src, f.Name, withMember(value, f.Value))
 }
 
+// removeFromDefault writes a list that was left to its default, without the member; nothing where the default does not hold it.
+func (e *editor) removeFromDefault(src *mainFile, f mta.Fix) error {
+	var left []string
+	for _, w := range e.m.list(f.Name, nil) {
+		if !strings.EqualFold(w, f.Value) {
+			left = append(left, w)
+		}
+	}
+	if len(left) == len(e.m.list(f.Name, nil)) {
+		return nil
+	}
+	return e.appendMain(src, f.Name, strings.Join(left, " "))
+}
+
 // rewriteList adds a member to the list of an entry, where it takes effect, in the list's own style.
 func (e *editor) rewriteList(ent *entry, f mta.Fix) error {
 	words := splitList(ent.value, true)
@@ -209,13 +223,20 @@ func (e *editor) losesLoopback(words []word, from, to int) bool {
 	lost := false
 	for i, w := range words {
 		switch inside := i >= from && i <= to; {
-		case inside && covers(w.text):
+		case inside && covers(w.text) && !e.isLoopback(w.text):
 			lost = true
 		case !inside && covers(w.text):
 			return false
 		}
 	}
 	return lost
+}
+
+// isLoopback reports whether a word is a network of loopback addresses: who asks for its removal means it.
+func (e *editor) isLoopback(text string) bool {
+	text, _ = e.m.expand(text, nil)
+	net, err := parseNet(text)
+	return err == nil && net.Addr().IsLoopback() && (net.Addr().Is6() || net.Bits() >= 8)
 }
 
 // removeRow takes an entry out of the table or list file in which it stands.

@@ -9,6 +9,7 @@ import (
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
+	"mtaharden/remediate/mta/mtatest"
 )
 
 // TestHosts reads what was collected on real hosts and compares it with what Postfix itself makes of its files: postconf -n for the values
@@ -29,6 +30,7 @@ func TestHosts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			mtatest.Run(t, &Driver, s)
 			hostCase(t, s, strings.HasSuffix(name, "-open.snap"))
 		})
 	}
