@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -46,11 +47,7 @@ type group struct {
 // Load reads inventory files. A path that is a directory stands for its *.toml files in the order of their names. What several files say
 // is one inventory: a stanza may be in one of them only. The error is *Errors where a file is wrong: it holds every mistake found.
 func Load(paths ...string) (*Inventory, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "" // said where a path needs it
-	}
-	r := newReader(home)
+	r := newReader(Home())
 	read := map[string]bool{}
 	for _, path := range paths {
 		files, err := list(path)
@@ -70,6 +67,17 @@ func Load(paths ...string) (*Inventory, error) {
 		}
 	}
 	return r.finish()
+}
+
+// Home is the directory that ~ stands for: $HOME, else the account's own (a service or cron job may have no $HOME), else "".
+func Home() string {
+	if home, err := os.UserHomeDir(); err == nil {
+		return home
+	}
+	if me, err := user.Current(); err == nil {
+		return me.HomeDir
+	}
+	return "" // said where a path needs it
 }
 
 // Parse reads one inventory from its text. Relative paths in it are relative to name's directory; home is what ~ stands for.

@@ -105,17 +105,17 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 
 // defaultFiles are ssh's own: the keys and known_hosts of the user and the machine.
 func (d *dialer) defaultFiles(t *ssh.Target) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return
-	}
-	if t.Identities == nil {
+	home := inventory.Home()
+	if t.Identities == nil && home != "" {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 			t.Identities = append(t.Identities, filepath.Join(home, ".ssh", name))
 		}
 	}
 	if t.KnownHosts == nil {
-		t.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
+		t.KnownHosts = []string{"/etc/ssh/ssh_known_hosts"}
+		if home != "" {
+			t.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
+		}
 	}
 }
 

@@ -153,11 +153,11 @@ func (r *reach) acceptedKeys() (string, error) {
 	dir := r.state
 	if dir == "" {
 		base := os.Getenv("XDG_STATE_HOME")
-		if home, err := os.UserHomeDir(); base == "" && err == nil {
+		if home := inventory.Home(); base == "" && home != "" {
 			base = filepath.Join(home, ".local", "state")
 		}
 		if base == "" && r.acceptNew {
-			return "", badInput(errors.New("cannot find the state directory for --accept-new: there is no $HOME; name one with --state"))
+			return "", badInput(errors.New("cannot find the state directory for --accept-new: there is no home directory; name one with --state"))
 		}
 		if base == "" {
 			return "", nil
