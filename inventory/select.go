@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -18,7 +19,7 @@ const maxTerms = 100_000
 //	mx*.example  a glob (* ? [abc]) over the names of hosts and groups
 //	mx[01:04]    a range of host names
 //	~REGEXP      RE2 over the names of hosts and groups, not anchored; it reaches to the end of the pattern, commas and colons too
-//	@FILE        the terms in a file, one a line, # begins a comment
+//	@FILE        the terms in a file, one a line, # begins a comment; it reaches to the end of the pattern
 //	&TERM        of the hosts named, those alone that TERM names too
 //	!TERM        none of the hosts that TERM names
 //
@@ -36,7 +37,7 @@ func (inv *Inventory) choose(patterns []string, read func(string) (string, error
 	if err != nil {
 		return nil, err
 	}
-	c := &chooser{inv: inv, groups: map[string]*Group{}, audited: map[string]bool{}}
+	c := &chooser{inv: inv, read: read, groups: map[string]*Group{}, audited: map[string]bool{}}
 	for _, g := range inv.Groups {
 		c.groups[g.Name] = g
 	}
@@ -64,22 +65,33 @@ func (inv *Inventory) terms(patterns []string, read func(string) (string, error)
 				out = append(out, term)
 				continue
 			}
-			text, err := read(file)
+			listed, err := inv.listed(file, read)
 			if err != nil {
-				return nil, fmt.Errorf("cannot read the names in %q: %v", term, err)
+				return nil, err
 			}
-			for line := range strings.Lines(text) {
-				line, _, _ = strings.Cut(line, "#")
-				if line = strings.TrimSpace(line); strings.HasPrefix(line, "@") {
-					return nil, fmt.Errorf("%s names another file: %q", file, line)
-				} else if line != "" {
-					out = append(out, inv.split(line)...)
-				}
-			}
+			out = append(out, listed...)
 		}
 	}
 	if len(out) == 0 || len(out) > maxTerms {
 		return nil, fmt.Errorf("%q holds %d terms, not from 1 to %d", strings.Join(patterns, ","), len(out), maxTerms)
+	}
+	return out, nil
+}
+
+// listed are the terms in a file.
+func (inv *Inventory) listed(file string, read func(string) (string, error)) ([]string, error) {
+	text, err := read(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the names in %q: %v", "@"+file, err)
+	}
+	var out []string
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); strings.HasPrefix(strings.TrimLeft(line, "!&"), "@") {
+			return nil, fmt.Errorf("%s names another file: %q", file, line)
+		} else if line != "" {
+			out = append(out, inv.split(line)...)
+		}
 	}
 	return out, nil
 }
@@ -99,7 +111,7 @@ func (inv *Inventory) split(pattern string) []string {
 		begin = end + 1
 	}
 	for i := 0; i < len(pattern); i++ {
-		if strings.HasPrefix(strings.TrimLeft(pattern[begin:], " !&"), "~") || pattern[begin] == '@' {
+		if bare := strings.TrimLeft(pattern[begin:], " !&"); strings.HasPrefix(bare, "~") || strings.HasPrefix(bare, "@") {
 			break // to the end
 		}
 		switch c := pattern[i]; {
@@ -121,6 +133,7 @@ func (inv *Inventory) split(pattern string) []string {
 // chooser answers what terms name.
 type chooser struct {
 	inv     *Inventory
+	read    func(string) (string, error)
 	groups  map[string]*Group
 	audited map[string]bool
 }
@@ -198,6 +211,9 @@ func (c *chooser) term(term string) ([]string, error) {
 	if c.audited[term] {
 		return []string{term}, nil
 	}
+	if file, ok := strings.CutPrefix(term, "@"); ok {
+		return c.together(file)
+	}
 	if expr, ok := strings.CutPrefix(term, "~"); ok {
 		re, err := regexp.Compile(expr)
 		if err != nil {
@@ -218,6 +234,26 @@ func (c *chooser) term(term string) ([]string, error) {
 		})
 	}
 	return nil, c.unknown(term)
+}
+
+// together gives the hosts that any term of a file names; it is for a file behind a mark, whose terms have none of their own.
+func (c *chooser) together(file string) ([]string, error) {
+	terms, err := c.inv.listed(file, c.read)
+	if err != nil || len(terms) == 0 || len(terms) > maxTerms {
+		return nil, cmp.Or(err, fmt.Errorf("%q holds %d terms, not from 1 to %d", "@"+file, len(terms), maxTerms))
+	}
+	var out []string
+	for _, term := range terms {
+		if strings.ContainsAny(term[:1], "&!@") {
+			return nil, fmt.Errorf("%s: %q has a mark, and the file has one", file, term)
+		}
+		found, err := c.term(term)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, nil
 }
 
 func (c *chooser) span(term string) ([]string, error) {
