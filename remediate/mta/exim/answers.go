@@ -35,9 +35,7 @@ func answers(s *facts.Snapshot, cfg *mta.Config) []judge.Answer {
 			questions = append(questions, a.Question)
 		}
 	}
-	for _, q := range m.uncovered(questions) {
-		questions = append(questions, q)
-	}
+	questions = append(questions, m.uncovered(questions)...)
 	for _, q := range questions {
 		out = append(out, m.fromConfig(q))
 	}

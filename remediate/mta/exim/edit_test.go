@@ -2,7 +2,6 @@ package exim
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -262,7 +261,7 @@ func FuzzDC(f *testing.F) {
 		vars, _ := parseDC([]byte(text))
 		for _, v := range vars {
 			if v.From > v.To || v.To > len(text) || text[v.From:v.To] != v.Value {
-				t.Fatal(fmt.Sprintf("%+v of %q", v, text))
+				t.Fatalf("%+v of %q", v, text)
 			}
 		}
 	})

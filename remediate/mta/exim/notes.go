@@ -66,7 +66,7 @@ func (m *model) generated(note noter) {
 	if len(d.differs) == 0 && len(d.lacking) == 0 {
 		return
 	}
-	at := place{debOutput, 0}
+	var at place
 	if len(d.differs) > 0 {
 		at = d.differs[0]
 	} else {

@@ -9,9 +9,6 @@ type logical struct {
 	end  int    // offset after the line end of its last part
 }
 
-// begin is the offset of the line's first byte.
-func (l *logical) begin() int { return l.pos[0] }
-
 // logicalLines returns the logical lines of data in order, and the numbers of lines that begin with white space where no line was
 // open: Postfix warns about those and leaves them out.
 func logicalLines(data []byte) (lines []logical, stray []int) {

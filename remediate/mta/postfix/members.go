@@ -14,9 +14,6 @@ type member struct {
 	param  string // the parameter in whose value it stands, "" for one in a list file
 }
 
-// judgeText is the word as an answer's evidence shows it.
-func (w member) where() (file string, line int) { return w.origin.File, w.origin.Line }
-
 // members returns the words of a list parameter. A word that is only a reference ($other) gives the words of that parameter, with
 // their own places.
 func (m *model) members(name string, s *service) []member {

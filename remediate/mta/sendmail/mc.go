@@ -106,9 +106,6 @@ func (m *mc) named(macro, arg string) []m4Call {
 	return all
 }
 
-// relayMacros are the m4 macros that put words into class R, or name a file of them.
-var relayMacros = []string{"RELAY_DOMAIN", "RELAY_DOMAIN_FILE"}
-
 // doNotTouch marks the blocks that Debian's sendmailconfig writes from /etc/mail/sendmail.conf.
 const doNotTouch = "DO NOT TOUCH HERE"
 

@@ -151,7 +151,7 @@ func (o *openSSH) testHostKeys(t *testing.T) {
 		target := o.target(t, "root")
 		target.KnownHosts = []string{o.knownHosts(t, typ)}
 		var legacy string
-		if typ == xssh.InsecureKeyAlgoDSA {
+		if typ == "ssh-dss" {
 			target.AllowLegacy, legacy = true, "host key ssh-dss"
 		}
 		if tr := dial(t, target).Transport(); !strings.HasPrefix(tr.HostKey, typ+" ") || strings.Join(tr.Legacy, ", ") != legacy {
