@@ -122,7 +122,11 @@ func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
 	if t.Installed == nil {
 		o.Snapshot, o.Raw, o.Err = facts.Collect(ctx, host, Parts(drivers)...)
 	} else {
-		o.Snapshot, o.Raw, o.Err = facts.CollectInstalled(ctx, host, t.Installed, Parts(drivers)...)
+		w := &witness{Host: host}
+		o.Snapshot, o.Raw, o.Err = facts.CollectInstalled(ctx, w, t.Installed, Parts(drivers)...)
+		if why := remote.Refused(remote.Cmd{Argv: t.Installed}, w.last); o.Err != nil && why != nil {
+			o.Err = remote.Wrap("become root on", t.Name, remote.ErrPrivilege, why)
+		}
 	}
 	if errors.Is(o.Err, facts.ErrDigest) {
 		o.Snapshot = nil // what another script says may not be judged as if it were ours
@@ -132,6 +136,18 @@ func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
 	}
 	o.finish()
 	return o
+}
+
+// witness is a host that remembers how its last command ended.
+type witness struct {
+	remote.Host
+	last remote.Result
+}
+
+func (w *witness) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {
+	var err error
+	w.last, err = w.Host.Run(ctx, c, limit)
+	return w.last, err
 }
 
 // finish names a snapshot that ends too early, where nothing else has been said of it.

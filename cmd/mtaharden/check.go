@@ -203,7 +203,7 @@ func (c *checked) read(o remediate.Outcome, drivers []*mta.Driver) {
 			if in.Instance != "" {
 				words = append(words, "("+in.Instance+")")
 			}
-			if !in.Active {
+			if !in.Active && o.Snapshot.Root { // without root it may run unseen
 				words = append(words, "not running")
 			}
 			c.MTA = append(c.MTA, facts.Printable(strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")))

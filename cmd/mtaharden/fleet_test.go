@@ -169,14 +169,15 @@ func TestInstalledCollector(t *testing.T) {
 	f.add("own", own, fmt.Sprintf("become = \"sudo\"\ncollect_command = \"/bin/sh %s/own\"", dir))
 	f.add("other", &remotetest.Server{}, fmt.Sprintf("collect_command = [\"/bin/sh\", \"%s/other\"]", dir))
 	f.add("none", &remotetest.Server{}, fmt.Sprintf("collect_command = \"/bin/sh %s/none\"", dir))
+	f.add("refused", &remotetest.Server{User: "audit", Env: []string{"PATH=" + noSudo(t)}}, fmt.Sprintf("collect_command = \"sudo -n %s/own\"", dir))
 	code, out, stderr := mtaharden("audit", "-i", f.inventory(), "--format", "json", "--batch", "--state", t.TempDir())
 	var r reportJSON
-	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitIncomplete {
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitUnreachable {
 		t.Fatalf("exit %d, %v\n%s", code, err, stderr)
 	}
-	says := map[string]string{"own": "", "other": "another one", "none": "no frame"}
+	says := map[string]string{"own": "", "other": "another one", "none": "no frame", "refused": "sudo is not installed"}
 	for _, h := range r.Hosts {
-		if (h.State == "ok") != (h.Name == "own") || !strings.Contains(h.Error, says[h.Name]) || (len(h.Findings) > 0) != (h.Name == "own") {
+		if (h.State == "ok") != (h.Name == "own") || (h.State == "no-privilege") != (h.Name == "refused") || !strings.Contains(h.Error, says[h.Name]) || (len(h.Findings) > 0) != (h.Name == "own") {
 			t.Errorf("%s: state %s, %d findings, %s", h.Name, h.State, len(h.Findings), h.Error)
 		}
 	}

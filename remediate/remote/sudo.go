@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func (s *Sudo) strip(stderr []byte) []byte {
 var refusals = []struct{ says, means string }{
 	{"is not in the sudoers", "the account is not in sudoers"},
 	{"may not run sudo", "the account is not in sudoers"},
-	{"is not allowed to execute", "sudoers does not allow the account to run /bin/sh as root"},
+	{"is not allowed to execute", "sudoers does not allow the account to run this as root"},
 	{"is not allowed to run sudo", "the account is not in sudoers"},
 	{"incorrect password attempt", "sudo refused the password"},
 	{"incorrect authentication attempt", "sudo refused the password"},
@@ -112,18 +113,37 @@ func (s *Sudo) refusal(r Result) error {
 		return fmt.Errorf("sudo wants a password: %v", s.noPass)
 	}
 	all := string(r.Stderr) + "\n" + string(r.Stdout)
-	for _, known := range refusals {
-		for line := range strings.Lines(all) {
-			if strings.Contains(line, known.says) {
-				return fmt.Errorf("%s (%s)", known.means, Clean(line))
-			}
-		}
+	if err := known(all); err != nil {
+		return err
 	}
 	said := lastLines(all, 3)
 	if said == "" {
 		return fmt.Errorf("sudo ended with status %d and said nothing", r.Exit)
 	}
 	return fmt.Errorf("sudo ended with status %d and said: %s", r.Exit, said)
+}
+
+// known is what one of the refusals in text means; nil where there is none.
+func known(text string) error {
+	for _, known := range refusals {
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, known.says) {
+				return fmt.Errorf("%s (%s)", known.means, Clean(line))
+			}
+		}
+	}
+	return nil
+}
+
+// Refused says whether a command that has a sudo of its own in its words failed because that sudo did not let it run: the error is an ErrPrivilege, or nil.
+func Refused(c Cmd, r Result) error {
+	if r.Exit == 0 || !slices.Contains(c.Argv, "sudo") && !slices.Contains(c.Argv, "/usr/bin/sudo") {
+		return nil
+	}
+	if why := known(string(r.Stderr)); why != nil {
+		return &cause{ErrPrivilege, why}
+	}
+	return nil
 }
 
 // lastLines returns the last n lines that are not empty, as one line that is safe on a terminal.

@@ -130,7 +130,7 @@ func (o *openSSH) testNoPrivilege(t *testing.T) {
 		{"nosudo", given(secret), "the account is not in sudoers"},
 		{"nosudo", nil, "sudo wants a password and none was given"},
 		{"only", nil, "sudo wants a password and none was given"},
-		{"only", given(secret), "sudoers does not allow the account to run /bin/sh as root"},
+		{"only", given(secret), "sudoers does not allow the account to run this as root"},
 		{"needtty", nil, "sudo wants a terminal"},
 		{"nologin", given(secret), "login shell refuses"},
 	}
