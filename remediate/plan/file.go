@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -123,29 +121,6 @@ func rulesDigest(rules []playbooks.Rule) (string, error) {
 func Digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:6])
-}
-
-// Write saves a plan file, mode 0600. It appears whole or not at all.
-func Write(name string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // CreateTemp makes it 0600
-	if err != nil {
-		return fmt.Errorf("cannot write plan: %w", err)
-	}
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Sync()
-	}
-	if e := temp.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-		return fmt.Errorf("cannot write plan: %w", err)
-	}
-	return nil
 }
 
 // FileError is a mistake in a plan file.
