@@ -96,11 +96,14 @@ func (b bench) ansible(ctx context.Context, dir string, hosts []Host, ours timin
 	if err := os.WriteFile(list, []byte(text.String()), 0o600); err != nil {
 		return err
 	}
+	run := 0
 	theirs, err := b.time(ctx, func() *exec.Cmd {
+		run++ // each run makes its own connections, which serve all of its tasks and no other run's
 		c := exec.CommandContext(ctx, "ansible-playbook", "-i", list, "-f", fmt.Sprint(b.forks), "-u", "root",
 			"--private-key", filepath.Join(b.lab.keysDir(), "id_ed25519"),
 			"--ssh-common-args", "-o UserKnownHostsFile="+b.lab.knownHostsPath(), filepath.Join(b.lab.Source, "bench", "read.yml"))
-		c.Env = append(os.Environ(), "ANSIBLE_LOCAL_TEMP="+dir, "ANSIBLE_HOME="+dir, "ANSIBLE_SSH_CONTROL_PATH_DIR="+dir)
+		c.Env = append(os.Environ(), "ANSIBLE_LOCAL_TEMP="+dir, "ANSIBLE_HOME="+dir, fmt.Sprintf("ANSIBLE_SSH_CONTROL_PATH_DIR=%s/%d", dir, run),
+			"ANSIBLE_SSH_ARGS=-C -o ControlMaster=auto -o ControlPersist=5s")
 		return c
 	}, 0)
 	if err != nil {
