@@ -114,7 +114,10 @@ func (t *text) findings(b *bytes.Buffer, h *Host) {
 		}
 		t.finding(b, h, f, listeners, width)
 	}
-	if passed+absent > 0 {
+	switch {
+	case absent > 0 && len(h.Result.Installs) == 0 && absent == len(h.Result.Findings):
+		fmt.Fprintf(b, "  %s\n", clean(h.Result.Findings[0].In(t.o.Lang).Have)) // why none applies is one sentence for all
+	case passed+absent > 0:
 		fmt.Fprintf(b, "  "+t.say.folded+"\n", passed, absent)
 	}
 }
