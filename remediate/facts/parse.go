@@ -252,10 +252,12 @@ func (c *section) sound(whole bool) bool {
 	if !whole || c.full {
 		return false
 	}
+	end := 0
 	for _, m := range c.masks {
-		if m.Offset < 0 || m.Length <= 0 || m.Origin < 0 || m.Offset > len(c.data) || m.Length > len(c.data)-m.Offset {
+		if m.Offset < end || m.Length <= 0 || m.Origin <= 0 || m.Origin > maxSection || m.Offset > len(c.data) || m.Length > len(c.data)-m.Offset {
 			return false
 		}
+		end = m.Offset + m.Length
 	}
 	if n, ok := c.attr["lines"]; ok && atoi(n) != c.lines {
 		return false
@@ -286,6 +288,10 @@ func (p *parser) file(c *section, state State) {
 	if f.State == Whole && origin != f.Size {
 		f.State = Damaged
 		p.problem("file %s has %d bytes, %d came", Printable(f.Path), f.Size, origin)
+	}
+	if n := len(f.Masks); f.State == Whole && n > 0 && f.Masks[n-1].Offset+f.Masks[n-1].Length > len(f.Data) {
+		f.State = Damaged
+		p.problem("file %s has a mask behind its end", Printable(f.Path))
 	}
 	if f.State == Whole && len(f.Masks) == 0 {
 		sum := sha256.Sum256(f.Data)
