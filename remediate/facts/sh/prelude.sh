@@ -288,7 +288,8 @@ mh__limit() {
     return "$mh_rc"
   fi
   # What is waited for is the sleep: it ends at the time limit, or the program's end ends it. No trap is needed, no sleep is left.
-  sleep "$mh_secs" </dev/null >/dev/null 2>&1 3>&- 6>&- &
+  # exec: yash would else keep a shell between, and the sleep would be that shell's.
+  { exec sleep "$mh_secs" </dev/null >/dev/null 2>&1 3>&- 6>&-; } &
   mh_s=$!
   {
     (
