@@ -1,6 +1,6 @@
 # Emits what a command printed: its standard output up to the line "NONCE rc STATUS", then its standard error.
 BEGIN { N = ENVIRON["mh_nonce"]; MAX = 1048576; NAME = ENVIRON["mh_name"]; state = "truncated"; rc = -1; reset(); postfixish = (NAME ~ /postfix|postconf/) }
-done { if (index($0, N " fin") == 1) exit; err[++ne] = $0; next }
+done { if (index($0, N " fin") == 1) exit; if (ne || ($0 != "" && index($0, N " rc ") != 1)) err[++ne] = $0; next }
 index($0, N " rc ") == 1 {
   rc = $3; state = ""; done = 1
   if (rc == 124) state = "timeout"

@@ -252,8 +252,6 @@ mh__run() {
   {
     mh_err=$({
       mh__limit "$@"
-      mh__status $?
-      printf '\n%s rc %s\n' "$mh_nonce" "$mh_rc"
       printf '\n%s fin\n' "$mh_nonce" >&2
     } 2>&1 >&3 | mh__err)
     [ -z "$mh_err" ] || printf '%s\n' "$mh_err"
@@ -267,10 +265,12 @@ mh__run() {
   mh__sent "$mh_rc"
 }
 
-# mh__status puts a status into mh_rc. Of a signal ksh93 says 256 and its number, yash 384, the others 128.
-mh__status() {
+# mh__rc ends a program's output with its status; the first such line counts. Of a signal ksh93 says 256 and its number, yash 384, the
+# others 128.
+mh__rc() {
   mh_rc=$1
   [ "$mh_rc" -le 256 ] || mh_rc=$((mh_rc % 128 + 128))
+  printf '\n%s rc %s\n' "$mh_nonce" "$mh_rc"
 }
 
 # mh__err bounds a program's standard error and stops at its end.
@@ -278,39 +278,38 @@ mh__err() {
   $mh_head 80000 | mh_nonce=$mh_nonce awk 'index($0, ENVIRON["mh_nonce"] " fin") == 1 { exit } (n += length($0) + 1) < 65536 { print }'
 }
 
-# mh__limit runs a program for at most mh_secs seconds; its status is 124 where it was stopped.
+# mh__limit runs a program for at most mh_secs seconds and says its status, 124 where it was stopped.
 mh__limit() {
   if [ -n "$mh_timeout" ]; then
     $mh_timeout "$mh_secs" "$@"
     mh_rc=$?
     # 137: timeout(1) had to use SIGKILL, or somebody else did.
     [ "$mh_rc" -eq 137 ] && mh_rc=124
-    return "$mh_rc"
+    mh__rc "$mh_rc"
+    return
   fi
   # What is waited for is the sleep: it ends at the time limit, or the program's end ends it. No trap is needed, no sleep is left.
-  # exec: yash would else keep a shell between, and the sleep would be that shell's.
+  # exec: yash would else keep a shell between, and the sleep would be that shell's. The status is said by the program's own shell:
+  # what wait returns of a process that ended early differs from shell to shell.
   { exec sleep "$mh_secs" </dev/null >/dev/null 2>&1 3>&- 6>&-; } &
   mh_s=$!
   {
     (
       "$@" <&5 5<&-
-      mh__status $?
-      kill "$mh_s" 2>/dev/null
-      exit "$mh_rc"
+      mh__rc $?
+      kill -KILL "$mh_s" 2>/dev/null # a milder signal is lost in mksh before the sleep has begun
+      exit 0
     ) &
   } 5<&0
   mh_pid=$!
-  wait "$mh_s" 2>/dev/null
-  if [ $? -ne 0 ]; then
-    wait "$mh_pid"
-    return
+  if wait "$mh_s" 2>/dev/null && kill -0 "$mh_pid" 2>/dev/null; then
+    mh_tree_of=$(mh__descent "$mh_pid")
+    kill -TERM $mh_tree_of 2>/dev/null
+    sleep 1
+    kill -KILL $mh_tree_of 2>/dev/null
+    mh__rc 124
   fi
-  mh_tree_of=$(mh__descent "$mh_pid")
-  kill -TERM $mh_tree_of 2>/dev/null
-  sleep 1
-  kill -KILL $mh_tree_of 2>/dev/null
   wait "$mh_pid" 2>/dev/null
-  return 124
 }
 
 # mh__descent prints a process and all that descend from it.
