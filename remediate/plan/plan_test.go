@@ -78,6 +78,7 @@ func TestVersionLess(t *testing.T) {
 	}{
 		{"8.9.3", "8.15.2", true}, {"8.15.2", "8.9.3", false}, {"4.98", "4.98", false}, {"4.98", "4.98.1", true}, {"4.98_RC3", "4.98", true},
 		{"4.98-RC3", "4.97", false}, {"8.17.1.9", "8.17.2", true}, {"3.10.2", "3.9.14", false}, {"4.94.2-7", "4.94.2", false}, {"", "1", true},
+		{"3.11-20250915", "3.11.6", true}, {"3.11-20250915", "3.11", true}, {"3.11-20250915", "3.10.13", false},
 	} {
 		if got := versionLess(c.a, c.b); got != c.less {
 			t.Errorf("%s below %s: %v", c.a, c.b, got)

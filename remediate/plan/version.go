@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,9 +64,12 @@ func branch(v string) [2]int {
 	return b
 }
 
-// versionLess compares versions number by number ("8.9.3" is below "8.15.2"); a pre-release (4.98-RC3) is below its release.
+// snapshot is the end of a version that Postfix's experimental releases have: 3.11-20250915 came out before 3.11.0.
+var snapshot = regexp.MustCompile(`-(19|20)\d{6}$`)
+
+// versionLess compares versions number by number ("8.9.3" is below "8.15.2"); a pre-release (4.98-RC3, 3.11-20250915) is below its release.
 func versionLess(a, b string) bool {
-	x, y := numbers(a), numbers(b)
+	x, y := numbers(snapshot.ReplaceAllString(a, "")), numbers(snapshot.ReplaceAllString(b, ""))
 	for i := range max(len(x), len(y)) {
 		var p, q int
 		if i < len(x) {
@@ -81,7 +85,9 @@ func versionLess(a, b string) bool {
 	return prerelease(a) && !prerelease(b)
 }
 
-func prerelease(v string) bool { return strings.Contains(strings.ToUpper(v), "RC") }
+func prerelease(v string) bool {
+	return strings.Contains(strings.ToUpper(v), "RC") || snapshot.MatchString(v)
+}
 
 // numbers returns the leading numbers of a version, up to the first thing that is neither digit nor separator.
 func numbers(v string) []int {
