@@ -23,14 +23,17 @@ func (s *subject) version(w playbooks.Want) verdict {
 	switch {
 	case w.Probe != "" && slices.Contains(in.Features, w.Probe):
 		v.have = say("%s: the program has %s", "%s: 프로그램이 %s 지원", name, w.Probe)
-	case len(w.ID) > 0 && !slices.ContainsFunc(w.ID, silent):
+	case in.Package != "" && len(w.ID) > 0 && !slices.ContainsFunc(w.ID, silent):
 		v.have = say("%s: named in the changelog of %s", "%s: %s 패키지 변경 이력에 조치됨", name, pack)
 	case in.Version == "":
 		v.status = Unknown
 		v.have = say("the version is not known", "버전을 알 수 없음")
 	case w.Affected != "" && versionLess(in.Version, w.Affected), mended(in.Version, w.Fixed):
 		v.have = text{in.MTA + " " + in.Version, in.MTA + " " + in.Version}
-	case in.Package != "" || len(in.Fixed) > 0: // a changelog that was read is a package's
+	case in.Package == "" && len(in.Fixed) > 0: // a program built by hand beside the package, or an owner that could not be found
+		v.status = Review
+		v.have = say("%s: no package is known to own %s, so the changelog that was read is no evidence", "%s: %s의 소유 패키지를 알 수 없어 변경 이력을 근거로 사용할 수 없음", name, or(in.Program, pack))
+	case in.Package != "":
 		v.status = Review
 		v.have = say("%s: %s says nothing of it in its changelog", "%s: %s 패키지 변경 이력에 언급 없음", name, pack)
 	default:
