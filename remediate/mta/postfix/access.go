@@ -19,7 +19,7 @@ func withArgument(name string) restriction {
 	case "check_sender_access":
 		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).senderKeys) }
 	case "check_recipient_access":
-		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).recipientKeys) }
+		return (*run).recipientAccess
 	case "check_sasl_access":
 		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).userKeys) }
 	case "check_ccert_access", "check_etrn_access", "sleep":
@@ -130,15 +130,20 @@ func (r *run) recipientKeys(t *table) ([]lookupKey, verdict) {
 	return r.mailKeys(t, r.rcpt)
 }
 
-// mailKeys are the keys of an address: whole, without its extension, the domain with its parents, local part with @. An address that is
-// routed on from another host is looked up by nothing (check_mail_access).
+// recipientAccess is check_recipient_access: it does not say yes to a recipient that is routed on from another host (check_mail_access).
+func (r *run) recipientAccess(arg *member, context string) verdict {
+	v := r.access(arg, context, (*run).recipientKeys)
+	if v.kind == permit && r.have >= atRcpt && r.resolve(r.rcpt).routed && !r.m.yes("allow_untrusted_routing", r.s) {
+		return verdict{}
+	}
+	return v
+}
+
+// mailKeys are the keys of an address: whole, without its extension, the domain with its parents, local part with @.
 func (r *run) mailKeys(t *table, addr string) ([]lookupKey, verdict) {
 	to := r.resolve(addr)
 	if to.failed != "" {
 		return nil, lookupFailed(to.failed)
-	}
-	if to.routed && !r.m.yes("allow_untrusted_routing", r.s) {
-		return nil, verdict{}
 	}
 	local, domain, _ := cutLast(to.addr)
 	keys := []lookupKey{{to.addr, true}}

@@ -58,15 +58,15 @@ func (r *run) rewrite(text string) address {
 
 // promote turns the operators of an address without @ into an @.
 func (r *run) promote(text string) address {
-	if i := strings.IndexByte(text, '!'); i >= 0 && r.m.yes("swap_bangpath", r.s) {
+	if i := strings.IndexByte(text, '!'); i >= 0 && r.m.yes("swap_bangpath", r.rw) {
 		return address{local: text[i+1:], domain: r.qualify(text[:i]), hasDomain: true}
 	}
-	if i := strings.LastIndexByte(text, '%'); i >= 0 && r.m.yes("allow_percent_hack", r.s) {
+	if i := strings.LastIndexByte(text, '%'); i >= 0 && r.m.yes("allow_percent_hack", r.rw) {
 		return address{local: text[:i], domain: r.qualify(text[i+1:]), hasDomain: true}
 	}
-	origin := r.m.value("myorigin", r.s)
-	if strings.HasPrefix(origin, "/") || !r.m.yes("append_at_myorigin", r.s) {
-		origin = r.m.value("myhostname", r.s) // myorigin in a file: the name is not read, and it is one of the host's own
+	origin := r.m.value("myorigin", r.rw)
+	if strings.HasPrefix(origin, "/") || !r.m.yes("append_at_myorigin", r.rw) {
+		origin = r.m.value("myhostname", r.rw) // myorigin in a file: the name is not read, and it is one of the host's own
 	}
 	return address{local: text, domain: r.qualify(origin), hasDomain: true}
 }
@@ -76,8 +76,8 @@ func (r *run) qualify(domain string) string {
 	if strings.HasSuffix(domain, ".") && len(domain) > 1 && !strings.HasSuffix(domain, "..") {
 		return domain[:len(domain)-1]
 	}
-	if domain != "" && !strings.ContainsAny(domain, ".[") && r.m.yes("append_dot_mydomain", r.s) {
-		return domain + "." + r.m.value("mydomain", r.s)
+	if domain != "" && !strings.ContainsAny(domain, ".[") && r.m.yes("append_dot_mydomain", r.rw) {
+		return domain + "." + r.m.value("mydomain", r.rw)
 	}
 	return domain
 }
@@ -106,11 +106,11 @@ func (r *run) resolve(text string) target {
 
 // hasOperator reports whether the local part holds a routing operator that this configuration acts on.
 func (r *run) hasOperator(a address) bool {
-	if a.quoted && !r.m.yes("resolve_dequoted_address", r.s) {
+	if a.quoted && !r.m.yes("resolve_dequoted_address", r.rw) {
 		return false
 	}
-	return strings.Contains(a.local, "@") || strings.Contains(a.local, "!") && r.m.yes("swap_bangpath", r.s) ||
-		strings.Contains(a.local, "%") && r.m.yes("allow_percent_hack", r.s)
+	return strings.Contains(a.local, "@") || strings.Contains(a.local, "!") && r.m.yes("swap_bangpath", r.rw) ||
+		strings.Contains(a.local, "%") && r.m.yes("allow_percent_hack", r.rw)
 }
 
 // routed reports routing operators in a local part, also those that this configuration does not act on: the next host may
@@ -136,12 +136,12 @@ func (r *run) localDomain(domain string) (bool, string) {
 	if err != nil {
 		return false, ""
 	}
-	for _, own := range r.m.ownAddrs(r.s) {
+	for _, own := range r.m.ownAddrs(r.rw) {
 		if own.Addr() == ip {
 			return true, ""
 		}
 	}
-	for _, w := range r.m.list("proxy_interfaces", r.s) {
+	for _, w := range r.m.list("proxy_interfaces", r.rw) {
 		if other, err := netip.ParseAddr(strings.Trim(w, "[]")); err == nil && other == ip {
 			return true, ""
 		}

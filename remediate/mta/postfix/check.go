@@ -69,7 +69,7 @@ func (r *run) unlistedSender(at stage) verdict {
 
 // list walks a restriction list; a list that says yes ends only itself.
 func (r *run) list(param, context string) verdict {
-	r.warn = false
+	r.warn = 0
 	return r.items(r.m.members(param, r.s), context)
 }
 
@@ -89,7 +89,9 @@ func (r *run) items(items []member, context string) verdict {
 		name := strings.ToLower(it.text)
 		switch {
 		case name == "warn_if_reject":
-			r.warn = true
+			if r.warn == 0 {
+				r.warn = r.depth
+			}
 			continue
 		case isTable(it.text) || strings.HasPrefix(it.text, "{"):
 			if bareTable[context] == "" || strings.HasPrefix(it.text, "{") {
@@ -105,10 +107,12 @@ func (r *run) items(items []member, context string) verdict {
 			}
 		}
 		v := r.restriction(name, it, arg, context)
-		if v.kind == refuse && r.warn && !v.hard {
+		if v.kind == refuse && r.warn > 0 && !v.hard {
 			v = verdict{}
 		}
-		r.warn = false
+		if r.warn >= r.depth { // before a class it holds for all of the class
+			r.warn = 0
+		}
 		if v.kind != dunno {
 			r.noteItem(it, arg, v)
 			return v

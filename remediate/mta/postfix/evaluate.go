@@ -21,6 +21,7 @@ const maxWays = 400
 type run struct {
 	m       *model
 	s       *service
+	rw      *service // the rewrite service, which finds the class of an address: overrides of smtpd do not reach it
 	q       judge.Question
 	script  []int          // the ways to take at the forks, in order of meeting
 	widths  []int          // how many ways each met fork has
@@ -32,7 +33,7 @@ type run struct {
 	have                           stage // what has been said so far; with smtpd_delay_reject all of it
 	deferPermit, deferReject       bool
 	listed                         bool // reject_unlisted_recipient has been looked at
-	warn                           bool // warn_if_reject stands before the restriction
+	warn                           int  // the depth at which warn_if_reject stands before the restriction, 0 where none does
 	discard, redirect              bool
 	depth                          int
 	parent                         map[string]bool // parent_domain_matches_subdomains
@@ -118,7 +119,7 @@ func next(r *run) []int {
 }
 
 func newRun(m *model, s *service, q judge.Question, script []int) *run {
-	r := &run{m: m, s: s, q: q, script: script, known: map[string]int{}, parent: map[string]bool{}}
+	r := &run{m: m, s: s, rw: m.rewriter(s), q: q, script: script, known: map[string]int{}, parent: map[string]bool{}}
 	r.addr, r.name, r.helo, r.sender, r.rcpt = q.ClientAddr, q.ClientName, q.Helo, q.Sender, q.Recipient
 	if a, err := netip.ParseAddr(r.addr); err == nil {
 		r.addr = a.Unmap().String()
@@ -126,10 +127,20 @@ func newRun(m *model, s *service, q judge.Question, script []int) *run {
 	if r.name == "" {
 		r.name = "unknown"
 	}
-	for _, name := range m.list("parent_domain_matches_subdomains", s) {
-		r.parent[name] = true
+	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps", "smtpd_authorized_xclient_hosts"} {
+		r.parent[name] = r.matchesParents(name)
 	}
 	return r
+}
+
+// matchesParents reports whether the list of that name covers what is below its domains; the parameter that says so is a match list
+// itself, read by smtpd, and for relay_domains by the rewrite service.
+func (r *run) matchesParents(list string) bool {
+	s := r.s
+	if list == "relay_domains" {
+		s = r.rw
+	}
+	return r.inList("parent_domain_matches_subdomains", list, s).ok
 }
 
 // fork returns which of n ways to take for what key names; why says what is not known.

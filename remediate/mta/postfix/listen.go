@@ -18,21 +18,42 @@ var ports = map[string]string{
 // findListeners pairs every inet service of master.cf with the addresses at which it listens: the sockets of the running master where
 // they were seen, else what inet_interfaces says.
 func (m *model) findListeners(pid int) []listener {
-	var out []listener
+	at := make([][]listener, len(m.master.services))
 	seen := map[string]bool{}
-	for i := range m.master.services {
-		s := &m.master.services[i]
-		if !s.listens() {
-			continue
-		}
-		for _, addr := range m.addresses(s, pid) {
-			if !seen[addr] {
-				seen[addr] = true
-				out = append(out, listener{addr: addr, front: s, smtpd: m.behind(s)})
+	for _, named := range []bool{true, false} { // a socket belongs to the service that names its address before one that names a port only
+		for i := range m.master.services {
+			s := &m.master.services[i]
+			if host, _ := splitService(s.name); !s.listens() || (host != "") != named || m.service(s.name, s.kind) != s {
+				continue
+			}
+			for _, addr := range m.addresses(s, pid) {
+				if !seen[addr] {
+					seen[addr] = true
+					at[i] = append(at[i], listener{addr: addr, front: s, smtpd: m.behind(s)})
+				}
 			}
 		}
 	}
-	return out
+	return slices.Concat(at...)
+}
+
+// service is the service of that name and kind; of several the last holds (master: "duplicate entry … using the last entry").
+func (m *model) service(name, kind string) *service {
+	for i := len(m.master.services) - 1; i >= 0; i-- {
+		if s := &m.master.services[i]; s.name == name && s.kind == kind {
+			return s
+		}
+	}
+	return nil
+}
+
+// rewriter is the service that a smtpd asks for the class of an address: trivial-rewrite with the overrides of its own.
+func (m *model) rewriter(s *service) *service {
+	name := m.value("rewrite_service_name", s)
+	if name == "" {
+		name = "rewrite"
+	}
+	return m.service(name, "unix")
 }
 
 // behind is the smtpd service that talks to the clients of s: postscreen hands them to the service "smtpd pass".
@@ -44,12 +65,7 @@ func (m *model) behind(s *service) *service {
 	if name == "" {
 		name = "smtpd"
 	}
-	for i := range m.master.services {
-		if t := &m.master.services[i]; t.kind == "pass" && t.name == name {
-			return t
-		}
-	}
-	return nil
+	return m.service(name, "pass")
 }
 
 // addresses lists where a service listens as "ADDR:PORT".

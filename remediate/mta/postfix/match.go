@@ -130,9 +130,12 @@ func domainKeys(t *table, domain string, parents bool) []string {
 	}
 }
 
-// inDomains looks for a domain in a list of domains and tables. Lists of plain strings (mydestination) know no parents.
-func (r *run) inDomains(param, domain string) hit {
-	patterns := r.m.patterns(param, r.s)
+// inDomains looks for a domain in a list of domains and tables, as the rewrite service has them. Lists of plain strings (mydestination) know no parents.
+func (r *run) inDomains(param, domain string) hit { return r.inList(param, domain, r.rw) }
+
+// inList is inDomains as service s has the list.
+func (r *run) inList(param, domain string, s *service) hit {
+	patterns := r.m.patterns(param, s)
 	strict := param != "relay_domains"
 	for i := range patterns {
 		p := &patterns[i]

@@ -192,7 +192,7 @@ func (a *asker) matrix(class judge.Class, addr string) {
 // pivots are declared relay domains, behind which a routed address could go on.
 func (a *asker) pivots() []string {
 	var out []string
-	for _, p := range a.m.patterns("relay_domains", a.l.smtpd) {
+	for _, p := range a.m.patterns("relay_domains", a.m.rewriter(a.l.smtpd)) {
 		if p.table == nil && !p.negate && strings.Contains(p.text, ".") && len(out) < 3 {
 			out = append(out, strings.TrimPrefix(p.text, "."))
 		}

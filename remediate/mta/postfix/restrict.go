@@ -76,10 +76,13 @@ func (r *run) restriction(name string, it member, arg *member, context string) v
 // simple are the restrictions without an argument, in a function because some of them walk lists again.
 func simple(name string) restriction {
 	return map[string]restriction{
-		"permit":                     func(*run, *member, string) verdict { return verdict{kind: permit} },
-		"reject":                     func(*run, *member, string) verdict { return denied(554, "Access denied (reject)") },
-		"defer":                      func(*run, *member, string) verdict { return denied(450, "Access denied (defer)") },
-		"defer_if_permit":            func(r *run, _ *member, _ string) verdict { r.deferPermit = r.deferPermit || !r.warn; return verdict{} },
+		"permit": func(*run, *member, string) verdict { return verdict{kind: permit} },
+		"reject": func(*run, *member, string) verdict { return denied(554, "Access denied (reject)") },
+		"defer":  func(*run, *member, string) verdict { return denied(450, "Access denied (defer)") },
+		"defer_if_permit": func(r *run, _ *member, _ string) verdict {
+			r.deferPermit = r.deferPermit || r.warn == 0
+			return verdict{}
+		},
 		"defer_if_reject":            func(r *run, _ *member, _ string) verdict { r.deferReject = true; return verdict{} },
 		"permit_mynetworks":          (*run).permitNetworks,
 		"permit_inet_interfaces":     (*run).permitInterfaces,

@@ -215,7 +215,7 @@ func sortedKeys(t *table) []string {
 
 // domains adds the entries of relay_domains.
 func (c *collectTrust) domains() {
-	for _, p := range c.m.patterns("relay_domains", c.s) {
+	for _, p := range c.m.patterns("relay_domains", c.m.rewriter(c.s)) {
 		switch {
 		case p.negate:
 		case p.table == nil:
