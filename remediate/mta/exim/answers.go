@@ -39,7 +39,12 @@ func answers(s *facts.Snapshot, cfg *mta.Config) []judge.Answer {
 	for _, q := range questions {
 		out = append(out, m.fromConfig(q))
 	}
-	return out
+	for i := range out {
+		if out[i].Question.Verb == judge.Rcpt {
+			m.everyDomain(&out[i])
+		}
+	}
+	return append(out, m.claims()...)
 }
 
 // sessions are the dialogues that the collector put to this instance.

@@ -59,6 +59,12 @@ func (c *config) recipient(q judge.Question) (judge.Outcome, []judge.Line) {
 func (c *config) recipientWithout(q judge.Question, at place) (judge.Outcome, []judge.Line) {
 	e := newEvaluator(c, q)
 	e.skip = at
+	return c.recipientBy(e)
+}
+
+// recipientBy does so for a client about whom the evaluator assumes more than the question says.
+func (c *config) recipientBy(e *evaluator) (judge.Outcome, []judge.Line) {
+	q := e.q
 	if q.ClientAddr == "" {
 		return judge.CannotTell, []judge.Line{{Text: "which client this is, DNS would say"}}
 	}

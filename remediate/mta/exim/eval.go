@@ -48,6 +48,9 @@ type evaluator struct {
 	client netip.Addr
 	left   int   // blocks that may still be walked
 	skip   place // a block that is passed over, to see what lies behind it
+
+	loggedIn bool // the client logs in, with whatever password
+	free     bool // the client says and is what serves it
 }
 
 func newEvaluator(c *config, q judge.Question) *evaluator {
@@ -57,6 +60,9 @@ func newEvaluator(c *config, q judge.Question) *evaluator {
 
 // variable returns the value of $name in the dialogue.
 func (e *evaluator) variable(name string) (string, bool) {
+	if e.free && !settledVariables[name] || e.loggedIn && strings.Contains(name, "authenticated") {
+		return "", false
+	}
 	local, domain, _ := strings.Cut(e.q.Recipient, "@")
 	sl, sd, _ := strings.Cut(e.q.Sender, "@")
 	switch name {
@@ -203,6 +209,9 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 			continue
 		}
 		one := e.condition(c, depth, v)
+		if e.free && c.Name == "hosts" && one == maybe && !c.Neg && b.Verb == "accept" {
+			one = no // a name or a table that a stranger is not assumed to be in
+		}
 		if c.Neg {
 			one = one.not()
 		}
@@ -224,6 +233,11 @@ func (e *evaluator) condition(c *cond, depth int, v *verdict) truth {
 	local, domain, _ := strings.Cut(e.q.Recipient, "@")
 	sender := e.q.Sender
 	_, senderDomain, _ := strings.Cut(sender, "@")
+	if e.free {
+		if t, ok := e.claimable(c, depth); ok {
+			return t
+		}
+	}
 	switch c.Name {
 	case "hosts":
 		return e.matchList(c.Value, "hostlist", depth, matchHost)
@@ -241,15 +255,9 @@ func (e *evaluator) condition(c *cond, depth int, v *verdict) truth {
 	case "recipients":
 		return e.matchList(c.Value, "addresslist", depth, addressMatcher(e.q.Recipient))
 	case "authenticated":
-		if e.q.User == "" {
-			return no
-		}
-		return maybe
+		return given(e.loggedIn || e.q.User != "", e.loggedIn, c.Value)
 	case "encrypted":
-		if !e.q.TLS {
-			return no
-		}
-		return maybe
+		return given(e.q.TLS, e.q.TLS, c.Value)
 	case "condition":
 		value, known := e.expand(c.Value)
 		if !known {
@@ -264,6 +272,17 @@ func (e *evaluator) condition(c *cond, depth int, v *verdict) truth {
 		return no
 	case "spf", "spf_guess":
 		return sure(strings.Contains(c.Value, "none"))
+	}
+	return maybe
+}
+
+// given is the truth of a condition on something the client does or does not have; "*" is any of its kind.
+func given(has, surely bool, value string) truth {
+	switch {
+	case !has:
+		return no
+	case surely && strings.TrimSpace(value) == "*":
+		return yes
 	}
 	return maybe
 }

@@ -188,6 +188,10 @@ func (m *model) disclosure(q judge.Question, x exchange, later []exchange) judge
 	if c := x.code(); c == 250 || c == 251 {
 		a.Outcome = judge.Disclosed
 	}
+	// The ACL let the client ask: that this address could not be verified here says nothing of the others.
+	if decide(x.Trace).verb == "accept" {
+		a.Outcome = judge.Disclosed
+	}
 	for _, other := range later {
 		if !strings.HasPrefix(other.Command, string(q.Verb)+" ") || other.code() == 0 {
 			continue

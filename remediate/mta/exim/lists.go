@@ -352,6 +352,9 @@ func addressMatcher(address string) matchItem {
 			}
 			return maybe
 		}
+		if strings.HasPrefix(item, "@@") {
+			return maybe
+		}
 		if address == "" {
 			return no
 		}

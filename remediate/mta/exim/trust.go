@@ -233,6 +233,10 @@ func (t *trustList) domains(b *block) {
 			continue
 		}
 		for _, item := range t.items(b, c, "domainlist") {
+			if strings.HasPrefix(item.Value, "@mx_") {
+				t.add(b, c, item, "any") // whoever names this host in an MX record
+				continue
+			}
 			if strings.HasPrefix(item.Value, "@") || strings.HasPrefix(item.Holder, "domainlist local") || item.Holder == "dc_other_hostnames" {
 				continue
 			}

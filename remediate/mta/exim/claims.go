@@ -1,0 +1,113 @@
+package exim
+
+import (
+	"strings"
+
+	"mtaharden/remediate/judge"
+)
+
+// claims answers for the strangers that no dialogue of `exim -bh` was: one that speaks TLS, one that logs in where any password
+// will do, and one that says of itself whatever serves it (greeting, sender, local part) and stands on every list of good clients.
+// The first of them whose answer differs from the plain stranger's is returned.
+func (m *model) claims() []judge.Answer {
+	q, found := m.stranger()
+	if !found || m.broken != "" || m.cfg.strange != "" {
+		return nil
+	}
+	if !m.agrees {
+		q.Form = "claims"
+		return []judge.Answer{m.fromConfig(q)}
+	}
+	plain, _ := m.cfg.recipient(q)
+	if plain == judge.Relayed {
+		return nil
+	}
+	free := m.anyPassword()
+	for _, try := range []struct {
+		form string
+		set  func(*evaluator)
+		skip bool
+	}{
+		{"tls", func(e *evaluator) { e.q.TLS = true }, false},
+		{"any-password", func(e *evaluator) { e.q.TLS, e.loggedIn = true, true }, !free},
+		{"claims", func(e *evaluator) { e.q.TLS, e.loggedIn, e.free = true, free, true }, false},
+	} {
+		e := newEvaluator(m.cfg, q)
+		try.set(e)
+		a := judge.Answer{Question: e.q, Judge: judge.Config}
+		a.Question.Form = try.form
+		if !try.skip {
+			a.Outcome, a.Because = m.cfg.recipientBy(e)
+			a.Text = textOf(a.Because)
+		}
+		switch {
+		case try.skip, a.Outcome == plain && !e.free:
+		case a.Outcome == judge.Relayed, a.Outcome == judge.CannotTell:
+			return []judge.Answer{a}
+		}
+	}
+	return nil
+}
+
+// stranger is the plain question of a client from outside that no entry names.
+func (m *model) stranger() (judge.Question, bool) {
+	for _, addr := range strangers {
+		q := m.standard()[0]
+		q.ClientAddr = addr
+		if q = m.classed(q); q.Class == judge.Outside {
+			return q, true
+		}
+	}
+	return judge.Question{}, false
+}
+
+// anyPassword says whether a server's authenticator lets everybody in: plaintext with a server_condition that is true whatever
+// is sent (specification §34.1).
+func (m *model) anyPassword() bool {
+	for _, r := range m.cfg.authers {
+		condition := r.Options["server_condition"]
+		if r.Options["driver"] != "plaintext" || condition == "" || r.Options["public_name"] == "" {
+			continue
+		}
+		if value, known := newEvaluator(m.cfg, judge.Question{}).expand(condition); known && truthOf(value) == yes {
+			return true
+		}
+	}
+	return false
+}
+
+// claimable says of a condition whether a stranger who may say and be what serves him meets it.
+func (e *evaluator) claimable(c *cond, depth int) (truth, bool) {
+	switch c.Name {
+	case "senders", "sender_domains", "local_parts", "dnslists", "ratelimit", "seen", "malware", "spam", "spf", "spf_guess", "verify":
+		return maybe, true
+	case "recipients":
+		_, domain, _ := strings.Cut(strings.ToLower(e.q.Recipient), "@")
+		return e.matchList(c.Value, "addresslist", depth, func(e *evaluator, item string, depth int) truth {
+			local, d, at := strings.Cut(item, "@")
+			if !at || local == "" || strings.ContainsAny(item, ";/^") {
+				return maybe
+			}
+			if t := e.matchDomainItem(d, domain, depth); t == no || local == "*" {
+				return t
+			}
+			return maybe
+		}), true
+	}
+	return no, false
+}
+
+// settledVariables do not depend on what a client says.
+var settledVariables = map[string]bool{
+	"sender_host_address": true, "domain": true, "primary_hostname": true, "smtp_active_hostname": true, "qualify_domain": true,
+	"sender_host_authenticated": true, "authenticated_id": true,
+}
+
+// everyDomain takes back "delivered" where the recipient's domain is one that the configuration does not name: a list of local
+// domains that holds it holds every domain, and whether such mail is passed on is then for the routers.
+func (m *model) everyDomain(a *judge.Answer) {
+	if a.Outcome == judge.Delivered && a.Question.Class == judge.Outside && domainOf(a.Question.Recipient) == m.names["far"] {
+		a.Outcome = judge.CannotTell
+		a.Text = "local_domains takes every domain for the host's own; whether its mail is passed on is for the routers: " + a.Text
+	}
+}
