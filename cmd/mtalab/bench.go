@@ -21,15 +21,13 @@ func benchCommand() *cobra.Command {
 		Use:   "bench [--install] [--runs N] [--forks N] [HOST…]",
 		Short: "Time an audit of lab hosts, side by side with Ansible where it is installed",
 		RunE: func(c *cobra.Command, args []string) error {
-			lab, err := openLab()
+			lab, err := equippedLab(c.Context(), install, func(l *Lab) map[string]string {
+				if install {
+					return l.BenchTools
+				}
+				return nil // Ansible is timed where it is installed, and not missed
+			})
 			if err != nil {
-				return err
-			}
-			more := map[string]string{}
-			if install {
-				more = lab.BenchTools
-			}
-			if err := lab.tools(c.Context(), install, more); err != nil {
 				return err
 			}
 			b.lab, b.out = lab, os.Stdout

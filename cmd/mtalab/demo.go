@@ -22,11 +22,8 @@ func demoCommand() *cobra.Command {
 		Short: "Boot three vulnerable mail hosts, audit them over SSH, and print the report",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			lab, err := openLab()
+			lab, err := equippedLab(c.Context(), install)
 			if err != nil {
-				return err
-			}
-			if err := lab.tools(c.Context(), install); err != nil {
 				return err
 			}
 			return lab.Demo(c.Context())
@@ -79,7 +76,8 @@ func (l *Lab) Demo(ctx context.Context) error {
 	if err := l.checkDemo(ctx, program, jobs); err != nil {
 		return err
 	}
-	l.say("the hosts are still up: mtaharden audit -i %s, mtalab exec HOST -- CMD…, mtalab down", inventory)
+	l.say("the hosts are still up. See what would be changed: go run ./cmd/mtaharden plan -i %s", inventory)
+	l.say("look at one: go run ./cmd/mtalab exec %s -- sh; stop them all: go run ./cmd/mtalab down", hosts[0].Name)
 	return nil
 }
 

@@ -53,11 +53,8 @@ func upCommand() *cobra.Command {
 		Use:   "up [--install] [HOST…]",
 		Short: "Build what is missing and boot hosts (without a name: every host)",
 		RunE: func(c *cobra.Command, args []string) error {
-			lab, err := openLab()
+			lab, err := equippedLab(c.Context(), install)
 			if err != nil {
-				return err
-			}
-			if err := lab.tools(c.Context(), install); err != nil {
 				return err
 			}
 			return lab.Up(c.Context(), args)

@@ -27,11 +27,8 @@ func recipesCommand() *cobra.Command {
 		Use:   "recipes [--sample N] [--seed S] [--full] [NAME…]",
 		Short: "Plant configurations, audit them, ask them from outside, and compare with what must be found",
 		RunE: func(c *cobra.Command, args []string) error {
-			lab, err := openLab()
+			lab, err := equippedLab(c.Context(), install)
 			if err != nil {
-				return err
-			}
-			if err := lab.tools(c.Context(), install); err != nil {
 				return err
 			}
 			run.names, run.out = args, os.Stdout

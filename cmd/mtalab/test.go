@@ -31,11 +31,8 @@ func testCommand() *cobra.Command {
 		Short: "Run all of the project's tests: static checks, go test, fuzz targets, every recipe on a real host",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			lab, err := openLab()
+			lab, err := equippedLab(c.Context(), install, func(l *Lab) map[string]string { return l.TestTools })
 			if err != nil {
-				return err
-			}
-			if err := lab.tools(c.Context(), install, lab.TestTools); err != nil {
 				return err
 			}
 			run.lab, run.out, run.top = lab, os.Stdout, filepath.Dir(filepath.Dir(lab.Source))

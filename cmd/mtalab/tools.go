@@ -11,6 +11,19 @@ import (
 	"time"
 )
 
+// equippedLab opens the lab and sees to the programs that it runs, and to those of further lists of its plan.
+func equippedLab(ctx context.Context, install bool, more ...func(*Lab) map[string]string) (*Lab, error) {
+	lab, err := openLab()
+	if err != nil {
+		return nil, err
+	}
+	var lists []map[string]string
+	for _, list := range more {
+		lists = append(lists, list(lab))
+	}
+	return lab, lab.tools(ctx, install, lists...)
+}
+
 // tools looks for the programs that the lab runs, and those of further lists, and installs the packages of those that
 // are missing when told to.
 func (l *Lab) tools(ctx context.Context, install bool, more ...map[string]string) error {
