@@ -3,6 +3,7 @@ package sendmail
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,7 @@ func answers(s *facts.Snapshot, c *mta.Config) []judge.Answer {
 		all = append(all, says, reads)
 	}
 	all = append(all, m.holeAnswers(all)...)
+	all = append(all, m.siteAnswers()...)
 	return append(all, m.greeting()...)
 }
 
@@ -153,12 +155,25 @@ func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
 		return judge.Refused, "it is discarded"
 	case strings.HasPrefix(flat, "$#error") && strings.Contains(flat, "$@4.3.0"):
 		return judge.Deferred, reply
+	case strings.HasPrefix(flat, "$#error") && !aboutRelay(flat) && slices.Contains(plainForms, q.Form):
+		return judge.CannotTell, "refused, but not for relaying: " + reply
 	case strings.HasPrefix(flat, "$#error"):
 		return judge.Refused, reply
 	case q.Class == judge.Inside && declared(q.Question):
 		return judge.Delivered, rule + " returns: " + value
 	}
 	return judge.Relayed, rule + " returns: " + value
+}
+
+// plainForms are the forms that are no unusual address: only the refusal to relay is an answer to them. A list of bad senders,
+// recipients or clients, or a name server that is away, says nothing of the next client.
+var plainForms = []string{"plain", "null-sender", "own-sender", "literal-sender"}
+
+// aboutRelay reports whether "$#error$@CODE…" is the refusal to relay (5.7.1, or 4.7.1 where the client's name was not found). A .cf
+// from before enhanced codes names none.
+func aboutRelay(flat string) bool {
+	code, has := strings.CutPrefix(flat, "$#error$@")
+	return !has || strings.HasPrefix(code, "5.7.1") || strings.HasPrefix(code, "4.7.1")
 }
 
 // declared reports whether the recipient lies in the domain that the entry names, and that is no whole top-level domain.

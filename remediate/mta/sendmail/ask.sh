@@ -160,6 +160,17 @@ sm_script() {
 # sm_bt PROG ARG…: sendmail in test mode; the trace of inner rulesets is left out, its exit status is the last line.
 sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
 
+# sm_delayed CF: true where check_rcpt begins by calling checkrcpt and passes on what it refuses.
+sm_delayed() {
+	sm_head=$(awk '/^S/ { on = ($0 ~ /^Scheck_rcpt([^A-Za-z0-9_]|$)/) }
+		on && /^R/ { l = $0; gsub(/[ \t]+/, "", l); if (n++ < 2) printf "%s ", l }' "$1")
+	case $sm_head in
+	'R$'[+*]'$:$1$|$>checkrcpt$1'*' R$'[+*]'$|$#error$*$#error$2'*) return 0 ;;
+	'R$'[+*]'$:$1$|$>checkrcpt$1'*' R$'[+*]'$|$#$*$#$2'*) return 0 ;;
+	esac
+	return 1
+}
+
 # sm_ask PROG CF: one process answers everything. It sleeps 60 s where the host's name is unqualified.
 sm_ask() {
 	sm_acts=$(sm_paths "$2" | sed -n 's/^program //p' | head -n 3 | tr '\n' ' ')
@@ -174,7 +185,8 @@ sm_ask() {
 	fi
 	sm_trust=$(sed -n 's/^C{TrustAuthMech}[ 	]*\([A-Z0-9-]*\).*/\1/p' "$2" | head -n 1)
 	sm_rule=check_rcpt
-	grep '^Scheckrcpt' "$2" >/dev/null 2>&1 && sm_rule=checkrcpt
+	# with delay_checks the relay check is a ruleset that check_rcpt calls first and obeys; where it does not, that one is not asked
+	if grep '^Scheckrcpt' "$2" >/dev/null 2>&1 && sm_delayed "$2"; then sm_rule=checkrcpt; fi
 	mh_fact "sendmail:rule:$2" "$sm_rule"
 	sm_text=$(sm_questions "$2")
 	printf '%s\n' "$sm_text" | mh_ask "sendmail:questions:$2" 10 cat

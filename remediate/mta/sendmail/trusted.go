@@ -38,19 +38,6 @@ func (m *model) trusted(c *mta.Config) {
 	}
 }
 
-// siteRule is the first rule of the site's own Local_check_rcpt that ends in a mailer other than error and discard: check_rcpt then
-// takes the recipient without looking further (proto.m4).
-func (m *model) siteRule() (cfRule, bool) {
-	for _, r := range m.cf.rulesets["Local_check_rcpt"] {
-		flat := strings.ToLower(strings.ReplaceAll(r.rhs, " ", ""))
-		flat = strings.TrimPrefix(flat, "$@")
-		if strings.HasPrefix(flat, "$#") && !strings.HasPrefix(flat, "$#error") && !strings.HasPrefix(flat, "$#discard") {
-			return r, true
-		}
-	}
-	return cfRule{}, false
-}
-
 // trustAccess adds an entry of the access database whose value is RELAY.
 func (m *model) trustAccess(c *mta.Config, e entry) {
 	key := splitKey(e.key)
