@@ -11,7 +11,8 @@ sm_keys() {
 			grep -v '^#' "$sm_text" 2>/dev/null
 			mh_has makemap && "$mh_path" -u "$sm_type" "$sm_text" 2>/dev/null
 		} | tr 'A-Z' 'a-z' | awk 'NF >= 2 { v = $0; k = $1; sub(/^[^ \t]+[ \t]+/, "", v)
-			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v }'
+			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v
+			else { sub(/^(to|from|connect|spam):/, "", k); if (k ~ /(^|[.@])(example|iana)\.(org|net|com)$/) print "avoid\t" k "\t-" } }'
 	done
 	awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
 		/^CR/ || /^C[{]R[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] != "") print "R\t" tolower(w[i]) "\tRELAY" }' "$1"
@@ -41,8 +42,14 @@ sm_questions() {
 		}
 		return 0
 	}
+	# shunned: does another key, such as a REJECT, name the candidate?
+	function shunned(c, k) {
+		for (k in avoid) if (c == k || substr(c, length(c) - length(k)) == "." k || substr(k, length(k) - length(c)) == "." c) return 1
+		return 0
+	}
 	function choose(list, i, w, m) {
 		m = split(list, w, " ")
+		for (i = 1; i <= m; i++) if (!covered(w[i]) && !shunned(w[i])) return w[i]
 		for (i = 1; i <= m; i++) if (!covered(w[i])) return w[i]
 		return w[1]
 	}
@@ -95,6 +102,7 @@ sm_questions() {
 		if (k == "" || k ~ /[@:\/]/) return
 		ask("inside", id, "", addr, k, "", "EXPN", "", "root")
 	}
+	$1 == "avoid" { sub(/^.*@/, "", $2); avoid[$2] = 1; next }
 	{ nk++; kind[nk] = $1; key[nk] = $2; val[nk] = $3; b = $2; sub(/^(connect|to|from|srv_features):/, "", b); bare[nk] = (val[nk] == "RELAY") ? b : "" }
 	END {
 		foreign = choose("example.org example.net example.com iana.org")

@@ -126,6 +126,11 @@ sm_paths() {
 		n = split($0, w, /[ \t]+/); name = w[1]; sub(/^K/, "", name); i = 2
 		if (name == "") { name = w[2]; i = 3 }
 		type = w[i]; path = ""
+		# -P of an ldap map is the file of its password
+		if (type ~ /^ldap/) {
+			for (j = i + 1; j <= n; j++) { p = w[j]; if (p == "-P") p = p w[j + 1]; gsub(/"/, "", p); if (p ~ /^-P\//) print "secret " substr(p, 3) }
+			next
+		}
 		for (j = i + 1; j <= n; j++) if (w[j] !~ /^-/) { path = w[j]; break }
 		if (type == "program") print "program K" name
 		if (type == "socket") print "socket K" name

@@ -200,6 +200,19 @@ func (m *model) askNotes(s *facts.Snapshot, c *mta.Config, note func(string, str
 			if d.serves && p.PID == d.pid && ok && !p.Start.IsZero() && live.ModTime.After(p.Start.Add(startError)) {
 				note("stale-daemon", fmt.Sprintf("process %d was started before the .cf was last changed: it may run an older configuration", d.pid), m.cf.path, 0)
 			}
+			if d.serves && p.PID == d.pid && !p.Start.IsZero() {
+				m.staleClasses(s, p, note)
+			}
+		}
+	}
+}
+
+// staleClasses: the words of a class are read when the daemon starts, and not again (op.me, F lines).
+func (m *model) staleClasses(s *facts.Snapshot, p facts.Process, note func(string, string, string, int)) {
+	for _, cf := range m.cf.files {
+		f, ok := s.File(cf.path)
+		if ok && f.State != facts.Absent && f.ModTime.After(p.Start.Add(startError)) {
+			note("stale-daemon", fmt.Sprintf("process %d was started before %s was last changed: it still holds the words of before", p.PID, cf.path), cf.path, 0)
 		}
 	}
 }

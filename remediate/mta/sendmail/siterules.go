@@ -83,8 +83,26 @@ func (m *model) siteAnswers() []judge.Answer {
 		a.Text = "Local_check_rcpt lets some recipients through before the relay check; for whom, only its rules say"
 	}
 	if !found {
-		return nil
+		return m.anonymous(a)
 	}
 	a.Because = []judge.Line{{File: m.cf.path, Line: r.line.line, Text: a.Text + ": " + r.lhs + " → " + r.rhs}}
 	return []judge.Answer{a}
+}
+
+// anonymous says that AUTH ANONYMOUS, which asks for no password, may relay: it is offered and among the trusted mechanisms.
+// AuthOptions y keeps it from being offered (op.me).
+func (m *model) anonymous(a judge.Answer) []judge.Answer {
+	offered, ok := m.last("AuthMechanisms")
+	options, _ := m.last("AuthOptions")
+	if !ok || !slices.Contains(strings.Fields(strings.ToUpper(offered.value)), "ANONYMOUS") || strings.Contains(options.value, "y") {
+		return nil
+	}
+	for _, w := range m.cf.classes["TrustAuthMech"] {
+		if strings.EqualFold(w.word, "ANONYMOUS") {
+			a.Question.Form, a.Text = "any-password", "AUTH ANONYMOUS needs no password and may relay, where the SASL library has it"
+			a.Because = []judge.Line{{File: m.cf.path, Line: w.line.line, Text: a.Text}}
+			return []judge.Answer{a}
+		}
+	}
+	return nil
 }

@@ -18,6 +18,8 @@ func TestSiteRules(t *testing.T) {
 		{"a refusal", "Rbad@$*\t$#error $@ 5.7.1 $: no\n", ""},
 		{"an address parsed", "R$*\t$: $>CanonAddr $1\nSCanonAddr\nR$*\t$: $>Parse0 $1\nSParse0\nR$*\t$#local $: $1\n", ""},
 		{"the daemon's name", "R$*\t$: $&{daemon_name} $| $1\n", "macro daemon_name"},
+		{"a login of nobody", "C{TrustAuthMech}ANONYMOUS LOGIN\nO AuthMechanisms=ANONYMOUS LOGIN\n", "AUTH ANONYMOUS"},
+		{"a login of nobody forbidden", "C{TrustAuthMech}ANONYMOUS LOGIN\nO AuthMechanisms=ANONYMOUS LOGIN\nO AuthOptions=A,y\n", ""},
 		{"granted", "R$*\t$#OK\n", "lets some recipients through"},
 		{"granted by another", "R$*\t$@ $>\"Let_in\" $1\nSLet_in\nR$*\t$@ $# OK\n", "lets some recipients through"},
 	} {
@@ -64,5 +66,36 @@ func TestDelayedRule(t *testing.T) {
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
 			t.Errorf("%q: %s, want %s (%v)", text, got, want, err)
 		}
+	}
+}
+
+// The file of an ldap map's password is never shown, wherever -P stands.
+func TestLDAPPassword(t *testing.T) {
+	cf := filepath.Join(t.TempDir(), "sendmail.cf")
+	text := "Ka ldap -P /etc/pw1 -h x\nKb ldap -h x -1 -P/etc/pw2 -k (a=b)\nKc hash /etc/mail/c\n"
+	if err := os.WriteFile(cf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := strings.TrimSuffix(strings.TrimSpace(Driver.Collect), "sendmail_collect")
+	out, err := exec.Command("sh", "-c", script+"\nsm_paths "+cf+"\n").CombinedOutput()
+	if want := "map hash /etc/mail/c\nsecret /etc/pw1\nsecret /etc/pw2\n"; err != nil || string(out) != want {
+		t.Errorf("%s, want %s (%v)", out, want, err)
+	}
+}
+
+// Questions are about domains that the access map does not reject: a refusal would say nothing of relaying.
+func TestQuestionsShunRejected(t *testing.T) {
+	dir := t.TempDir()
+	cf := filepath.Join(dir, "sendmail.cf")
+	access := "example.org\tREJECT\nTo:spam@example.net\tREJECT\nprobe.example.net 550 no\nFrom:example.com\tDISCARD\n"
+	for name, text := range map[string]string{"sendmail.cf": "Kaccess hash " + dir + "/access\n", "access": access} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := strings.TrimSuffix(strings.TrimSpace(Driver.Collect), "sendmail_collect")
+	out, err := exec.Command("sh", "-c", "mh_has() { return 1; }\n"+script+"\nsm_addr=10.0.0.1 sm_fqdn=mx.example.edu sm_trust=\nsm_questions "+cf+" | head -n 1\n").CombinedOutput()
+	if f := strings.Split(strings.TrimSpace(string(out)), "\t"); err != nil || len(f) != 10 || f[9] != "relaytest@iana.org" {
+		t.Errorf("%q (%v)", out, err)
 	}
 }
