@@ -93,7 +93,7 @@ func planChanges(in Input, i int, res *Result) {
 	changes = append(changes, modesOf(i, mended)...)
 	res.Changes = append(res.Changes, changes...)
 	res.Commands = append(res.Commands, commandsOf(in, i, changes))
-	res.Impact = append(res.Impact, impactOf(in, i, files, mended)...)
+	res.Impact = addImpact(res.Impact, impactOf(in, i, files, mended))
 }
 
 // mendable returns the failed findings of an installation that name a fix, the gravest first. One with a waiver that holds is left alone.

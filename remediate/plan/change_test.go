@@ -377,6 +377,20 @@ func TestImpact(t *testing.T) {
 	}
 }
 
+// TestImpactOfInstances: two instances of one MTA write one log, whose mail is counted once.
+func TestImpactOfInstances(t *testing.T) {
+	in := toyInput(t, masked())
+	in.Snapshot = seenToy(t).With(masked(), &facts.File{Path: "/usr/bin/toyhelper"})
+	in.Installs = append(in.Installs, in.Installs[0])
+	told := map[string]int{}
+	for _, i := range New(in).Impact {
+		told[i.Client]++
+	}
+	if told["10.3.2.1"] != 1 {
+		t.Errorf("told of %v", told)
+	}
+}
+
 // TestImpactOfOthers: a fix that has nothing to do with relaying refuses nobody, and whoever is refused already is not counted again.
 func TestImpactOfOthers(t *testing.T) {
 	for _, text := range []string{"verify = yes\nnetworks = 10.0.0.0/24\n", "verify = yes\nnetworks = 10.0.0.0/24 2001:db8::/16\n"} {

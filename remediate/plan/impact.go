@@ -38,6 +38,20 @@ func impactOf(in Input, i int, files []mta.File, mended []*Finding) []Impact {
 	return out
 }
 
+// addImpact adds what another installation's changes would refuse. Instances of one MTA share a log: a client is told of once, as surely
+// refused where one of them would.
+func addImpact(told, more []Impact) []Impact {
+	for _, i := range more {
+		at := slices.IndexFunc(told, func(t Impact) bool { return t.MTA == i.MTA && t.Client == i.Client })
+		if at < 0 {
+			told = append(told, i)
+			continue
+		}
+		told[at].Perhaps = told[at].Perhaps && i.Perhaps
+	}
+	return told
+}
+
 // remaining returns the entries that still let somebody relay after the fixes: those of the changed configuration where it can be read
 // again, else the present ones without those that a fix takes away.
 func remaining(in Input, i int, files []mta.File, mended []*Finding) []mta.Trust {
