@@ -22,8 +22,10 @@ func withArgument(name string) restriction {
 		return (*run).recipientAccess
 	case "check_sasl_access":
 		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).userKeys) }
-	case "check_ccert_access", "check_etrn_access", "sleep":
-		return func(r *run, arg *member, _ string) verdict { return verdict{} } // no certificate, no ETRN in the questions
+	case "check_ccert_access":
+		return (*run).certificateAccess
+	case "check_etrn_access", "sleep":
+		return func(*run, *member, string) verdict { return verdict{} } // no ETRN in the questions
 	case "check_policy_service":
 		return (*run).policyService
 	case "permit_dnswl_client", "permit_rhswl_client":

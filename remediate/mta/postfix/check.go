@@ -64,7 +64,7 @@ func (r *run) unlistedSender(at stage) verdict {
 	if at != atMail || r.sender == "" || !r.m.yes("smtpd_reject_unlisted_sender", r.s) {
 		return verdict{}
 	}
-	return r.unlisted(r.sender, "smtpd_reject_unlisted_sender")
+	return r.unlistedFrom("smtpd_reject_unlisted_sender")
 }
 
 // list walks a restriction list; a list that says yes ends only itself.

@@ -117,6 +117,9 @@ func (m *model) cannotJudge(l listener) (string, []judge.Line) {
 	if len(m.master.services) == 0 {
 		return "master.cf was not read: the services and their overrides are not known", nil
 	}
+	if m.version[0] == 0 {
+		return "the version of this Postfix is not known: which lists it reads, and in which order, hangs on it", nil
+	}
 	if p, ok := m.placeholder(); ok {
 		return "the configuration is an unfilled template: " + p.Text, []judge.Line{p}
 	}

@@ -92,8 +92,11 @@ var fallbacks = []fallback{
 	{"2.3", "virtual_mailbox_maps", ""},
 }
 
-// builtin returns the defaults of a version, from the table above.
+// builtin returns the defaults of a version, from the table above; of the oldest there where the version is not known (0.0.0).
 func builtin(version [3]int) map[string]string {
+	if version[0] == 0 {
+		version = [3]int{2, 3, 0}
+	}
 	defaults := map[string]string{}
 	for _, f := range fallbacks {
 		if atLeast(version, f.since) {
@@ -103,7 +106,7 @@ func builtin(version [3]int) map[string]string {
 	return defaults
 }
 
-// atLeast reports whether version is since or newer. A version that is not known (0.0.0) is taken for the oldest of the table.
+// atLeast reports whether version is since or newer.
 func atLeast(version [3]int, since string) bool {
 	want := parseVersion(since)
 	for i := range want {

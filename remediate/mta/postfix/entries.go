@@ -9,13 +9,13 @@ import (
 )
 
 // maxAsked bounds the entries of one listener about which questions are put.
-const maxAsked = 120
+const maxAsked = maxTrusted
 
 // entries asks, for every trusted entry, for one client or domain inside it and the neighbour just outside.
 func (a *asker) entries(trusted []mta.Trust) {
 	n := 0
 	for _, t := range trusted {
-		if t.Listener != "" && t.Listener != a.l.addr || n >= maxAsked {
+		if t.Listener != "" && t.Listener != a.l.addr || n >= maxAsked || ofPatterns(t) {
 			continue
 		}
 		n++
@@ -39,6 +39,13 @@ func (a *asker) entries(trusted []mta.Trust) {
 			a.plain(judge.Inside, t, a.outsider(), outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
 		}
 	}
+}
+
+// ofPatterns reports entries that are regular expressions: no client, sender or domain is at hand that they cover, and the answer to any
+// other would say that they do nothing. Nothing is asked about them, so that their effect stays unknown.
+func ofPatterns(t mta.Trust) bool {
+	spec := strings.TrimPrefix(t.Value, "proxy:")
+	return t.Kind == "table" && (strings.HasPrefix(spec, "regexp:") || strings.HasPrefix(spec, "pcre:"))
 }
 
 func (a *asker) plain(class judge.Class, t mta.Trust, addr, name, sender, rcpt string) {

@@ -95,10 +95,11 @@ func (s *service) readOverrides() {
 		if !strings.HasPrefix(a.text, "-") || a.text == "--" {
 			continue
 		}
-		if !strings.HasPrefix(a.text, "-o") {
+		flags := optionO(a.text)
+		if flags == 0 {
 			continue
 		}
-		body, start := a.text[2:], a.start+2
+		body, start := a.text[flags:], a.start+flags
 		if body == "" {
 			if i++; i == len(args) {
 				return
@@ -107,6 +108,20 @@ func (s *service) readOverrides() {
 		}
 		s.addOverride(a, args[i], body, start)
 	}
+}
+
+// optionO is the length of a word up to and with its option o, which may stand behind options without an argument (-vo, getopt(3)); 0 for
+// a word without.
+func optionO(text string) int {
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == 'o':
+			return i + 1
+		case !strings.ContainsRune("cdDluvVSz", rune(text[i])):
+			return 0
+		}
+	}
+	return 0
 }
 
 func (s *service) addOverride(first, last word, body string, start int) {

@@ -131,9 +131,13 @@ func (a *asker) questions(trusted []mta.Trust) []judge.Question {
 		a.service(outside)
 	} else {
 		a.matrix(judge.Outside, outside)
-		for _, addr := range outsiders {
+		for i, addr := range outsiders {
 			if addr != outside {
 				a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+			}
+			if i > 2 { // a HELO by name: a list that refuses literals must not hide an open relay
+				a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+				a.out[len(a.out)-1].Helo = outsideName
 			}
 		}
 		a.own()

@@ -90,8 +90,8 @@ func simple(name string) restriction {
 		"permit_auth_destination":    (*run).permitAuthDestination,
 		"permit_mx_backup":           (*run).permitMXBackup,
 		"permit_naked_ip_address":    (*run).permitNakedAddress,
-		"permit_tls_all_clientcerts": func(*run, *member, string) verdict { return verdict{} }, // the questions carry no certificate
-		"permit_tls_clientcerts":     func(*run, *member, string) verdict { return verdict{} },
+		"permit_tls_all_clientcerts": func(r *run, _ *member, _ string) verdict { return r.certificate("permit_tls_all_clientcerts") },
+		"permit_tls_clientcerts":     (*run).permitCertificates,
 		"reject_unauth_destination": func(r *run, _ *member, _ string) verdict {
 			return r.unauthDestination(r.code("relay_domains_reject_code", 554))
 		},
@@ -235,8 +235,54 @@ func (r *run) permitNakedAddress(*member, string) verdict {
 	return verdict{}
 }
 
+// offersTLS reports whether STARTTLS, or TLS from the start, is to be had.
+func (m *model) offersTLS(s *service) bool {
+	switch m.value("smtpd_tls_security_level", s) {
+	case "", "none":
+	default:
+		return true
+	}
+	return m.yes("smtpd_use_tls", s) || m.yes("smtpd_enforce_tls", s) || m.yes("smtpd_tls_wrappermode", s)
+}
+
+// certificate is permit_tls_all_clientcerts and its like where clients are asked for certificates: the questions carry none, and who
+// has one that serves is not known.
+func (r *run) certificate(what string) verdict {
+	if r.m.offersTLS(r.s) && (r.m.yes("smtpd_tls_ask_ccert", r.s) || r.m.yes("smtpd_tls_req_ccert", r.s)) &&
+		r.maybe("ccert "+what, what+": a client with a certificate may pass, and who can get one is not known") {
+		return verdict{kind: permit}
+	}
+	return verdict{}
+}
+
+// anyFingerprint reports whether a list of certificates may hold more than those that it names.
+func (r *run) anyFingerprint(list []member) bool {
+	for _, w := range list {
+		if isTable(w.text) {
+			if t := r.m.table(w.text); t.missing == "" && t.keys == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *run) permitCertificates(*member, string) verdict {
+	if r.anyFingerprint(r.m.members("relay_clientcerts", r.s)) {
+		return r.certificate("permit_tls_clientcerts")
+	}
+	return verdict{}
+}
+
+func (r *run) certificateAccess(arg *member, _ string) verdict {
+	if r.anyFingerprint([]member{*arg}) {
+		return r.certificate("check_ccert_access " + arg.text)
+	}
+	return verdict{}
+}
+
 func (r *run) rejectPlaintext(*member, string) verdict {
-	if r.q.TLS {
+	if r.q.TLS || r.m.offersTLS(r.s) { // whoever wants to relay encrypts
 		return verdict{}
 	}
 	return denied(450, "4.7.1 Session encryption is required")

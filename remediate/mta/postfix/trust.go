@@ -75,11 +75,11 @@ type collectTrust struct {
 
 func (m *model) trustedAt(s *service) []mta.Trust {
 	c := &collectTrust{m: m, s: s, seen: map[string]bool{}}
-	list := "smtpd_recipient_restrictions"
-	if atLeast(m.version, "2.10") && m.value("smtpd_relay_restrictions", s) != "" {
-		list = "smtpd_relay_restrictions"
+	// What the relay list does not refuse is decided by the recipient list.
+	relay := atLeast(m.version, "2.10") && m.value("smtpd_relay_restrictions", s) != ""
+	if !relay || !c.list(m.members("smtpd_relay_restrictions", s), "smtpd_relay_restrictions", 0) {
+		c.list(m.members("smtpd_recipient_restrictions", s), "smtpd_recipient_restrictions", 0)
 	}
-	c.list(m.members(list, s), list, 0)
 	c.domains()
 	for _, p := range m.patterns("smtpd_authorized_xclient_hosts", s) {
 		c.client(p, "smtpd_authorized_xclient_hosts")
@@ -100,10 +100,10 @@ func (c *collectTrust) add(kind, value, name string, net netip.Prefix, o mta.Ori
 	c.out = append(c.out, t)
 }
 
-// list follows a restriction list up to what ends it.
-func (c *collectTrust) list(items []member, name string, depth int) {
+// list follows a restriction list up to what ends it; it reports whether that refuses strangers.
+func (c *collectTrust) list(items []member, name string, depth int) bool {
 	if depth > 20 {
-		return
+		return false
 	}
 	for i := 0; i < len(items); i++ {
 		it := items[i]
@@ -119,10 +119,10 @@ func (c *collectTrust) list(items []member, name string, depth int) {
 			}
 			c.add("any", it.text, name, netip.Prefix{}, it.origin, it.param)
 			if word == "permit" {
-				return
+				return false
 			}
 		case slices.Contains(c.m.required(), word) && (i == 0 || items[i-1].text != "warn_if_reject"):
-			return
+			return true
 		case takesArgument(word) && i+1 < len(items):
 			i++
 			c.access(word, it, items[i], name)
@@ -132,6 +132,7 @@ func (c *collectTrust) list(items []member, name string, depth int) {
 			c.list(c.m.members(it.text, c.s), it.text, depth+1)
 		}
 	}
+	return false
 }
 
 // client adds an entry of a list of clients.
