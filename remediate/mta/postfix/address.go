@@ -22,8 +22,8 @@ type target struct {
 	class  class
 	routed bool   // the local part names a further destination (RESOLVE_FLAG_ROUTED)
 	failed string // a list could not be used
-	wide   bool   // relay_domains covers it by an entry that no one domain's owner would write: a top level domain, or any name
-	entry  string // the entry of relay_domains
+	wide   bool   // relay_domains or virtual_mailbox_domains covers it by an entry that no one domain's owner would write: a top level domain, or any name
+	entry  string // that entry
 }
 
 // final reports whether Postfix itself is the destination (RESOLVE_CLASS_FINAL).
@@ -162,9 +162,10 @@ func (r *run) classify(a address) target {
 			continue
 		}
 		t.class = c
+		if c != classAlias {
+			t.entry, t.wide = h.pattern.text, wide(h.pattern, a.domain)
+		}
 		if c == classRelay {
-			t.entry = h.pattern.text
-			t.wide = wide(h.pattern, a.domain)
 			r.note(h.origin, "relay_domains holds "+h.pattern.text)
 		}
 		return t

@@ -216,10 +216,19 @@ func (r *run) accepted() (judge.Outcome, string) {
 		return judge.Relayed, fmt.Sprintf("250: <%s> is routed on from the relay domain %q", to.addr, to.entry)
 	case to.class == classRelay && to.wide:
 		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: relay_domains entry %q covers it", to.addr, to.entry)
+	case to.class == classVirtual && to.wide && r.sentOn("virtual_transport"):
+		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: virtual_mailbox_domains entry %q covers it, and virtual_transport sends it on", to.addr, to.entry)
 	case to.class == classRelay:
 		return judge.Delivered, fmt.Sprintf("250: taken for the declared relay domain %q", to.entry)
 	}
 	return judge.Delivered, fmt.Sprintf("250: taken for delivery here (%s)", to.class)
+}
+
+// sentOn reports whether a transport parameter names a service that speaks SMTP to other hosts.
+func (r *run) sentOn(param string) bool {
+	name, _, _ := strings.Cut(r.m.value(param, r.rw), ":")
+	s := r.m.service(name, "unix")
+	return name == "smtp" || name == "relay" || s != nil && s.command == "smtp"
 }
 
 // settle makes one answer of the ways' ends.
