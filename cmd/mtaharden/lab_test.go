@@ -125,3 +125,42 @@ func TestLabDrivers(t *testing.T) {
 		})
 	}
 }
+
+// dialogue sends three messages to a foreign recipient through the address $1, waiting for each reply.
+const dialogue = `for n in 1 2 3; do
+  exec 3<>/dev/tcp/$1/25 || exit 1
+  read -r line <&3
+  for say in "EHLO client7.example.net" "MAIL FROM:<a@example.com>" "RCPT TO:<b@example.org>" DATA "Subject: $n
+.
+QUIT"; do
+    printf '%s\r\n' "$say" | sed 's/\r*$/\r/' >&3
+    while read -r -t 30 line <&3; do case $line in [0-9][0-9][0-9]-*) ;; *) break ;; esac; done
+    case $line in [23]*) ;; *) echo "$say: $line" >&2; exit 1 ;; esac
+  done
+  exec 3<&-
+done`
+
+// TestLabImpact relays mail from outside through hosts that let it, and looks for that client in the plans that would end it.
+func TestLabImpact(t *testing.T) {
+	l := needLab(t)
+	for host, files := range map[string]map[string]string{
+		"deb13-postfix":  {"plant.sh": "postconf -e 'mynetworks = 127.0.0.0/8 0.0.0.0/0'\n"},
+		"deb13-sendmail": {"plant.sh": "sed -i '/^MAILER_DEFINITIONS/i FEATURE(`promiscuous_relay'\"'\"')dnl' /etc/mail/sendmail.mc\n"},
+	} {
+		t.Run(host, func(t *testing.T) {
+			plant(t, l, host, files)
+			address := strings.TrimSpace(l.on(t, host, `ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }'`))
+			if out, err := exec.Command(l.program, "exec", "outside", "--", "bash", "-c", dialogue, "bash", address).CombinedOutput(); err != nil {
+				t.Fatalf("cannot relay through %s: %v\n%s", host, err, out)
+			}
+			var out string
+			for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Second) {
+				_, out, _ = mtaharden("plan", "-i", l.inventory, "--limit", host, "--state", t.TempDir(), "--batch")
+				if strings.Contains(out, "would refuse: 198.51.100.7, 3 messages, last ") {
+					return
+				}
+			}
+			t.Errorf("the plan does not say whose mail it would refuse:\n%s", out)
+		})
+	}
+}
