@@ -24,6 +24,17 @@ type Catalog struct {
 	Tools      map[string]string `toml:"tools"`
 	TestTools  map[string]string `toml:"test_tools"`
 	BenchTools map[string]string `toml:"bench_tools"`
+
+	gone []string // releases that were taken out of the plan
+}
+
+// forget takes a release out of the plan: its hosts are no more, and a recipe for it alone runs nowhere.
+func (c *Catalog) forget(release string) {
+	c.gone = append(c.gone, release)
+	for name, k := range c.Kinds {
+		k.Releases = slices.DeleteFunc(slices.Clone(k.Releases), func(r string) bool { return r == release })
+		c.Kinds[name] = k
+	}
 }
 
 // Network is the address plan. Numbers are the last octet of an address.

@@ -22,7 +22,7 @@ func (l *Lab) image(ctx context.Context, h Host) ([]string, error) {
 	}
 	base := filepath.Join(l.Cache, h.Release+"-base-"+key)
 	if err := l.buildOnce(ctx, base, func(dir string) error { return l.buildBase(ctx, h.Release, dir) }); err != nil {
-		return nil, fmt.Errorf("cannot build the image of %s: %v", h.Release, err)
+		return nil, fmt.Errorf("cannot build the image of %s: %w", h.Release, err)
 	}
 	layers := []string{base}
 	for i, kind := range l.layers(h) {
@@ -130,7 +130,8 @@ func (l *Lab) buildBase(ctx context.Context, release, dir string) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(l.Base.Packages, ","),
+	// It is not told to be quiet: what it prints is read and shown where it fails, and apt's own words are among it.
+	args := []string{"--variant=minbase", "--include=" + strings.Join(l.Base.Packages, ","),
 		"--aptopt=Acquire::Check-Valid-Until false", "--aptopt=APT::Install-Recommends false",
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		`--setup-hook=mkdir -p "$1/etc" && printf '127.0.0.1 localhost\n' > "$1/etc/hosts" && echo localhost > "$1/etc/hostname"`,
@@ -141,10 +142,14 @@ func (l *Lab) buildBase(ctx context.Context, release, dir string) error {
 	}
 	defer l.cgroups.end(context.WithoutCancel(ctx), buildUnit(dir))
 	// In a mount namespace of its own: what it mounts ends with it.
-	argv := append([]string{"unshare", "--mount", "--propagation", "private", "mmdebstrap"}, append(args, m.lines(suite)...)...)
+	argv := append([]string{"env", "LC_ALL=C.UTF-8", "unshare", "--mount", "--propagation", "private", "mmdebstrap"}, append(args, m.lines(suite)...)...)
 	out, err := inCgroups(ctx, groups, argv...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("the mirror of this machine's apt sources does not give %s: %v: %s", suite, err, lastLines(string(out), 6))
+		err = fmt.Errorf("the mirror of this machine's apt sources does not give %s: %v: %s", suite, err, lastLines(string(out), 6))
+		if strings.Contains(string(out), "does not have a Release file") {
+			return &goneError{release, err}
+		}
+		return err
 	}
 	script, err := fs.ReadFile(l.files(), "image/"+l.Base.Script)
 	if err != nil {
@@ -152,6 +157,14 @@ func (l *Lab) buildBase(ctx context.Context, release, dir string) error {
 	}
 	return l.runIn(ctx, buildUnit(dir), dir, "build."+l.Network.Domain, string(script), nil)
 }
+
+// A goneError says that the mirror has a release no longer.
+type goneError struct {
+	release string
+	err     error
+}
+
+func (e *goneError) Error() string { return e.err.Error() }
 
 // suites are the code names of the releases that the lab knows, and this machine's own.
 func (l *Lab) suites() []string {

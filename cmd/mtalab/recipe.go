@@ -225,6 +225,9 @@ func loadRecipes(lab fs.FS) ([]*Recipe, error) {
 
 // hostsFor lists the hosts that a recipe runs on; unless all, the one that the seed picks.
 func (r *Recipe) hostsFor(c *Catalog, seed string, all bool) ([]string, error) {
+	if release, _, _ := strings.Cut(r.Host, "-"); slices.Contains(c.gone, release) {
+		return nil, nil
+	}
 	if r.Host != "" {
 		_, err := c.Select([]string{r.Host})
 		return []string{r.Host}, err
@@ -239,12 +242,15 @@ func (r *Recipe) hostsFor(c *Catalog, seed string, all bool) ([]string, error) {
 	}
 	var hosts []string
 	for _, release := range releases {
+		if slices.Contains(c.gone, release) {
+			continue
+		}
 		if !slices.Contains(k.Releases, release) {
 			return nil, fmt.Errorf("%s: the lab has no %s-%s", r.Name, release, r.MTA)
 		}
 		hosts = append(hosts, release+"-"+r.MTA)
 	}
-	if all {
+	if all || len(hosts) == 0 {
 		return hosts, nil
 	}
 	return hosts[pick(seed+r.Name, len(hosts)):][:1], nil

@@ -126,6 +126,9 @@ func (l *Lab) recipeJobs(run recipeRun) ([]*recipeJob, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(names) == 0 {
+			continue // its release is gone; Select would take none for all
+		}
 		hosts, err := l.Select(names)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %v", r.Name, err)

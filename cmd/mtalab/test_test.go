@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -55,5 +56,34 @@ func TestTiming(t *testing.T) {
 	got := summary([]time.Duration{3, 1, 2})
 	if diff := cmp.Diff(timing{1, 2, 3}, got, cmp.AllowUnexported(timing{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A release that the mirror has no longer is left out of the run, and what else went wrong is not. In a full run it is a fault too.
+func TestReleaseGone(t *testing.T) {
+	gone := func(host string) error {
+		return fmt.Errorf("%s: cannot build: %w", host, &goneError{"deb11", errors.New("the mirror does not give bullseye")})
+	}
+	for _, full := range []bool{false, true} {
+		var out strings.Builder
+		run := &testRun{out: &out, full: full, lab: &Lab{Catalog: testCatalog(t)}}
+		err := run.without(errors.Join(gone("deb11-exim"), errors.New("deb12-exim: no memory"), gone("deb11-postfix")))
+		if err == nil || !strings.Contains(err.Error(), "no memory") || strings.Contains(err.Error(), "bullseye") != full {
+			t.Errorf("full %v: %v", full, err)
+		}
+		if full {
+			continue
+		}
+		if strings.Count(out.String(), "deb11 is left out") != 1 || run.without(errors.Join(gone("deb11-exim"))) != nil || run.without(nil) != nil {
+			t.Errorf("said %q", out.String())
+		}
+		for recipe, want := range map[*Recipe]int{{Name: "exim/x", MTA: "exim"}: 2, {Name: "exim/y", MTA: "exim", Releases: []string{"deb11"}}: 0, {Name: "exim/z", Host: "deb11-exim"}: 0} {
+			if hosts, err := recipe.hostsFor(run.lab.Catalog, "", true); err != nil || len(hosts) != want {
+				t.Errorf("%s runs on %v (%v)", recipe.Name, hosts, err)
+			}
+			if _, err := recipe.hostsFor(run.lab.Catalog, "", false); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
