@@ -80,10 +80,15 @@ function scan(s,   lo, t, a) {
     if (substr(lo, RSTART) !~ /-----end /) pem = 1
     return
   }
+  if (carry == 1 && s ~ /^[ \t]*#/) { whole(s, index(s, "#")); carry = 1; return } # exim passes over comments within a value
   if (carry == 1 || (carry == 2 && s ~ /^[ \t]+[^ \t]/)) { match(s, /^[ \t]*/); t = carry; whole(s, RLENGTH + 1); if (!carry && t == 2) carry = 2; return }
   carry = 0
   if (match(lo, /^[# \t]*authinfo:[^ \t]*[ \t]+/) || match(lo, /^[# \t]*hide[ \t]+[a-z0-9_]+[ \t]*=[ \t]*/) || iskey(lo)) { whole(s, RSTART + RLENGTH); return }
   pairs(s, lo); authenticators(s, lo); tables(s, lo)
+  t = lo; a = 0
+  while (match(t, /[{ \t,;]servers[ \t]*=[ \t]*[^;{}]*\/[^;{}]*;/)) { # of a look-up: host/base/user/password
+    t = substr(t, RSTART + 1); a += RSTART; spot(a + index(t, "="), index(t, ";") - index(t, "=") - 1); t = substr(t, index(t, ";")); a = length(lo) - length(t)
+  }
   t = lo; a = 0
   while (match(t, /:\/\/[^\/ \t:@]+:[^\/ \t@]+@/)) {
     a += RSTART + 2; t = substr(t, RSTART + 3); spot(a + index(t, ":") + 1, index(t, "@") - index(t, ":") - 1)
@@ -95,10 +100,11 @@ function scan(s,   lo, t, a) {
 
 # iskey is true where the line gives a value to a name that stands for a secret; RSTART and RLENGTH then cover all before the value.
 function iskey(lo,   r, l, v) {
-  if (match(lo, /^[# \t]*([a-z0-9_.-]*_)?(password|passwd|passphrase|bind_pw|bindpw|dbpass|pw|pwd|secret|pass|client_send|(mysql|pgsql|redis|oracle|ibase)_servers)[ \t]*(=|:[ \t])[ \t]*/)) return 1
-  if (!match(lo, /^[# \t]*[a-z0-9_.-]*(passw|secret|pwd)[a-z0-9_.-]*[ \t]*=[ \t]*/)) return 0
+  if (match(lo, /^[# \t]*([a-z0-9_.-]*_)?(password|passwd|passphrase|bind_pw|bindpw|dbpass|pw|pwd|secret|pass|client_send|srs_config|(mysql|pgsql|redis|oracle|ibase)_servers)[ \t]*(=|:[ \t])[ \t]*/)) return 1
+  if (!match(lo, /^[# \t]*[a-z0-9_.-]*(passw|secret|pwd|cred)[a-z0-9_.-]*[ \t]*=[ \t]*/) && !match(lo, /^[# \t]*[a-z0-9_.-]*(private_?key|pw)[ \t]*=[ \t]*/)) return 0
   r = RSTART; l = RLENGTH; v = substr(lo, r + l); t = substr(lo, r, l)
   if (v == "" || v ~ /^(\/|\$|[a-z]+:[\/$]|<|yes[ \t]*$|no[ \t]*$|true|false)/) return 0
+  if (t ~ /key/ && v ~ /^([a-z0-9]*_[a-z0-9_]*|no|none)[ \t]*$/) return 0 # the name of a macro
   if (t ~ /_(maps?|file|path|dir|scheme|query|filter|attribute|format|method|type|delimiter|options|expire|verify)[ \t]*=/) return 0
   RSTART = r; RLENGTH = l
   return 1
