@@ -24,11 +24,21 @@ func answers(_ *facts.Snapshot, c *mta.Config) []judge.Answer {
 		asker := m.asker(l)
 		from := len(out)
 		for _, q := range asker.questions(c.Trusted) {
-			out = append(out, m.replyTo(q, l, asker.reach()))
+			out = append(out, unproven(m.replyTo(q, l, asker.reach()), c.Trusted))
 		}
 		m.markDead(out[from:], l)
 	}
 	return out
+}
+
+// unproven keeps a refusal from saying that an entry of patterns does nothing: the one who asked may not be one whom it covers.
+func unproven(a judge.Answer, trusted []mta.Trust) judge.Answer {
+	covers := func(t mta.Trust) bool { return t.ID == a.Question.Entry && ofPatterns(t) }
+	if a.Question.Entry == "" || a.Outcome == judge.Relayed || !slices.ContainsFunc(trusted, covers) {
+		return a
+	}
+	a.Outcome, a.Text = judge.CannotTell, "whom the patterns of "+a.Question.Entry+" cover is not known"
+	return a
 }
 
 // replyTo answers as reply does; a stranger does not get as far as a listener on the loopback address.

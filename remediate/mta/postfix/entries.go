@@ -15,7 +15,7 @@ const maxAsked = maxTrusted
 func (a *asker) entries(trusted []mta.Trust) {
 	n := 0
 	for _, t := range trusted {
-		if t.Listener != "" && t.Listener != a.l.addr || n >= maxAsked || ofPatterns(t) {
+		if t.Listener != "" && t.Listener != a.l.addr || n >= maxAsked {
 			continue
 		}
 		n++
@@ -41,8 +41,7 @@ func (a *asker) entries(trusted []mta.Trust) {
 	}
 }
 
-// ofPatterns reports entries that are regular expressions: no client, sender or domain is at hand that they cover, and the answer to any
-// other would say that they do nothing. Nothing is asked about them, so that their effect stays unknown.
+// ofPatterns reports entries that are regular expressions: no client, sender or domain is at hand that they surely cover.
 func ofPatterns(t mta.Trust) bool {
 	spec := strings.TrimPrefix(t.Value, "proxy:")
 	return t.Kind == "table" && (strings.HasPrefix(spec, "regexp:") || strings.HasPrefix(spec, "pcre:"))
