@@ -29,6 +29,8 @@ func TestClaims(t *testing.T) {
 		{"a local part here", "    accept local_parts = postmaster\n      domains = +local_domains\n", "", "", ""},
 		{"an address here", "    accept recipients = postmaster@mx.example.edu\n", "", "", ""},
 		{"a name of a host", "    accept hosts = mail.example.net\n", "", "", ""},
+		{"domains in a data base", "    require domains = +local_domains : mysql;SELECT 1\n    accept domains = mysql;SELECT 1\n", "", "", ""},
+		{"none but domains in a data base", "    deny !domains = +local_domains : mysql;SELECT 1\n    accept\n", "", "", ""},
 		{"a good name in DNS", "    accept verify = reverse_host_lookup\n", "", "claims", "cannot-tell"},
 		{"verified senders alone", "    require verify = sender\n", "", "", ""},
 		{"an ACL within", "    accept acl = in\n  in:\n    accept encrypted = *\n  rest:\n", "", "tls", "relayed"},

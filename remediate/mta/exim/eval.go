@@ -209,8 +209,8 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 			continue
 		}
 		one := e.condition(c, depth, v)
-		if e.free && c.Name == "hosts" && one == maybe && !c.Neg && b.Verb == "accept" {
-			one = no // a name or a table that a stranger is not assumed to be in
+		if e.free && one == maybe && (c.Name == "hosts" || c.Name == "domains") && c.Neg == (b.Verb == "deny" || b.Verb == "drop") {
+			one = no // a table that neither a stranger nor the domain that was asked about is assumed to be in
 		}
 		if c.Neg {
 			one = one.not()
