@@ -20,6 +20,7 @@ type text struct {
 	o   Options
 	say words
 	sum Summary
+	fleet
 }
 
 func newText(w io.Writer, o Options) *text {
@@ -34,6 +35,7 @@ func (t *text) Begin(Run) error { return nil }
 // Host writes one host in a single write, so that hosts never run into each other.
 func (t *text) Host(h *Host) error {
 	t.sum.Add(h)
+	t.fleet.add(h)
 	var b bytes.Buffer
 	t.head(&b, h)
 	if h.Result != nil {
@@ -301,6 +303,9 @@ func (t *text) End(time.Time) error {
 		fmt.Fprintf(&b, "  %s", label)
 	}
 	b.WriteByte('\n')
+	if t.sum.Hosts > 1 {
+		t.table(&b)
+	}
 	_, err := t.w.Write(b.Bytes())
 	return err
 }
