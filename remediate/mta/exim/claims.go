@@ -1,6 +1,7 @@
 package exim
 
 import (
+	"net/netip"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -21,6 +22,9 @@ func (m *model) claims() []judge.Answer {
 	plain, _ := m.cfg.recipient(q)
 	if plain == judge.Relayed {
 		return nil
+	}
+	if a, other := m.byIPv6(q, plain); other {
+		return []judge.Answer{a}
 	}
 	free := m.anyPassword()
 	for _, try := range []struct {
@@ -47,6 +51,22 @@ func (m *model) claims() []judge.Answer {
 		}
 	}
 	return nil
+}
+
+// strangerIPv6 is an address for documentation (RFC 3849).
+var strangerIPv6 = netip.MustParseAddr("2001:db8::7")
+
+// byIPv6 answers for a stranger who comes by IPv6, and says whether he fares otherwise than the one by IPv4: the dialogues of `exim -bh`
+// hold none. One whose address lies in an entry of usual width is no stranger.
+func (m *model) byIPv6(q judge.Question, plain judge.Outcome) (judge.Answer, bool) {
+	for _, t := range m.trusted {
+		if t.Kind == "client-net" && t.Net.Contains(strangerIPv6) && t.Net.Bits() >= 8 {
+			return judge.Answer{}, false
+		}
+	}
+	q.Form, q.ClientAddr = "ipv6", strangerIPv6.String()
+	a := m.fromConfig(q)
+	return a, a.Outcome != plain && (a.Outcome == judge.Relayed || a.Outcome == judge.CannotTell)
 }
 
 // stranger is the plain question of a client from outside that no entry names.
