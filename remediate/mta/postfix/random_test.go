@@ -153,7 +153,7 @@ func TestShadowRandom(t *testing.T) {
 		first, _ = strconv.ParseUint(f[0], 10, 64)
 		count, _ = strconv.ParseUint(f[1], 10, 64)
 	}
-	for _, root := range shadowRoots() {
+	for _, root := range shadowRoots(t) {
 		t.Run(filepath.Base(root), func(t *testing.T) {
 			s := startShadow(t, root)
 			asked, open := 0, 0

@@ -41,12 +41,17 @@ type shadow struct {
 	out     *json.Decoder
 }
 
-func shadowRoots() []string {
+// shadowRoots are the systems named; a test that has none compares nothing and says so, rather than pass.
+func shadowRoots(t *testing.T) []string {
+	t.Helper()
 	var out []string
 	for _, r := range strings.Split(os.Getenv("MTAHARDEN_POSTFIX_ROOTS"), ":") {
 		if r != "" {
 			out = append(out, r)
 		}
+	}
+	if len(out) == 0 {
+		t.Skip("compares nothing: MTAHARDEN_POSTFIX_ROOTS names no installed Postfix")
 	}
 	return out
 }
@@ -344,7 +349,7 @@ func agree(a judge.Answer, reply string) string {
 
 // TestShadow asks a real Postfix what the cases of testdata/judge say.
 func TestShadow(t *testing.T) {
-	for _, root := range shadowRoots() {
+	for _, root := range shadowRoots(t) {
 		t.Run(filepath.Base(root), func(t *testing.T) {
 			s := startShadow(t, root)
 			minor := fmt.Sprintf("%d.%d", parseVersion(s.version)[0], parseVersion(s.version)[1])
