@@ -304,10 +304,10 @@ mh__limit() {
   mh_pid=$!
   if wait "$mh_s" 2>/dev/null && kill -0 "$mh_pid" 2>/dev/null; then
     mh_tree_of=$(mh__descent "$mh_pid")
+    mh__rc 124 # before the kill: the program's own shell may outlive it by a moment and say its status first
     kill -TERM $mh_tree_of 2>/dev/null
     sleep 1
     kill -KILL $mh_tree_of 2>/dev/null
-    mh__rc 124
   fi
   wait "$mh_pid" 2>/dev/null
 }
