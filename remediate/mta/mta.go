@@ -23,6 +23,11 @@ type Driver struct {
 	Read func(*facts.Snapshot, Install) (*Config, error)
 	// Answers returns what the MTA said when it was asked, and what the configuration says to the same questions and the standard ones.
 	Answers func(*facts.Snapshot, *Config) []judge.Answer
+	// Follow is the sh of a second command on the same login, where reading the first snapshot raised a question that only the host can
+	// answer; "" where it raised none. It is written over the same functions as Collect and stands alone: nothing of the driver's Collect is
+	// there. What it sends is laid beside what the first sent (facts.Follow), and Read and Answers run again on the whole, once: Follow is
+	// not asked a second time. A host whose collector is an installed copy, and a saved snapshot, are not asked: the answer stays cannot-tell.
+	Follow func(*facts.Snapshot, *Config) string
 	// Remedy returns the smallest fixes after which an answer would be another one; nil where only a person can decide.
 	Remedy func(*Config, judge.Answer) []Fix
 	// Edit returns the source files with the fixes made, no other byte touched, in the order in which they go live. It refuses values

@@ -165,7 +165,7 @@ func Stuck(why, said string) error {
 	return &cause{ErrPrivilege, errors.New(why)}
 }
 
-// cause is an error of one of the five kinds whose text is the cause alone.
+// cause is an error of one of the kinds whose text is the cause alone.
 type cause struct {
 	kind error
 	err  error
@@ -179,7 +179,7 @@ func Wrap(op, host string, kind, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, k := range []error{ErrUnreachable, ErrHostKey, ErrAuth, ErrPrivilege, ErrCut} {
+	for _, k := range []error{ErrUnreachable, ErrHostKey, ErrAuth, ErrPrivilege, ErrForbidden, ErrCut} {
 		if errors.Is(err, k) {
 			kind = k
 		}

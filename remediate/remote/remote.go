@@ -1,11 +1,12 @@
 // Package remote is the narrow waist over which a machine is reached: a command with its standard input goes in,
-// bounded output and an exit status come back, and what went wrong on the way has one of four names.
+// bounded output and an exit status come back, and what went wrong on the way has one of these names.
 package remote
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 )
@@ -20,6 +21,8 @@ var (
 	ErrAuth = errors.New("authentication failed")
 	// ErrPrivilege: the login works, becoming root does not.
 	ErrPrivilege = errors.New("no privilege")
+	// ErrForbidden: the host opens no connections onward for this login (sshd_config(5): AllowTcpForwarding, PermitOpen).
+	ErrForbidden = errors.New("forwarding is forbidden")
 	// ErrCut: the command was begun and its end was not seen: time ran out, the link was lost, too much output.
 	ErrCut = errors.New("cut off")
 )
@@ -71,6 +74,12 @@ type Host interface {
 	Run(ctx context.Context, c Cmd, limit int) (Result, error)
 	Transport() Transport
 	Close() error
+}
+
+// Dialer is a Host that can open connections from where it stands. Dial bounds each opening by Timeouts.Dial; the connection keeps
+// deadlines, and lives at most as long as the Host. An error wraps ErrForbidden where the host's own policy refused to connect at all.
+type Dialer interface {
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Timeouts bound each phase of reaching a host; zero means the transport's default.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -24,7 +25,7 @@ type Target struct {
 	Name           string                 // what messages call it; "" is "localhost"
 	Become         string                 // "" and "sudo": through sudo where this process is not root's; "none": as they are
 	BecomePassword func() (string, error) // answers sudo, in answer to its prompt alone; nil: sudo must not ask (sudo -n)
-	Timeouts       remote.Timeouts        // Login bounds sudo's way to the command, Run the whole of it
+	Timeouts       remote.Timeouts        // Dial bounds a connection from here, Login bounds sudo's way to the command, Run the whole of it
 	Trace          func(line string)      // gets what is done, a line a call; nil is none
 }
 
@@ -36,6 +37,7 @@ type host struct {
 // Dial returns this machine. Nothing is tried before the first command.
 func Dial(_ context.Context, t Target) (remote.Host, error) {
 	t.Name = cmp.Or(t.Name, "localhost")
+	t.Timeouts.Dial = cmp.Or(t.Timeouts.Dial, 10*time.Second)
 	t.Timeouts.Login = cmp.Or(t.Timeouts.Login, 20*time.Second)
 	t.Timeouts.Run = cmp.Or(t.Timeouts.Run, 180*time.Second)
 	if t.Trace == nil {
@@ -62,6 +64,13 @@ func (h *host) Transport() remote.Transport {
 }
 
 func (h *host) Close() error { return nil }
+
+// Dial opens a connection of this machine's own.
+func (h *host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: h.t.Timeouts.Dial}
+	conn, err := d.DialContext(ctx, network, addr)
+	return conn, remote.Wrap("open a connection to "+addr+" from", h.t.Name, remote.ErrUnreachable, err)
+}
 
 // Run runs the command in a process group of its own, which is killed when ctx or the command's time ends or too much is written.
 func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {

@@ -36,6 +36,8 @@ type Server struct {
 	Env      []string          // environment of commands; none: PATH alone
 	Config   *ssh.ServerConfig // algorithms and the like; nil: the library's
 
+	Forward func(network, addr string) (net.Conn, error) // makes the connections that are asked for (direct-tcpip); nil refuses them
+
 	SilentAccept  bool          // connections are taken and never spoken to
 	Greeting      string        // written instead of SSH
 	BannerDelay   time.Duration // before the version string
@@ -45,9 +47,10 @@ type Server struct {
 	HangExec      bool          // commands hang
 	DeafExec      bool          // commands are started and nothing of them is ever read, written or answered
 	Flood         bool          // commands write for ever
+	HangForward   bool          // connections onward are never answered
 	CutAfter      int           // the connection is cut when a command has written as many bytes; 0: never
 
-	Logins, Execs, Conns, AuthTries atomic.Int32
+	Logins, Execs, Conns, AuthTries, Forwards atomic.Int32
 
 	mu       sync.Mutex
 	commands []string
@@ -144,6 +147,9 @@ func (s *Server) serve(conn net.Conn) {
 	for ch := range chans {
 		switch {
 		case s.HangAfterAuth:
+			continue
+		case ch.ChannelType() == "direct-tcpip":
+			s.wg.Go(func() { s.forward(ch) })
 			continue
 		case s.NoChannel || ch.ChannelType() != "session":
 			ch.Reject(ssh.Prohibited, "no sessions here")
