@@ -10,6 +10,7 @@ import (
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -45,6 +46,17 @@ type Outcome struct {
 	Transport remote.Transport
 	Result    *plan.Result // nil where nothing could be judged
 	Took      time.Duration
+
+	installs []plan.Judged // of Snapshot, read and not yet answered for; nil where that is still to be done
+}
+
+// judge gives the snapshot's verdict; what was read of it on the way is used and let go.
+func (o *Outcome) judge(c Config) {
+	installs := o.installs
+	if o.installs = nil; installs == nil {
+		installs = read(o.Snapshot, c.Drivers)
+	}
+	o.Result = weigh(o.Snapshot, answered(o.Snapshot, installs), nil, o.Target, c.Now())
 }
 
 // ErrIncomplete: the host was reached, and the collector's output ends before its end.
@@ -59,7 +71,7 @@ func Run(ctx context.Context, c Config, done func(Outcome)) {
 	each(ctx, c, done, func(ctx context.Context, t Target) Outcome {
 		o := Collect(ctx, c.Drivers, t)
 		if o.Snapshot != nil {
-			o.Result = Judge(o.Snapshot, c.Drivers, t, c.Now())
+			o.judge(c)
 		}
 		return o
 	})
@@ -104,7 +116,8 @@ func guarded(ctx context.Context, t Target, one func(context.Context, Target) Ou
 	return one(ctx, t)
 }
 
-// Collect reaches one host and runs the collector there: one login, one exec.
+// Collect reaches one host and runs the collector there: one login, one exec, and a second one on the same login where reading the first
+// one's output raised a question.
 func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
 	o := Outcome{Target: t}
 	if t.Dial == nil {
@@ -119,6 +132,16 @@ func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
 	}
 	defer host.Close()
 	o.Transport = host.Transport()
+	o.collect(ctx, host, drivers)
+	o.finish()
+	if o.Err == nil && t.Installed == nil {
+		o.follow(ctx, host, drivers)
+	}
+	return o
+}
+
+func (o *Outcome) collect(ctx context.Context, host remote.Host, drivers []*mta.Driver) {
+	t := o.Target
 	if t.Installed == nil {
 		o.Snapshot, o.Raw, o.Err = facts.Collect(ctx, host, Parts(drivers)...)
 	} else {
@@ -134,8 +157,6 @@ func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
 	if o.Snapshot != nil {
 		o.Snapshot.Host = t.Name
 	}
-	o.finish()
-	return o
 }
 
 // witness is a host that remembers how its last command ended.
@@ -168,13 +189,12 @@ func Parts(drivers []*mta.Driver) []string {
 
 // Judge is the pure half of a run: what the drivers make of a snapshot, and what the rules say to that.
 func Judge(s *facts.Snapshot, drivers []*mta.Driver, t Target, now time.Time) *plan.Result {
-	in := plan.Input{Snapshot: s, Rules: t.Rules, Intent: t.Intent, Now: now}
-	for _, d := range drivers {
-		for _, install := range d.Detect(s) {
-			in.Installs = append(in.Installs, judged(s, d, install))
-		}
-	}
-	res := plan.New(in)
+	return weigh(s, answered(s, read(s, drivers)), nil, t, now)
+}
+
+// weigh puts a host's installations and the network's answers before the rules.
+func weigh(s *facts.Snapshot, installs []plan.Judged, network []judge.Answer, t Target, now time.Time) *plan.Result {
+	res := plan.New(plan.Input{Snapshot: s, Installs: installs, Network: network, Rules: t.Rules, Intent: t.Intent, Now: now})
 	if !s.Complete {
 		doubt(res)
 	}
@@ -197,13 +217,27 @@ func doubt(res *plan.Result) {
 	}
 }
 
-func judged(s *facts.Snapshot, d *mta.Driver, install mta.Install) plan.Judged {
-	j := plan.Judged{Driver: d, Install: install}
-	j.Config, j.Err = d.Read(s, install)
-	if j.Err != nil {
-		j.Config = nil
-		return j
+// read returns every installation that the drivers find, as far as it can be read.
+func read(s *facts.Snapshot, drivers []*mta.Driver) []plan.Judged {
+	var out []plan.Judged
+	for _, d := range drivers {
+		for _, install := range d.Detect(s) {
+			j := plan.Judged{Driver: d, Install: install}
+			if j.Config, j.Err = d.Read(s, install); j.Err != nil {
+				j.Config = nil
+			}
+			out = append(out, j)
+		}
 	}
-	j.Answers = d.Answers(s, j.Config)
-	return j
+	return out
+}
+
+// answered adds the answers of the configuration and the MTA.
+func answered(s *facts.Snapshot, installs []plan.Judged) []plan.Judged {
+	for i := range installs {
+		if j := &installs[i]; j.Config != nil {
+			j.Answers = j.Driver.Answers(s, j.Config)
+		}
+	}
+	return installs
 }

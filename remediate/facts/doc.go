@@ -26,6 +26,9 @@
 //
 // All of them but mh_running and mh_maillog write to the frame on standard output, so none of them may stand inside $( ) or before a pipe.
 //
+// A second command (Follow) has the same functions, mh_init, mh_system and mh_listeners, and nothing of the driver's first part. Its masks
+// have another key: of two secrets of which each command sent one, the marks do not tell whether they are the same.
+//
 // # What is never sent
 //
 // Files whose name is that of a key or a table of credentials, and files that begin with a PEM key, have the State Secret; databases
@@ -42,6 +45,7 @@
 //	|another
 //	NONCE end
 //	NONCE done                          without it the snapshot is not Complete
+//	NONCE2 follow NONCE DIGEST SECONDS  a second command's frame, behind the first one's end
 //
 // Names are one word with %HH for other bytes. Every line of content begins with "|", so content imitates nothing. A section whose
 // lines, bytes, size or sha256 are not those of its header is Damaged.

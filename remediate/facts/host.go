@@ -53,7 +53,7 @@ func (p *parser) process(c *section) {
 	v := Process{
 		PID: atoi(c.attr["pid"]), PPID: atoi(c.attr["ppid"]), UID: atoi(c.attr["uid"]), Exe: c.attr["exe"], Container: c.attr["container"],
 	}
-	if v.PID <= 0 || slices.ContainsFunc(p.s.Processes, func(o Process) bool { return o.PID == v.PID }) {
+	if v.PID <= 0 {
 		return
 	}
 	text := strings.TrimSuffix(string(c.data), "\n")
@@ -67,7 +67,14 @@ func (p *parser) process(c *section) {
 	} else if age, ok := parseAge(c.attr["age"]); ok && !p.s.Taken.IsZero() {
 		v.Start = p.s.Taken.Add(-age)
 	}
-	p.s.Processes = append(p.s.Processes, v)
+	p.s.addProcess(v)
+}
+
+// addProcess keeps a process that is not there yet.
+func (s *Snapshot) addProcess(v Process) {
+	if !slices.ContainsFunc(s.Processes, func(o Process) bool { return o.PID == v.PID }) {
+		s.Processes = append(s.Processes, v)
+	}
 }
 
 // parseAge reads ps's etime: [[DD-]HH:]MM:SS (POSIX ps).

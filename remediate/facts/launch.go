@@ -28,7 +28,11 @@ const (
 // Command returns the command that runs the collector with these drivers' parts, under a nonce of its own run: eight letters or more,
 // none but letters, digits and "-".
 func Command(nonce string, parts ...string) remote.Cmd {
-	payload := nonce + "\n" + Strip(Script(parts...)) + "# " + nonce + "\n"
+	return command(nonce, Script(parts...))
+}
+
+func command(nonce, script string) remote.Cmd {
+	payload := nonce + "\n" + Strip(script) + "# " + nonce + "\n"
 	return remote.Cmd{Argv: []string{"/bin/sh", "-c", pick, load, nonce}, Stdin: []byte(payload)}
 }
 

@@ -26,21 +26,25 @@ const (
 // ErrNoFrame means that what was read holds no snapshot at all.
 var ErrNoFrame = errors.New("no frame of the collector in it")
 
-// Parse reads what the collector wrote: the frame of the first run that it finds. Noise before, between and after its lines is ignored.
+// Parse reads what the collector wrote: the frame of the first run that it finds, and the one that a second command (Follow) added to it.
+// Noise before, between and after its lines is ignored.
 // A frame whose end is missing gives a Snapshot that is not Complete, with what had come. The error says that there is no frame, or that
 // reading failed; a damaged section is no error: its State says so.
 func Parse(r io.Reader) (*Snapshot, error) { return parse(r, "") }
 
 func parse(r io.Reader, nonce string) (*Snapshot, error) {
-	p := &parser{nonce: nonce, s: &Snapshot{
-		Tools: map[string]string{}, files: map[string]*File{}, outputs: map[string]*Output{}, facts: map[string]string{}, seen: map[string][]Seen{},
-	}}
+	p, second := newParser(nonce), newParser("")
 	limited := &io.LimitedReader{R: r, N: maxFrame + 1}
 	lines := bufio.NewReaderSize(limited, 64<<10)
-	for !p.s.Complete {
+	for !second.s.Complete {
 		line, err := readLine(lines)
-		if len(line) > 0 {
+		switch {
+		case len(line) == 0:
+		case p.s.Complete:
+			second.line(line)
+		default:
 			p.line(line)
+			second.first = p.nonce
 		}
 		if err == io.EOF {
 			break
@@ -56,8 +60,19 @@ func parse(r io.Reader, nonce string) (*Snapshot, error) {
 		p.problem("the snapshot is larger than %d MiB; the rest was not read", maxFrame>>20)
 	}
 	p.close(false)
+	if second.begun {
+		second.close(false)
+		p.s.lay(second.s)
+	}
+	p.s.nonce = p.nonce
 	p.s.finish()
 	return p.s, nil
+}
+
+func newParser(nonce string) *parser {
+	return &parser{nonce: nonce, s: &Snapshot{
+		Tools: map[string]string{}, files: map[string]*File{}, outputs: map[string]*Output{}, facts: map[string]string{}, seen: map[string][]Seen{},
+	}}
 }
 
 // readLine returns the next line without its end. Of a line longer than maxLine it returns the beginning.
@@ -79,6 +94,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 type parser struct {
 	s        *Snapshot
 	nonce    string
+	first    string // of a second frame: the nonce of the first one, which its first line names
 	begun    bool
 	cr       bool // a terminal put a CR before every line end
 	section  *section
@@ -119,13 +135,17 @@ func (p *parser) line(line []byte) {
 	}
 }
 
-// begin looks for the line "NONCE begin 1 DIGEST SECONDS".
+// begin looks for the line "NONCE begin 1 DIGEST SECONDS", or of a second frame, "NONCE follow FIRST DIGEST SECONDS".
 func (p *parser) begin(line []byte) {
 	if len(line) > 512 {
 		return
 	}
 	w := strings.Fields(string(line))
-	if len(w) != 5 || w[1] != "begin" || w[2] != "1" || len(w[0]) < 8 || p.nonce != "" && w[0] != p.nonce {
+	word, of := "begin", "1"
+	if p.first != "" {
+		word, of = "follow", p.first
+	}
+	if len(w) != 5 || w[1] != word || w[2] != of || len(w[0]) < 8 || p.nonce != "" && w[0] != p.nonce {
 		return
 	}
 	p.nonce, p.begun, p.cr = w[0], true, bytes.HasSuffix(line, []byte("\r"))

@@ -195,6 +195,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(frame(hello)))
 	f.Add([]byte(frame("@output name=x exit=0 nl=0 lines=1 bytes=2\n|a\n@end\n@stderr name=x lines=1 bytes=2\n|e\n@end")))
 	f.Add([]byte(frame("@proc pid=1 ppid=0 age=1-02:03:04 exe=/sbin/init lines=1 bytes=5\n|init\n@end\n@listen [::]:25 1\n@seen x\n|a\tauth\tlocal\t1\tNov  1 00:00:00\n@end\n@mask 1 2 3")))
+	f.Add([]byte(frame(hello) + "mh-fedcba9876543210 follow " + n0 + " x 1\nmh-fedcba9876543210 fact a b\nmh-fedcba9876543210 file path=/b state=stat\nmh-fedcba9876543210 done\n"))
 	f.Add([]byte(frame("@file path=/a enc=hex size=1\n|6\n@mask 0 1 1\n@fact root 1\n@end")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Parse(bytes.NewReader(data))

@@ -64,18 +64,31 @@ func digestBody(text string) string { return Digest(Strip(text)) }
 
 func body(parts []string) string {
 	var b strings.Builder
+	writeFunctions(&b)
+	b.WriteString(listVariable("mh_panels", panelsTxt))
+	b.WriteString("mh_tools='" + strings.Join(tools, " ") + "'\n")
+	writeParts(&b, append([]string{runSh}, parts...))
+	return b.String()
+}
+
+// writeFunctions writes what every part is written over.
+func writeFunctions(b *strings.Builder) {
 	for _, v := range []struct{ name, program string }{
 		{"mh_awk_mask", maskAwk}, {"mh_awk_frame", frameAwk}, {"mh_awk_file", fileAwk}, {"mh_awk_output", outputAwk}, {"mh_awk_proc", procAwk},
 	} {
 		b.WriteString(awkVariable(v.name, v.program))
 	}
-	b.WriteString(listVariable("mh_panels", panelsTxt))
-	b.WriteString("mh_tools='" + strings.Join(tools, " ") + "'\n")
-	for _, p := range append([]string{preludeSh, packageSh, processSh, hostSh, runSh}, parts...) {
+	for _, p := range []string{preludeSh, packageSh, processSh, hostSh} {
+		b.WriteString(strings.TrimRight(p, "\n") + "\n\n")
+	}
+}
+
+// writeParts writes what the one function does, and its end.
+func writeParts(b *strings.Builder, parts []string) {
+	for _, p := range parts {
 		b.WriteString(strings.TrimRight(p, "\n") + "\n\n")
 	}
 	b.WriteString("printf '%s done\\n' \"$mh_nonce\"\n} 6>&1\n")
-	return b.String()
 }
 
 // Digest is the sha256 of a text, in hexadecimal.

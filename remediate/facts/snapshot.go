@@ -29,6 +29,7 @@ type Snapshot struct {
 	outputs map[string]*Output
 	facts   map[string]string
 	seen    map[string][]Seen
+	nonce   string   // of the run that made it
 	order   []string // names of files and outputs in the order they came
 }
 
