@@ -90,13 +90,16 @@ func TestLabAllHosts(t *testing.T) {
 		t.Fatal("the lab has no host")
 	}
 	for _, h := range r.Hosts {
-		mta := h.Name[strings.LastIndex(h.Name, "-")+1:]
+		mta, packaged := h.Name[strings.LastIndex(h.Name, "-")+1:], true
+		if mta == "opensmtpd" { // no driver: its listener is found, and nobody knows what it is
+			mta, packaged = "unknown", false
+		}
 		switch {
 		case h.State != "ok":
 			t.Errorf("%s: %s: %s", h.Name, h.State, h.Error)
 		case mta == "none" && len(h.Installs) != 0:
 			t.Errorf("%s has no MTA, and %v is found", h.Name, h.Installs)
-		case mta != "none" && (len(h.Installs) != 1 || h.Installs[0].MTA != mta || h.Installs[0].Package == ""):
+		case mta != "none" && (len(h.Installs) != 1 || h.Installs[0].MTA != mta || packaged != (h.Installs[0].Package != "")):
 			t.Errorf("%s: %+v", h.Name, h.Installs)
 		}
 	}

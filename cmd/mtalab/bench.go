@@ -68,7 +68,7 @@ func (b bench) run(ctx context.Context, names []string) error {
 	}
 	defer os.RemoveAll(dir)
 	inventory := filepath.Join(dir, "hosts.toml")
-	if err := os.WriteFile(inventory, []byte(b.lab.inventoryOf(hosts, nil)), 0o600); err != nil {
+	if err := os.WriteFile(inventory, []byte(b.lab.inventoryOf(hosts, b.lab.outsides(), nil)), 0o600); err != nil {
 		return err
 	}
 	ours, err := b.time(ctx, func() *exec.Cmd {

@@ -16,6 +16,7 @@ import (
 // A Catalog is testdata/lab/lab.toml: which hosts the lab can have and what their images are made of.
 type Catalog struct {
 	Network  Network
+	Vantages map[string]Vantage
 	Base     Base
 	Releases map[string]Release
 	Kinds    map[string]Kind
@@ -39,19 +40,30 @@ func (c *Catalog) forget(release string) {
 
 // Network is the address plan. Numbers are the last octet of an address.
 type Network struct {
-	Bridge4       netip.Prefix `toml:"bridge4"`
-	Bridge6       netip.Prefix `toml:"bridge6"`
-	Outside4      netip.Prefix `toml:"outside4"`
-	Domain        string       `toml:"domain"`
-	Controller    int          `toml:"controller"`
-	Sink          int          `toml:"sink"`
-	Resolver      int          `toml:"resolver"`
-	Inside        int          `toml:"inside"`
-	Router        int          `toml:"router"`
-	Outside       int          `toml:"outside"`
-	OutsideRouter int          `toml:"outside_router"`
-	OutsideName   string       `toml:"outside_name"`
+	Bridge4    netip.Prefix `toml:"bridge4"`
+	Bridge6    netip.Prefix `toml:"bridge6"`
+	Domain     string       `toml:"domain"`
+	Controller int          `toml:"controller"`
+	Sink       int          `toml:"sink"`
+	Resolver   int          `toml:"resolver"`
+	Inside     int          `toml:"inside"`
+	Router     int          `toml:"router"`
+	Stranger   int          `toml:"stranger"` // a vantage point on its own network
+	Gateway    int          `toml:"gateway"`  // the router there
 }
+
+// A Vantage is a place where strangers stand: a network of its own, routed to the hosts, whose addresses have names in Domain.
+type Vantage struct {
+	Network4 netip.Prefix `toml:"network4"`
+	Network6 netip.Prefix `toml:"network6"`
+	Domain   string       `toml:"domain"`
+}
+
+// outsides are the names of the vantage points outside, sorted.
+func (c *Catalog) outsides() []string { return sortedKeys(c.Vantages) }
+
+// vantageNames are all of them: the bridge's own first.
+func (c *Catalog) vantageNames() []string { return append([]string{"inside"}, c.outsides()...) }
 
 // Base is what every image of a release shares.
 type Base struct {
@@ -116,6 +128,11 @@ func (c *Catalog) check() error {
 			return fmt.Errorf("cannot use lab.toml: %s has no address in %s", h.Name, c.Network.Bridge4)
 		}
 		taken[h.Number] = h.Name
+	}
+	for _, name := range c.outsides() {
+		if v := c.Vantages[name]; !v.Network4.Addr().Is4() || !v.Network6.Addr().Is6() || v.Domain == "" {
+			return fmt.Errorf("cannot use lab.toml: the vantage point %s lacks network4, network6 or domain", name)
+		}
 	}
 	for name, k := range c.Kinds {
 		if _, ok := c.Kinds[k.From]; k.From != "" && (!ok || c.Kinds[k.From].From != "") {

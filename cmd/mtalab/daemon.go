@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// daemonUnit is the cgroup of the one process that serves the sink, the resolver and the vantage point's sshd.
+// daemonUnit is the cgroup of the one process that serves the sink, the resolver and the vantage points' sshd.
 const daemonUnit = "daemon"
 
 // daemonsUp starts that process unless all of it answers, and waits until it does.
@@ -53,15 +53,17 @@ func (l *Lab) daemonsUp(ctx context.Context) error {
 	return nil
 }
 
-// daemonsReady asks each of the three for a sign of life.
+// daemonsReady asks each of them for a sign of life.
 func (l *Lab) daemonsReady(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := l.awaitBanner(ctx, "", netip.AddrPortFrom(nth(l.Network.Bridge4, l.Network.Sink), 25), "220"); err != nil {
 		return err
 	}
-	if err := l.awaitBanner(ctx, l.netnsPath("inside"), netip.AddrPortFrom(l.vantageAddr("outside"), 22), "SSH-2.0-"); err != nil {
-		return err
+	for _, v := range l.outsides() {
+		if err := l.awaitBanner(ctx, l.netnsPath("inside"), netip.AddrPortFrom(l.vantageAddr(v), 22), "SSH-2.0-"); err != nil {
+			return err
+		}
 	}
 	return poll(ctx, func() (bool, error) {
 		addr := netip.AddrPortFrom(nth(l.Network.Bridge4, l.Network.Resolver), 53)
@@ -73,11 +75,14 @@ func (l *Lab) daemonsReady(ctx context.Context, limit time.Duration) error {
 	})
 }
 
-// serve runs the three until the context ends or one of them fails.
+// serve runs them until the context ends or one of them fails.
 func (l *Lab) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	services := []func(context.Context) error{l.serveSink, l.serveDNS, l.serveSSH}
+	services := []func(context.Context) error{l.serveSink, l.serveDNS}
+	for _, v := range l.outsides() {
+		services = append(services, func(ctx context.Context) error { return l.serveSSH(ctx, v) })
+	}
 	done := make(chan error, len(services))
 	for _, s := range services {
 		go func() {

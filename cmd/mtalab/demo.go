@@ -65,7 +65,7 @@ func (l *Lab) Demo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text := l.inventoryOf(hosts, func(h Host) string { return byName[h.Name].recipe.intent() })
+	text := l.inventoryOf(hosts, []string{"outside"}, func(h Host) string { return byName[h.Name].recipe.intent() })
 	inventory := filepath.Join(l.State, "demo.toml")
 	if err := replaceFile(inventory, text, 0o600); err != nil {
 		return err

@@ -162,12 +162,22 @@ func (s *session) say(line string) (int, string) {
 
 func (s *session) close() { _ = s.conn.Close() }
 
-// outsideCaller asks a host from the outside network.
-func (l *Lab) outsideCaller(h Host, port int) caller {
+// callerFrom asks a host from a vantage point, or (itself) from the host to its own address.
+func (l *Lab) callerFrom(where string, h Host, port int, ipv6 bool) caller {
+	addr, helo, netns := h.Addr, where+"."+l.Network.Domain, l.netnsPath(where)
+	if ipv6 {
+		addr = h.Addr6
+	}
+	if _, ok := l.Vantages[where]; ok {
+		helo = l.vantageName(where)
+	}
+	if where == "itself" {
+		helo, netns = h.Name+"."+l.Network.Domain, fmt.Sprintf("/proc/%d/ns/net", l.leader(h.Name))
+	}
 	return caller{
-		to: netip.AddrPortFrom(h.Addr, uint16(port)), helo: l.Network.OutsideName,
+		to: netip.AddrPortFrom(addr, uint16(port)), helo: helo,
 		dial: func(to netip.AddrPort) (conn net.Conn, err error) {
-			err = inNetns(l.netnsPath("outside"), func() error {
+			err = inNetns(netns, func() error {
 				conn, err = net.DialTimeout("tcp", to.String(), 5*time.Second)
 				return err
 			})
@@ -177,21 +187,21 @@ func (l *Lab) outsideCaller(h Host, port int) caller {
 }
 
 // compare lists where a stranger met something else than the recipe says.
-func (o Outside) compare(w *Witness) []string {
+func (o Stranger) compare(where string, w *Witness) []string {
 	var wrong []string
 	if w.Dead != "" && o.DeadToo {
 		return nil
 	}
 	if (w.Dead != "") != o.Dead {
-		return []string{fmt.Sprintf("outside: dead is %t, want %t (%s)", w.Dead != "", o.Dead, w.Dead)}
+		return []string{fmt.Sprintf("%s: dead is %t, want %t (%s)", where, w.Dead != "", o.Dead, w.Dead)}
 	}
 	for _, f := range relayForms() {
 		if strings.HasPrefix(w.Replies[f.Name], "421") || strings.HasPrefix(w.Replies[f.Name], "no greeting") {
-			wrong = append(wrong, fmt.Sprintf("outside: %s was not answered: %s", f.Name, w.Replies[f.Name]))
+			wrong = append(wrong, fmt.Sprintf("%s: %s was not answered: %s", where, f.Name, w.Replies[f.Name]))
 		}
 	}
 	if o.Some && w.accepted() == 0 {
-		wrong = append(wrong, fmt.Sprintf("outside: no form is accepted (plain: %s)", w.Replies["plain"]))
+		wrong = append(wrong, fmt.Sprintf("%s: no form is accepted (plain: %s)", where, w.Replies["plain"]))
 	}
 	if o.Accepts >= 0 && w.accepted() != o.Accepts {
 		var which []string
@@ -200,16 +210,16 @@ func (o Outside) compare(w *Witness) []string {
 				which = append(which, f.Name)
 			}
 		}
-		wrong = append(wrong, fmt.Sprintf("outside: %d forms are accepted %v, want %d (plain: %s)", w.accepted(), which, o.Accepts, w.Replies["plain"]))
+		wrong = append(wrong, fmt.Sprintf("%s: %d forms are accepted %v, want %d (plain: %s)", where, w.accepted(), which, o.Accepts, w.Replies["plain"]))
 	}
 	for _, f := range relayForms() {
 		if want := o.Forms[f.Name]; want != "" && w.Forms[f.Name] != (want == "accepted") {
-			wrong = append(wrong, fmt.Sprintf("outside: %s is not %s: %s", f.Name, want, w.Replies[f.Name]))
+			wrong = append(wrong, fmt.Sprintf("%s: %s is not %s: %s", where, f.Name, want, w.Replies[f.Name]))
 		}
 	}
 	for _, verb := range []string{"vrfy", "expn"} {
 		if want := o.Asks[verb]; want != "" && w.Asks[verb] != want {
-			wrong = append(wrong, fmt.Sprintf("outside: %s is %s, want %s", verb, w.Asks[verb], want))
+			wrong = append(wrong, fmt.Sprintf("%s: %s is %s, want %s", where, verb, w.Asks[verb], want))
 		}
 	}
 	return wrong

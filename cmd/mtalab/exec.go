@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -15,8 +16,8 @@ import (
 // (128 + the signal's number for one that a signal ended).
 func (l *Lab) Exec(ctx context.Context, where string, argv []string, in io.Reader, out, errout io.Writer) (int, error) {
 	var c *exec.Cmd
-	switch where {
-	case "inside", "outside":
+	switch {
+	case slices.Contains(l.vantageNames(), where):
 		if _, err := os.Stat(l.netnsPath(where)); err != nil {
 			return 0, fmt.Errorf("cannot run at %s: the lab is down", where)
 		}

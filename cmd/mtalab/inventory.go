@@ -18,20 +18,16 @@ func (l *Lab) Inventory() (string, error) {
 	if len(up) == 0 {
 		return "", fmt.Errorf("no host of the lab is up: mtalab up starts them")
 	}
-	return l.inventoryOf(up, nil), nil
+	return l.inventoryOf(up, l.outsides(), nil), nil
 }
 
-// inventoryOf is the inventory of some hosts; extra, where there is one, gives further lines of a host's stanza.
-func (l *Lab) inventoryOf(hosts []Host, extra func(Host) string) string {
+// inventoryOf is the inventory of some hosts and vantage points; extra, where there is one, gives further lines of a host's stanza.
+func (l *Lab) inventoryOf(hosts []Host, vantages []string, extra func(Host) string) string {
 	var b strings.Builder
-	b.WriteString("vantages = [\"outside\"]\n\n[defaults]\nuser = \"root\"\n")
+	fmt.Fprintf(&b, "vantages = [%s]\n\n[defaults]\nuser = \"root\"\n", quotedList(vantages))
 	fmt.Fprintf(&b, "identity = %q\nknown_hosts = %q\n", filepath.Join(l.keysDir(), "id_ed25519"), l.knownHostsPath())
-	names := make([]string, len(hosts))
-	for i, h := range hosts {
-		names[i] = fmt.Sprintf("%q", h.Name)
-	}
 	// A group, so that the stanza of a vantage point is not one of the hosts to audit.
-	fmt.Fprintf(&b, "\n[groups.lab]\nhosts = [%s]\n", strings.Join(names, ", "))
+	fmt.Fprintf(&b, "\n[groups.lab]\nhosts = [%s]\n", quotedList(hostNames(hosts)))
 	for _, h := range hosts {
 		k := l.Kinds[h.Kind]
 		fmt.Fprintf(&b, "\n[hosts.%q]\naddress = %q\n", h.Name, h.Addr)
@@ -48,8 +44,21 @@ func (l *Lab) inventoryOf(hosts []Host, extra func(Host) string) string {
 			b.WriteString(extra(h))
 		}
 	}
-	fmt.Fprintf(&b, "\n[hosts.\"outside\"]\naddress = %q\n", l.vantageAddr("outside"))
+	for _, v := range vantages {
+		if _, ok := l.Vantages[v]; ok {
+			fmt.Fprintf(&b, "\n[hosts.%q]\naddress = %q\n", v, l.vantageAddr(v))
+		}
+	}
 	return b.String()
+}
+
+// quotedList is the inside of a TOML array of strings.
+func quotedList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = fmt.Sprintf("%q", w)
+	}
+	return strings.Join(quoted, ", ")
 }
 
 // writeInventory keeps an inventory where tests find it.
@@ -58,5 +67,5 @@ func (l *Lab) writeInventory(hosts []Host) (string, error) {
 	if err := os.MkdirAll(l.State, 0o700); err != nil {
 		return "", err
 	}
-	return path, replaceFile(path, l.inventoryOf(hosts, nil), 0o600)
+	return path, replaceFile(path, l.inventoryOf(hosts, l.outsides(), nil), 0o600)
 }

@@ -43,8 +43,10 @@ func (l *Lab) makeKeys() error {
 			}
 		}
 	}
-	if err := add("outside", l.vantageAddr("outside")); err != nil {
-		return err
+	for _, v := range l.outsides() {
+		if err := add(v, l.vantageAddr(v)); err != nil {
+			return err
+		}
 	}
 	resolv := fmt.Sprintf("nameserver %s\nsearch %s\n", nth(l.Network.Bridge4, l.Network.Resolver), l.Network.Domain)
 	if err := replaceFile(filepath.Join(l.State, "resolv.conf"), resolv, 0o644); err != nil {

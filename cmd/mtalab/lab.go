@@ -130,7 +130,7 @@ func (l *Lab) List(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", h.Name, h.Addr, state)
 	}
-	for _, v := range []string{"inside", "outside"} {
+	for _, v := range l.vantageNames() {
 		state := "down"
 		if _, err := os.Stat(l.netnsPath(v)); err == nil {
 			state = "up"

@@ -36,7 +36,10 @@ func secondLab() (*Lab, error) {
 	l.Instance, l.cgroups.top = "mtatst", "mtatst"
 	l.Network.Bridge4 = netip.MustParsePrefix("10.88.0.0/24")
 	l.Network.Bridge6 = netip.MustParsePrefix("fd88:6d74:616c:6162::/64")
-	l.Network.Outside4 = netip.MustParsePrefix("198.18.5.0/24")
+	l.Vantages = map[string]Vantage{
+		"outside":  {netip.MustParsePrefix("198.18.5.0/24"), netip.MustParsePrefix("2001:db8:51::/64"), "example.net"},
+		"outside2": {netip.MustParsePrefix("198.18.6.0/24"), netip.MustParsePrefix("2001:db8:113::/64"), "example.com"},
+	}
 	return l, nil
 }
 
@@ -89,7 +92,7 @@ func TestLife(t *testing.T) {
 	if _, status := l.run(t, "deb12-none", "", "sh", "-c", "kill -9 $$"); status != 137 {
 		t.Errorf("a command ended by signal 9 gives %d", status)
 	}
-	for _, where := range []string{"inside", "outside"} {
+	for _, where := range l.vantageNames() {
 		if out, status := l.run(t, where, "", "sh", "-c", "cat /etc/resolv.conf; ip -4 -br addr show eth0"); status != 0 || !strings.Contains(out, "10.88.0.3") ||
 			!strings.Contains(out, l.vantageAddr(where).String()) {
 			t.Errorf("%s: %d %s", where, status, out)
@@ -175,7 +178,7 @@ func TestPlant(t *testing.T) {
 	if out != key {
 		t.Errorf("kept from before, beside the host key: %q", out)
 	}
-	if w := l.outsideCaller(l.hostOf("deb12", "postfix"), 25).witness(true, false); w.Dead == "" {
+	if w := l.callerFrom("outside", l.hostOf("deb12", "postfix"), 25, false).witness(true, false); w.Dead == "" {
 		t.Errorf("the dead MTA is alive for a stranger: %+v", w)
 	}
 }

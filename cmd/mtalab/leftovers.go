@@ -20,7 +20,7 @@ func (l *Lab) leftovers() []string {
 	if _, err := interfaceByName(l.linkName()); err == nil {
 		left = append(left, "link "+l.linkName())
 	}
-	for _, v := range []string{"router", "inside", "outside"} {
+	for _, v := range append(l.vantageNames(), "router") {
 		if _, err := os.Stat(l.netnsPath(v)); err == nil {
 			left = append(left, "netns "+l.netnsName(v))
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // The network, all of it in namespaces of its own: `router` holds the bridge that the hosts are on and forwards to
-// `outside`; this machine is on the bridge too, by one link. Taking the namespaces away takes all of it away.
+// the vantage points outside; this machine is on the bridge too, by one link. Taking the namespaces away takes all of it away.
 const bridgeName = "mtabr0"
 
 func (l *Lab) linkName() string { return l.Instance + "0" }
@@ -23,47 +23,64 @@ func (l *Lab) netnsName(v string) string { return l.Instance + "-" + v }
 func (l *Lab) netnsPath(v string) string { return "/run/netns/" + l.netnsName(v) }
 
 func (l *Lab) vantageAddr(v string) netip.Addr {
-	if v == "outside" {
-		return nth(l.Network.Outside4, l.Network.Outside)
+	if out, ok := l.Vantages[v]; ok {
+		return nth(out.Network4, l.Network.Stranger)
 	}
 	return nth(l.Network.Bridge4, l.Network.Inside)
 }
+
+// vantageName is the verified DNS name of a vantage point outside, and what it says in EHLO.
+func (l *Lab) vantageName(v string) string {
+	return clientName(l.Network.Stranger, l.Vantages[v].Domain)
+}
+
+func clientName(n int, domain string) string { return fmt.Sprintf("client%d.%s", n, domain) }
 
 // netCommands is how the network is made, one ip(8) batch line each, from nothing.
 func (l *Lab) netCommands() []string {
 	n := l.Network
 	at := func(p netip.Prefix, i int) string { return fmt.Sprintf("%s/%d", nth(p, i), p.Bits()) }
-	router, inside, outside := l.netnsName("router"), l.netnsName("inside"), l.netnsName("outside")
+	router, inside := l.netnsName("router"), l.netnsName("inside")
 	lines := []string{
-		"netns add " + router, "netns add " + inside, "netns add " + outside,
-		"-n " + router + " link set lo up", "-n " + inside + " link set lo up", "-n " + outside + " link set lo up",
+		"netns add " + router, "netns add " + inside,
+		"-n " + router + " link set lo up", "-n " + inside + " link set lo up",
 		"-n " + router + " link add " + bridgeName + " address 02:6d:74:61:00:01 type bridge", // else it changes with each port, and neighbours lose it
 		"link add " + l.linkName() + " type veth peer name mtaport0 netns " + router,
 		"-n " + inside + " link add eth0 type veth peer name mtaport1 netns " + router,
-		"-n " + outside + " link add eth0 type veth peer name mtaport2 netns " + router,
 		"-n " + router + " link set mtaport0 master " + bridgeName + " up",
 		"-n " + router + " link set mtaport1 master " + bridgeName + " up",
-		"-n " + router + " link set mtaport2 up",
 		"-n " + router + " link set " + bridgeName + " up",
 	}
 	for _, i := range []int{n.Router, n.Sink, n.Resolver} {
 		lines = append(lines, "-n "+router+" addr add "+at(n.Bridge4, i)+" dev "+bridgeName,
 			"-n "+router+" addr add "+at(n.Bridge6, i)+" dev "+bridgeName+" nodad")
 	}
-	return append(lines,
-		"-n "+router+" addr add "+at(n.Outside4, n.OutsideRouter)+" dev mtaport2",
+	lines = append(lines,
 		"-n "+inside+" addr add "+at(n.Bridge4, n.Inside)+" dev eth0",
 		"-n "+inside+" addr add "+at(n.Bridge6, n.Inside)+" dev eth0 nodad",
 		"-n "+inside+" link set eth0 up",
 		"-n "+inside+" route add default via "+nth(n.Bridge4, n.Router).String(),
-		"-n "+outside+" addr add "+at(n.Outside4, n.Outside)+" dev eth0",
-		"-n "+outside+" link set eth0 up",
-		"-n "+outside+" route add default via "+nth(n.Outside4, n.OutsideRouter).String(),
 		"addr add "+at(n.Bridge4, n.Controller)+" dev "+l.linkName(),
 		"addr add "+at(n.Bridge6, n.Controller)+" dev "+l.linkName()+" nodad",
 		"link set "+l.linkName()+" up",
-		"route add "+n.Outside4.String()+" via "+nth(n.Bridge4, n.Router).String()+" dev "+l.linkName(),
 	)
+	for i, name := range l.outsides() {
+		v, ns, port := l.Vantages[name], l.netnsName(name), fmt.Sprintf("mtaport%d", i+2)
+		lines = append(lines, "netns add "+ns, "-n "+ns+" link set lo up",
+			"-n "+ns+" link add eth0 type veth peer name "+port+" netns "+router,
+			"-n "+router+" link set "+port+" up",
+			"-n "+router+" addr add "+at(v.Network4, n.Gateway)+" dev "+port,
+			"-n "+router+" addr add "+at(v.Network6, n.Gateway)+" dev "+port+" nodad",
+			"-n "+ns+" addr add "+at(v.Network4, n.Stranger)+" dev eth0",
+			"-n "+ns+" addr add "+at(v.Network6, n.Stranger)+" dev eth0 nodad",
+			"-n "+ns+" link set eth0 up",
+			"-n "+ns+" route add default via "+nth(v.Network4, n.Gateway).String(),
+			"-n "+ns+" route add default via "+nth(v.Network6, n.Gateway).String(),
+			// The stranger alone: the rest of a documentation network may be a machine's mirror.
+			"route add "+nth(v.Network4, n.Stranger).String()+"/32 via "+nth(n.Bridge4, n.Router).String()+" dev "+l.linkName(),
+		)
+	}
+	return lines
 }
 
 // networkUp makes the network, or mends it when a part of it is missing.
@@ -112,7 +129,7 @@ func (l *Lab) linkOwner(ctx context.Context) (owner string, exists bool) {
 }
 
 func (l *Lab) networkWhole() bool {
-	for _, v := range []string{"router", "inside", "outside"} {
+	for _, v := range append(l.vantageNames(), "router") {
 		if _, err := os.Stat(l.netnsPath(v)); err != nil {
 			return false
 		}
@@ -127,7 +144,7 @@ func (l *Lab) networkDown(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, v := range []string{"outside", "inside", "router"} {
+	for _, v := range append(l.vantageNames(), "router") {
 		if _, err := os.Stat(l.netnsPath(v)); err == nil {
 			if err := runTool(ctx, "ip", "netns", "del", l.netnsName(v)); err != nil {
 				return err

@@ -14,7 +14,7 @@ import (
 )
 
 // Plant puts a host back to its image, copies the tree onto it, runs the tree's plant.sh, has the MTA's generated files
-// made again, restarts the MTA and waits until it greets. That it does not greet is said, and is no error: a host that
+// made again, restarts the MTA, waits until it greets and runs the tree's after.sh. That it does not greet is said, and is no error: a host that
 // does not start is worth planting.
 func (l *Lab) Plant(ctx context.Context, name, dir string) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
@@ -63,7 +63,13 @@ func (l *Lab) plant(ctx context.Context, h Host, tree fs.FS) error {
 			l.say("%s: %v", h.Name, err)
 		}
 	}
-	l.say("%s is planted in %.1f s: %s", h.Name, time.Since(start).Seconds(), l.plantedState(ctx, h))
+	state := l.plantedState(ctx, h)
+	if script, err := fs.ReadFile(tree, "after.sh"); err == nil {
+		if err := l.runScript(ctx, h, "after.sh", string(script), planted); err != nil {
+			return err
+		}
+	}
+	l.say("%s is planted in %.1f s: %s", h.Name, time.Since(start).Seconds(), state)
 	return nil
 }
 
@@ -92,13 +98,13 @@ func (l *Lab) runScript(ctx context.Context, h Host, name, script string, plante
 	return nil
 }
 
-// pack makes a tar of a tree, all of it root's, plant.sh left out, and lists the files in it as absolute paths.
+// pack makes a tar of a tree, all of it root's, plant.sh and after.sh left out, and lists the files in it as absolute paths.
 func pack(tree fs.FS) ([]byte, []string, error) {
 	var buf bytes.Buffer
 	var names []string
 	w := tar.NewWriter(&buf)
 	err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == "." || path == "plant.sh" {
+		if err != nil || path == "." || path == "plant.sh" || path == "after.sh" {
 			return err
 		}
 		info, err := d.Info()

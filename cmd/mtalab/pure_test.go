@@ -29,7 +29,7 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%s: %s and %s are not on the bridge", h.Name, h.Addr, h.Addr6)
 		}
 	}
-	want := "deb11-exim deb11-postfix deb11-sendmail deb12-cfonly-sendmail deb12-exim deb12-none deb12-postfix deb12-rhel-sendmail " +
+	want := "deb11-exim deb11-postfix deb11-sendmail deb12-cfonly-sendmail deb12-exim deb12-none deb12-opensmtpd deb12-postfix deb12-rhel-sendmail " +
 		"deb12-sendmail deb12-sudo-postfix deb12-sysvinit-postfix deb13-exim deb13-postfix deb13-sendmail"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("hosts\n got %s\nwant %s", got, want)
@@ -51,6 +51,7 @@ func TestCatalogMistakes(t *testing.T) {
 		{"one address twice", "[kinds.sendmail]\nnumber = 2", "[kinds.sendmail]\nnumber = 1", "same address"},
 		{"an address of the plan's", "[kinds.none]\nnumber = 4", "[kinds.none]\nnumber = 214", "same address"},
 		{"a release that is not there", `releases = ["deb12"]`, `releases = ["deb9"]`, "deb9"},
+		{"a vantage point without a network", "network4 = \"203.0.113.0/24\"", "", "outside2 lacks"},
 		{"laid over nothing", `from = "postfix"`, `from = "qmail"`, "qmail"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -196,6 +197,10 @@ func TestZone(t *testing.T) {
 		{"anything.example.net.", dns.TypeA, "10.87.0.2", true},
 		{"example.com.", dns.TypeTXT, "", true},
 		{"client7.example.net.", dns.TypeA, "198.51.100.7", true},
+		{"client7.example.net.", dns.TypeAAAA, "2001:db8:51::7", true},
+		{"client7.example.com.", dns.TypeA, "203.0.113.7", true},
+		{"7.113.0.203.in-addr.arpa.", dns.TypePTR, "client7.example.com.", true},
+		{"9.113.0.203.in-addr.arpa.", dns.TypePTR, "client9.example.com.", true},
 		{"7.100.51.198.in-addr.arpa.", dns.TypePTR, "client7.example.net.", true},
 		{"9.100.51.198.in-addr.arpa.", dns.TypePTR, "client9.example.net.", true},
 		{"41.0.87.10.in-addr.arpa.", dns.TypePTR, "deb12-postfix.lab.test.", true},
@@ -217,8 +222,8 @@ func TestZone(t *testing.T) {
 
 func TestInventoryStanzas(t *testing.T) {
 	l := &Lab{Catalog: testCatalog(t), State: "/state"}
-	text := l.inventoryOf([]Host{l.hostOf("deb12", "postfix"), l.hostOf("deb12", "sudo-postfix")}, func(Host) string { return "role = \"mx\"\n" })
-	want := `vantages = ["outside"]
+	text := l.inventoryOf([]Host{l.hostOf("deb12", "postfix"), l.hostOf("deb12", "sudo-postfix")}, []string{"outside", "deb12-postfix"}, func(Host) string { return "role = \"mx\"\n" })
+	want := `vantages = ["outside", "deb12-postfix"]
 
 [defaults]
 user = "root"

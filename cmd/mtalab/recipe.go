@@ -14,21 +14,26 @@ import (
 )
 
 // A Recipe is one planted configuration and what must be found on it: testdata/lab/recipes/MTA/NAME.txtar. Its files are
-// the tree that is planted (plant.sh among them); its comment says, one thing a line:
+// the tree that is planted; plant.sh among them is run before the MTA is restarted, after.sh when it greets. Its comment
+// says, one thing a line:
 //
 //	# free text
 //	releases: deb11 deb12 deb13       where it holds; every release unless said
 //	host: deb12-rhel-sendmail         a host of its own instead
 //	role: mx                          intent, as in an inventory
 //	relay_networks: 192.0.2.0/24 …
+//	vantages: outside outside2 …      through which hosts the network may be asked; outside unless said; itself is the host
 //	expect: RULE STATUS               the worst status of the rule's findings on the host
+//	says: RULE words                  one of the rule's findings, or a judge in its evidence, says these words
 //	sound: yes                        no finding is fail, unknown or error
-//	port: 587                         where `outside` asks; 25 unless said
-//	outside: accepts N                how many of the 16 relay forms are accepted
+//	port: 587                         where strangers ask; 25 unless said
+//	family: 6                         over IPv6
+//	outside: accepts N                how many of the 16 relay forms are accepted from there
 //	outside: FORM accepted|refused    one of them
 //	outside: vrfy disclosed|refused   likewise expn
 //	outside: dead                     no greeting at all
 //
+// The last four are said alike of outside2, inside (the bridge) and itself (the host, calling its own address).
 // Where nothing is said of outside, it follows from what is expected of open-relay (see implied).
 type Recipe struct {
 	Name          string // MTA/NAME
@@ -37,18 +42,24 @@ type Recipe struct {
 	Host          string
 	Role          string
 	RelayNetworks []string
+	Vantages      []string
 	Expect        []Expectation
+	Says          []Saying
 	Sound         bool
 	Port          int
-	Outside       Outside
+	IPv6          bool
+	Meets         map[string]Stranger // by where the stranger calls from
 	Files         []txtar.File
 }
 
 // An Expectation is the status that a rule must have.
 type Expectation struct{ Rule, Status string }
 
-// Outside is what a stranger must meet. Accepts is -1 where it is unsaid.
-type Outside struct {
+// A Saying is words that a finding of a rule must have.
+type Saying struct{ Rule, Words string }
+
+// A Stranger is what somebody who calls a host must meet. Accepts is -1 where it is unsaid.
+type Stranger struct {
 	Accepts int
 	Forms   map[string]string // form → accepted, refused
 	Asks    map[string]string // vrfy, expn → disclosed, refused
@@ -57,17 +68,24 @@ type Outside struct {
 	DeadToo bool // a server that does not serve strangers is as good as one that refuses them
 }
 
-func (o Outside) asked() bool {
+func anyStranger() Stranger {
+	return Stranger{Accepts: -1, Forms: map[string]string{}, Asks: map[string]string{}}
+}
+
+// callers are where strangers call from, in the order of asking.
+func callers() []string { return []string{"outside", "outside2", "inside", "itself"} }
+
+func (o Stranger) asked() bool {
 	return o.Dead || o.Some || o.Accepts >= 0 || len(o.Forms) > 0 || len(o.Asks) > 0
 }
 
-// implied is what a stranger must meet where a recipe does not say it: an open relay takes at least one form, one
+// implied is what a stranger outside must meet where a recipe does not say it: an open relay takes at least one form, one
 // whose verdict is an error does not greet, and every other takes none (or, where nothing is said of relaying, does not greet).
-func (r *Recipe) implied() Outside {
-	o := r.Outside
-	if o.asked() {
+func (r *Recipe) implied() Stranger {
+	if o, ok := r.Meets["outside"]; ok {
 		return o
 	}
+	o := anyStranger()
 	i := slices.IndexFunc(r.Expect, func(e Expectation) bool { return e.Rule == "open-relay" })
 	switch {
 	case i >= 0 && r.Expect[i].Status == "fail":
@@ -90,8 +108,7 @@ func statuses() []string {
 func parseRecipe(name string, data []byte) (*Recipe, error) {
 	ar := txtar.Parse(data)
 	r := &Recipe{
-		Name: name, MTA: path.Dir(name), Port: 25, Files: ar.Files,
-		Outside: Outside{Accepts: -1, Forms: map[string]string{}, Asks: map[string]string{}},
+		Name: name, MTA: path.Dir(name), Port: 25, Vantages: []string{"outside"}, Files: ar.Files, Meets: map[string]Stranger{},
 	}
 	for i, line := range strings.Split(string(ar.Comment), "\n") {
 		line = strings.TrimSpace(line)
@@ -145,8 +162,17 @@ func (r *Recipe) set(key string, f []string) error {
 		}
 		r.Expect = append(r.Expect, Expectation{f[0], f[1]})
 		return nil
-	case "outside":
-		return r.setOutside(f)
+	case "says":
+		if len(f) < 2 {
+			return fmt.Errorf("says takes a rule and words")
+		}
+		r.Says = append(r.Says, Saying{f[0], strings.Join(f[1:], " ")})
+		return nil
+	case "vantages":
+		r.Vantages = f
+		return nil
+	case "outside", "outside2", "inside", "itself":
+		return r.setStranger(key, f)
 	}
 	if err := want(1); err != nil {
 		return err
@@ -165,6 +191,11 @@ func (r *Recipe) setWord(key, word string) error {
 			return fmt.Errorf("sound is yes or unsaid")
 		}
 		r.Sound = true
+	case "family":
+		if word != "6" {
+			return fmt.Errorf("family is 6 or unsaid")
+		}
+		r.IPv6 = true
 	case "port":
 		n, err := strconv.ParseUint(word, 10, 16)
 		if err != nil || n == 0 {
@@ -177,27 +208,32 @@ func (r *Recipe) setWord(key, word string) error {
 	return nil
 }
 
-func (r *Recipe) setOutside(f []string) error {
+func (r *Recipe) setStranger(where string, f []string) error {
+	o, ok := r.Meets[where]
+	if !ok {
+		o = anyStranger()
+	}
+	defer func() { r.Meets[where] = o }()
 	if len(f) == 1 && f[0] == "dead" {
-		r.Outside.Dead = true
+		o.Dead = true
 		return nil
 	}
 	if len(f) != 2 {
-		return fmt.Errorf("outside: want dead, or two words")
+		return fmt.Errorf("%s: want dead, or two words", where)
 	}
 	switch known := slices.ContainsFunc(relayForms(), func(m relayForm) bool { return m.Name == f[0] }); {
 	case f[0] == "accepts":
 		n, err := strconv.ParseUint(f[1], 10, 8)
 		if err != nil || int(n) > len(relayForms()) {
-			return fmt.Errorf("outside: %q is not a count of the %d forms", f[1], len(relayForms()))
+			return fmt.Errorf("%s: %q is not a count of the %d forms", where, f[1], len(relayForms()))
 		}
-		r.Outside.Accepts = int(n)
+		o.Accepts = int(n)
 	case known && (f[1] == "accepted" || f[1] == "refused"):
-		r.Outside.Forms[f[0]] = f[1]
+		o.Forms[f[0]] = f[1]
 	case (f[0] == "vrfy" || f[0] == "expn") && (f[1] == "disclosed" || f[1] == "refused"):
-		r.Outside.Asks[f[0]] = f[1]
+		o.Asks[f[0]] = f[1]
 	default:
-		return fmt.Errorf("outside: cannot understand %q", strings.Join(f, " "))
+		return fmt.Errorf("%s: cannot understand %q", where, strings.Join(f, " "))
 	}
 	return nil
 }

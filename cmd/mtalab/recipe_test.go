@@ -20,10 +20,14 @@ role: mx
 relay_networks: 192.0.2.0/24 2001:db8::/48
 expect: open-relay fail
 expect: vrfy pass
+says: open-relay  older than the file
+vantages: outside2 itself
 port: 587
+family: 6
 outside: accepts 16
 outside: bang refused
 outside: vrfy disclosed
+itself: plain accepted
 -- etc/postfix/main.cf --
 mynetworks = 0.0.0.0/0
 -- plant.sh --
@@ -36,8 +40,13 @@ true
 	want := &Recipe{
 		Name: "postfix/open", MTA: "postfix", Releases: []string{"deb12", "deb13"}, Role: "mx",
 		RelayNetworks: []string{"192.0.2.0/24", "2001:db8::/48"}, Port: 587,
-		Expect:  []Expectation{{"open-relay", "fail"}, {"vrfy", "pass"}},
-		Outside: Outside{Accepts: 16, Forms: map[string]string{"bang": "refused"}, Asks: map[string]string{"vrfy": "disclosed"}},
+		Vantages: []string{"outside2", "itself"}, IPv6: true,
+		Expect: []Expectation{{"open-relay", "fail"}, {"vrfy", "pass"}},
+		Says:   []Saying{{"open-relay", "older than the file"}},
+		Meets: map[string]Stranger{
+			"outside": {Accepts: 16, Forms: map[string]string{"bang": "refused"}, Asks: map[string]string{"vrfy": "disclosed"}},
+			"itself":  {Accepts: -1, Forms: map[string]string{"plain": "accepted"}, Asks: map[string]string{}},
+		},
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Error(diff)
@@ -58,6 +67,9 @@ func TestRecipeMistakes(t *testing.T) {
 		{"sound: yes\noutside: accepts 17", "not a count"},
 		{"sound: yes\noutside: plain maybe", "cannot understand"},
 		{"sound: yes\nport: 0", "no port"},
+		{"sound: yes\nfamily: 4", "family is 6"},
+		{"sound: yes\nsays: vrfy", "a rule and words"},
+		{"sound: yes\noutside2: plain", "outside2: want dead"},
 		{"sound: yes\njust words", "not a key"},
 	} {
 		if _, err := parseRecipe("x/y", []byte(test.comment+"\n")); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -111,14 +123,14 @@ func TestRecipesRead(t *testing.T) {
 func TestImplied(t *testing.T) {
 	for _, test := range []struct {
 		comment string
-		want    Outside
+		want    Stranger
 	}{
-		{"expect: open-relay fail", Outside{Accepts: -1, Some: true}},
-		{"expect: open-relay error", Outside{Accepts: -1, Dead: true}},
-		{"expect: open-relay pass", Outside{Accepts: 0}},
-		{"sound: yes", Outside{Accepts: 0}},
-		{"expect: vrfy fail", Outside{Accepts: 0, DeadToo: true}},
-		{"expect: open-relay fail\noutside: accepts 3", Outside{Accepts: 3}},
+		{"expect: open-relay fail", Stranger{Accepts: -1, Some: true}},
+		{"expect: open-relay error", Stranger{Accepts: -1, Dead: true}},
+		{"expect: open-relay pass", Stranger{Accepts: 0}},
+		{"sound: yes", Stranger{Accepts: 0}},
+		{"expect: vrfy fail", Stranger{Accepts: 0, DeadToo: true}},
+		{"expect: open-relay fail\noutside: accepts 3", Stranger{Accepts: 3}},
 	} {
 		r, err := parseRecipe("postfix/x", []byte(test.comment+"\n"))
 		if err != nil {
@@ -131,7 +143,7 @@ func TestImplied(t *testing.T) {
 		}
 	}
 	none := &Witness{Forms: map[string]bool{"plain": false}}
-	if wrong := (Outside{Accepts: -1, Some: true}).compare(none); len(wrong) != 1 {
+	if wrong := (Stranger{Accepts: -1, Some: true}).compare("outside", none); len(wrong) != 1 {
 		t.Errorf("a closed relay passes as open: %q", wrong)
 	}
 }
@@ -220,19 +232,19 @@ func TestWitness(t *testing.T) {
 	if !slices.Contains(seen, `RCPT TO:<@mx.example.test:relaytest@example.org>`) || !slices.Contains(seen, "MAIL FROM:<>") {
 		t.Errorf("the forms are not as they should be: %q", seen)
 	}
-	o := Outside{Accepts: 3, Forms: map[string]string{"plain": "refused", "percent-name": "accepted"}, Asks: map[string]string{"vrfy": "disclosed"}}
-	if wrong := o.compare(w); len(wrong) != 0 {
+	o := Stranger{Accepts: 3, Forms: map[string]string{"plain": "refused", "percent-name": "accepted"}, Asks: map[string]string{"vrfy": "disclosed"}}
+	if wrong := o.compare("outside", w); len(wrong) != 0 {
 		t.Errorf("right, and said to be wrong: %q", wrong)
 	}
-	o = Outside{Accepts: 16, Forms: map[string]string{"plain": "accepted"}, Asks: map[string]string{"expn": "disclosed"}}
-	if wrong := o.compare(w); len(wrong) != 3 {
+	o = Stranger{Accepts: 16, Forms: map[string]string{"plain": "accepted"}, Asks: map[string]string{"expn": "disclosed"}}
+	if wrong := o.compare("outside", w); len(wrong) != 3 {
 		t.Errorf("three things are wrong, said were %q", wrong)
 	}
 	dead := caller{to: smtpServer(t, "421 go away", nil), dial: dial}.witness(true, true)
 	if dead.Dead == "" || len(dead.Forms) != 0 {
 		t.Errorf("a server that says 421 is not dead: %+v", dead)
 	}
-	if wrong := (Outside{Accepts: -1, Dead: true}).compare(w); len(wrong) != 1 {
+	if wrong := (Stranger{Accepts: -1, Dead: true}).compare("outside", w); len(wrong) != 1 {
 		t.Errorf("a living server passes as dead: %q", wrong)
 	}
 }
@@ -241,6 +253,11 @@ func TestCompareFindings(t *testing.T) {
 	j := &recipeJob{recipe: &Recipe{Expect: []Expectation{{"vrfy", "fail"}, {"expn", "pass"}, {"gone", "pass"}}}}
 	findings := []auditFinding{{Rule: "vrfy", Status: "pass"}, {Rule: "vrfy", Status: "fail"}, {Rule: "expn", Status: "pass"}, {Rule: "x", Status: "unknown"}}
 	if wrong := j.compare(findings); len(wrong) != 1 || !strings.Contains(wrong[0], "gone") {
+		t.Errorf("got %q", wrong)
+	}
+	findings[1].Have, findings[2].Evidence = "VRFY answers", []auditEvidence{{Judge: "network", Says: "refused", Text: "502 no"}}
+	j.recipe = &Recipe{Says: []Saying{{"vrfy", "answers"}, {"expn", "502"}, {"expn", "answers"}}}
+	if wrong := j.compare(findings); len(wrong) != 1 || !strings.Contains(wrong[0], "expn does not say") {
 		t.Errorf("got %q", wrong)
 	}
 	j.recipe = &Recipe{Sound: true}

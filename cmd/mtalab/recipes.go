@@ -182,16 +182,25 @@ func (l *Lab) judgeJob(ctx context.Context, program string, j *recipeJob) {
 			j.wrong = append(j.wrong, j.compare(findings)...)
 		}
 	}
-	if o := j.recipe.implied(); o.asked() {
-		w := l.outsideCaller(j.host, j.recipe.Port).witness(o.Some || o.Accepts >= 0 || len(o.Forms) > 0, len(o.Asks) > 0)
-		j.wrong = append(j.wrong, o.compare(w)...)
+	for _, where := range callers() {
+		o, ok := j.recipe.Meets[where]
+		if where == "outside" {
+			o, ok = j.recipe.implied(), true
+		}
+		if ok {
+			w := l.callerFrom(where, j.host, j.recipe.Port, j.recipe.IPv6).witness(o.Some || o.Accepts >= 0 || len(o.Forms) > 0, len(o.Asks) > 0)
+			j.wrong = append(j.wrong, o.compare(where, w)...)
+		}
 	}
 }
 
 // An auditFinding is what a recipe can be held against: part of the JSON of an audit (schema mtaharden/1).
 type auditFinding struct {
 	Rule, MTA, Listener, Status, Have, Want string
+	Evidence                                []auditEvidence
 }
+
+type auditEvidence struct{ Judge, Says, Text string }
 
 type auditReport struct {
 	Hosts []struct {
@@ -208,7 +217,7 @@ func (l *Lab) audit(ctx context.Context, program string, j *recipeJob) ([]auditF
 	}
 	defer os.RemoveAll(dir)
 	inventory := filepath.Join(dir, "hosts.toml")
-	text := l.inventoryOf([]Host{j.host}, func(Host) string { return j.recipe.intent() })
+	text := l.inventoryOf([]Host{j.host}, j.recipe.vantages(j.host), func(Host) string { return j.recipe.intent() })
 	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -231,6 +240,17 @@ func (l *Lab) audit(ctx context.Context, program string, j *recipeJob) ([]auditF
 	return report.Hosts[0].Findings, nil
 }
 
+// vantages are the inventory's, the host itself among them where the recipe says so.
+func (r *Recipe) vantages(h Host) []string {
+	names := slices.Clone(r.Vantages)
+	for i, n := range names {
+		if n == "itself" {
+			names[i] = h.Name
+		}
+	}
+	return names
+}
+
 // intent is what the recipe's inventory says about the host.
 func (r *Recipe) intent() string {
 	var b strings.Builder
@@ -238,11 +258,7 @@ func (r *Recipe) intent() string {
 		fmt.Fprintf(&b, "role = %q\n", r.Role)
 	}
 	if len(r.RelayNetworks) > 0 {
-		quoted := make([]string, len(r.RelayNetworks))
-		for i, n := range r.RelayNetworks {
-			quoted[i] = fmt.Sprintf("%q", n)
-		}
-		fmt.Fprintf(&b, "relay_networks = [%s]\n", strings.Join(quoted, ", "))
+		fmt.Fprintf(&b, "relay_networks = [%s]\n", quotedList(r.RelayNetworks))
 	}
 	return b.String()
 }
@@ -272,7 +288,17 @@ func (j *recipeJob) compare(findings []auditFinding) []string {
 			wrong = append(wrong, fmt.Sprintf("%s: %s, want %s (have %s)", e.Rule, f.Status, e.Status, f.Have))
 		}
 	}
+	for _, s := range j.recipe.Says {
+		if !slices.ContainsFunc(findings, func(f auditFinding) bool { return f.Rule == s.Rule && f.says(s.Words) }) {
+			wrong = append(wrong, fmt.Sprintf("%s does not say %q (have %s)", s.Rule, s.Words, worst[s.Rule].Have))
+		}
+	}
 	return wrong
+}
+
+// says looks for words in what the finding has and in what each judge said.
+func (f auditFinding) says(words string) bool {
+	return strings.Contains(f.Have, words) || slices.ContainsFunc(f.Evidence, func(e auditEvidence) bool { return strings.Contains(e.Text, words) })
 }
 
 func (j *recipeJob) line() string {

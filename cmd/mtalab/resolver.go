@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -20,12 +19,12 @@ type zone struct {
 	ptr   map[string]string
 	own   string // the lab's own domain, fully qualified
 	sink  netip.Addr
-	out   netip.Prefix // a client there that has no name of its own is called after its address
+	out   map[netip.Prefix]string // a client there that has no name of its own is called after its address, in this domain
 }
 
 func (l *Lab) zone() zone {
 	n := l.Network
-	z := zone{names: map[string][]netip.Addr{}, ptr: map[string]string{}, own: dns.Fqdn(n.Domain), sink: nth(n.Bridge4, n.Sink), out: n.Outside4}
+	z := zone{names: map[string][]netip.Addr{}, ptr: map[string]string{}, own: dns.Fqdn(n.Domain), sink: nth(n.Bridge4, n.Sink), out: map[netip.Prefix]string{}}
 	add := func(name string, addrs ...netip.Addr) {
 		name = dns.Fqdn(strings.ToLower(name))
 		z.names[name] = append(z.names[name], addrs...)
@@ -41,7 +40,10 @@ func (l *Lab) zone() zone {
 	for name, i := range map[string]int{"sink": n.Sink, "resolver": n.Resolver, "router": n.Router, "inside": n.Inside, "controller": n.Controller} {
 		add(name+"."+n.Domain, nth(n.Bridge4, i), nth(n.Bridge6, i))
 	}
-	add(n.OutsideName, l.vantageAddr("outside"))
+	for name, v := range l.Vantages {
+		add(l.vantageName(name), nth(v.Network4, n.Stranger), nth(v.Network6, n.Stranger))
+		z.out[v.Network4] = v.Domain
+	}
 	return z
 }
 
@@ -88,10 +90,15 @@ func (z zone) pointer(name string) string {
 	f := strings.Split(labels, ".")
 	slices.Reverse(f)
 	a, err := netip.ParseAddr(strings.Join(f, "."))
-	if err != nil || !z.out.Contains(a) {
+	if err != nil {
 		return ""
 	}
-	return "client" + strconv.Itoa(int(a.As4()[3])) + ".example.net."
+	for network, domain := range z.out {
+		if network.Contains(a) {
+			return dns.Fqdn(clientName(int(a.As4()[3]), domain))
+		}
+	}
+	return ""
 }
 
 func (z zone) ServeDNS(w dns.ResponseWriter, r *dns.Msg) {

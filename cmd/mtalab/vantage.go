@@ -13,16 +13,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// serveSSH is the sshd of the vantage point `outside`: it forwards connections (direct-tcpip, RFC 4254 §7.2) for the
+// serveSSH is the sshd of a vantage point outside: it forwards connections (direct-tcpip, RFC 4254 §7.2) for the
 // lab's own key and does nothing else. A shell there would be one on this machine, so there is none.
-func (l *Lab) serveSSH(ctx context.Context) error {
-	config, err := l.vantageConfig()
+func (l *Lab) serveSSH(ctx context.Context, where string) error {
+	config, err := l.vantageConfig(where)
 	if err != nil {
 		return err
 	}
 	var listener net.Listener
-	err = inNetns(l.netnsPath("outside"), func() error {
-		listener, err = net.Listen("tcp", net.JoinHostPort(l.vantageAddr("outside").String(), "22"))
+	err = inNetns(l.netnsPath(where), func() error {
+		listener, err = net.Listen("tcp", net.JoinHostPort(l.vantageAddr(where).String(), "22"))
 		return err
 	})
 	if err != nil {
@@ -34,11 +34,11 @@ func (l *Lab) serveSSH(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		go l.serveVantage(conn, config)
+		go l.serveVantage(conn, where, config)
 	}
 }
 
-func (l *Lab) vantageConfig() (*ssh.ServerConfig, error) {
+func (l *Lab) vantageConfig(where string) (*ssh.ServerConfig, error) {
 	login, err := os.ReadFile(filepath.Join(l.keysDir(), "id_ed25519.pub"))
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (l *Lab) vantageConfig() (*ssh.ServerConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	private, err := os.ReadFile(l.hostKeyPath("outside"))
+	private, err := os.ReadFile(l.hostKeyPath(where))
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (l *Lab) vantageConfig() (*ssh.ServerConfig, error) {
 	return config, nil
 }
 
-func (l *Lab) serveVantage(conn net.Conn, config *ssh.ServerConfig) {
+func (l *Lab) serveVantage(conn net.Conn, where string, config *ssh.ServerConfig) {
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
@@ -83,12 +83,12 @@ func (l *Lab) serveVantage(conn net.Conn, config *ssh.ServerConfig) {
 			_ = c.Reject(ssh.Prohibited, "a vantage point forwards connections and does nothing else")
 			continue
 		}
-		go l.forward(c)
+		go l.forward(where, c)
 	}
 }
 
-// forward joins a channel to a connection made from the outside network.
-func (l *Lab) forward(c ssh.NewChannel) {
+// forward joins a channel to a connection made from the vantage point's network.
+func (l *Lab) forward(where string, c ssh.NewChannel) {
 	var to struct {
 		Host       string
 		Port       uint32
@@ -100,7 +100,7 @@ func (l *Lab) forward(c ssh.NewChannel) {
 		return
 	}
 	var conn net.Conn
-	err := inNetns(l.netnsPath("outside"), func() (err error) {
+	err := inNetns(l.netnsPath(where), func() (err error) {
 		conn, err = net.DialTimeout("tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), 10*time.Second)
 		return err
 	})

@@ -3,7 +3,9 @@ set -eu
 sed -i '/DAEMON_OPTIONS/s/, *Addr=127\.0\.0\.1//; /DAEMON_OPTIONS/s/, *Addr=::1//' /etc/mail/sendmail.mc
 cd /etc/mail
 # Debian lets a client come ten times a minute and holds its greeting for five seconds: the witness outside asks more.
-printf 'ClientRate:198.51.100\t\t0\nClientConn:198.51.100\t\t0\nGreetPause:198.51.100\t\t0\n' >> access
+for net in 198.51.100 203.0.113 IPv6:2001:db8:51 IPv6:2001:db8:113; do
+    printf 'ClientRate:%s\t\t0\nClientConn:%s\t\t0\nGreetPause:%s\t\t0\n' "$net" "$net" "$net"
+done >> access
 m4 sendmail.mc > sendmail.cf.new
 mv sendmail.cf.new sendmail.cf
 make -s -C /etc/mail >/dev/null

@@ -1,0 +1,3 @@
+# smtpd reads its one file when it starts, and no more.
+newaliases
+systemctl restart opensmtpd
