@@ -58,7 +58,7 @@ func TestRunCut(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
 			_, err := h.Run(t.Context(), c.cmd, 1000)
-			if !errors.Is(err, remote.ErrCut) || !strings.Contains(err.Error(), c.says) || time.Since(began) > 5*time.Second {
+			if !errors.Is(err, remote.ErrCut) || !strings.Contains(err.Error(), c.says) || time.Since(began) > 30*time.Second {
 				t.Errorf("after %s: %v", time.Since(began), err)
 			}
 		})
@@ -73,8 +73,8 @@ func TestRunCut(t *testing.T) {
 // A command that leaves a daemon behind, which keeps the output open, has ended all the same.
 func TestRunDaemonHoldsOutput(t *testing.T) {
 	began := time.Now()
-	r, err := open(t, Target{Become: "none"}).Run(t.Context(), sh("sleep 12 & echo started; exit 3"), 1000)
-	if err != nil || r.Exit != 3 || string(r.Stdout) != "started\n" || time.Since(began) > 9*time.Second {
+	r, err := open(t, Target{Become: "none"}).Run(t.Context(), sh("sleep 60 & echo started; exit 3"), 1000)
+	if err != nil || r.Exit != 3 || string(r.Stdout) != "started\n" || time.Since(began) > 30*time.Second {
 		t.Errorf("after %s: %d %q %v", time.Since(began), r.Exit, r.Stdout, err)
 	}
 }
