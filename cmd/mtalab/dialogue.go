@@ -10,7 +10,7 @@ import (
 )
 
 // A relayForm is one way to ask a server to pass on a stranger's mail: the 16 that nmap's smtp-open-relay tries.
-// {srv} is the server's own name, {ip} its address, {d} a domain that is not its own.
+// {srv} is the server's own name, {ip} its address as a literal has it (RFC 5321 §4.1.3), {d} a domain that is not its own.
 type relayForm struct{ Name, From, To string }
 
 func relayForms() []relayForm {
@@ -78,7 +78,7 @@ func (c caller) witness(forms, asks bool) *Witness {
 	s.close()
 	if forms {
 		for _, f := range relayForms() {
-			fill := strings.NewReplacer("{srv}", name, "{ip}", c.to.Addr().String(), "{d}", foreignDomain)
+			fill := strings.NewReplacer("{srv}", name, "{ip}", literal(c.to.Addr()), "{d}", foreignDomain)
 			w.Forms[f.Name], w.Replies[f.Name] = c.try(fill.Replace(f.From), fill.Replace(f.To))
 		}
 	}
@@ -88,6 +88,13 @@ func (c caller) witness(forms, asks bool) *Witness {
 		}
 	}
 	return w
+}
+
+func literal(a netip.Addr) string {
+	if a.Is6() {
+		return "IPv6:" + a.String()
+	}
+	return a.String()
 }
 
 func (c caller) try(from, to string) (bool, string) {
