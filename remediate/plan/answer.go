@@ -96,7 +96,7 @@ type tally struct{ bad, dead, open, good []judge.Answer }
 
 func tallyOf(answers []judge.Answer, bad []string) tally {
 	var t tally
-	settled := map[judge.Question]bool{}
+	settled, met := map[judge.Question]bool{}, map[judge.Question]bool{}
 	for _, a := range answers {
 		switch {
 		case slices.Contains(bad, string(a.Outcome)):
@@ -109,9 +109,12 @@ func tallyOf(answers []judge.Answer, bad []string) tally {
 			t.good = append(t.good, a)
 		}
 		settled[anywhere(a.Question)] = true
+		if a.Judge == judge.Network {
+			met[loose(a)] = true // the running server's own word settles what the others cannot tell of such a client
+		}
 	}
 	for _, a := range answers {
-		if !settled[anywhere(a.Question)] && a.Judge != judge.Network {
+		if !settled[anywhere(a.Question)] && !met[loose(a)] && a.Judge != judge.Network {
 			t.open = append(t.open, a)
 		}
 	}
@@ -220,7 +223,7 @@ func evidenceOf(answers []judge.Answer, bad []string) []Evidence {
 			}
 		}
 		if worst != nil {
-			out = append(out, Evidence{Judge: j, Says: worst.Outcome, Text: worst.Text})
+			out = append(out, said(*worst))
 		}
 	}
 	return out

@@ -2,54 +2,133 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/judge"
 )
 
-// disagreement is the finding of the rule that the program makes by itself: two judges answered the same question differently.
-func (s *subject) disagreement(r playbooks.Rule) Finding {
-	v := verdict{status: Pass, want: say("every judge answers alike", "모든 판정자의 답이 같음")}
-	told := map[judge.Question][]judge.Answer{}
-	network := map[judge.Question][]judge.Answer{}
-	compared := false
+// maxDisputes bounds the disagreements of one installation that become findings of their own.
+const maxDisputes = 8
+
+// dispute is where two judges differ at one listener, over one question or more.
+type dispute struct {
+	a, b  judge.Answer // the first pair; b is the network's where it is one of the two
+	forms []string
+}
+
+// disagreements are the findings of the rule that the program makes by itself: two judges answered the same question differently, with what
+// may explain it. There is one for each pair of judges, outcomes and listener; one that passes where no two judges differ.
+func (s *subject) disagreements(r playbooks.Rule) []Finding {
+	disputes, compared := s.disputes()
+	if len(disputes) == 0 {
+		v := verdict{status: Pass, want: agreement(), have: say("no two judges answered the same question", "같은 질의에 둘 이상의 판정자가 답하지 않음")}
+		if compared {
+			v.have = say("all answers agree", "모든 답이 일치함")
+		}
+		return []Finding{s.finding(r, "", v)}
+	}
+	var out []Finding
+	for _, d := range disputes[:min(len(disputes), maxDisputes)] {
+		v := verdict{status: Fail, want: agreement(), have: d.tell(), evidence: []Evidence{said(d.a), said(d.b)}}
+		if cause := s.cause(d); !cause.empty() {
+			v.have = v.have.and(text{"likely cause: " + cause.en, "추정 원인: " + cause.ko})
+		}
+		v.file, v.line = place([]judge.Answer{d.a, d.b})
+		listener := ""
+		if d.b.Judge == judge.Network {
+			listener = d.b.Question.Listener
+		}
+		out = append(out, s.finding(r, listener, v))
+	}
+	return out
+}
+
+func agreement() text { return say("every judge answers alike", "모든 판정자의 답이 같음") }
+
+// disputes compares every two judges' answers to the same question: the configuration and the MTA where they were asked the very same, the
+// network where class, entry, form, verb, TLS and login are the same, for it cannot choose its address. What a judge cannot tell, what was
+// not tested and what was put off is no disagreement.
+func (s *subject) disputes() (out []*dispute, compared bool) {
+	exact, loosely := map[judge.Question][]judge.Answer{}, map[judge.Question][]judge.Answer{}
 	for _, a := range s.answers {
-		if a.Outcome == judge.CannotTell || a.Outcome == judge.Deferred {
-			continue
+		switch {
+		case !definite(a) || a.Judge == judge.Network:
+		case a.Judge == judge.MTA:
+			exact[anywhere(a.Question)] = append(exact[anywhere(a.Question)], a)
+			fallthrough
+		default:
+			loosely[loose(a)] = append(loosely[loose(a)], a)
 		}
-		if a.Judge == judge.Network {
-			network[loose(a.Question)] = append(network[loose(a.Question)], a)
-			continue
-		}
-		told[anywhere(a.Question)] = append(told[anywhere(a.Question)], a)
 	}
-	for _, a := range s.answers { // in the order of the answers, so that the finding is the same every time
-		others := told[anywhere(a.Question)]
-		if a.Judge != judge.Network {
-			others = append(others[:len(others):len(others)], network[loose(a.Question)]...)
-		}
-		if a.Outcome == judge.CannotTell || a.Outcome == judge.Deferred {
-			continue
-		}
-		for _, b := range others {
-			if a.Judge == b.Judge || !meet(a.Question, b.Question) {
-				continue
+	for _, b := range s.answers { // in the order of the answers, so that the findings are the same every time
+		switch {
+		case !definite(b):
+		case b.Judge == judge.Config:
+			for _, a := range exact[anywhere(b.Question)] {
+				if meet(a.Question, b.Question) {
+					compared = true
+					out = enter(out, b, a)
+				}
 			}
-			compared = true
-			if v.status == Pass && kind(a.Outcome) != kind(b.Outcome) {
-				v.status = Fail
-				v.have = differ(a, b)
-				v.file, v.line = place([]judge.Answer{a, b})
-				v.evidence = []Evidence{{a.Judge, a.Outcome, a.Text}, {b.Judge, b.Outcome, b.Text}}
+		case b.Judge == judge.Network:
+			for _, j := range []judge.Judge{judge.Config, judge.MTA} {
+				if a, ok := counterpart(loosely[loose(b)], j, b); ok {
+					compared = true
+					out = enter(out, a, b)
+				}
 			}
 		}
 	}
-	if v.status == Pass && compared {
-		v.have = say("all answers agree", "모든 답이 일치함")
-	} else if v.status == Pass {
-		v.have = say("no two judges answered the same question", "같은 질의에 둘 이상의 판정자가 답하지 않음")
+	return out, compared
+}
+
+// counterpart returns what another judge said to the network's question: of several answers, one that agrees.
+func counterpart(answers []judge.Answer, j judge.Judge, b judge.Answer) (judge.Answer, bool) {
+	first, found := judge.Answer{}, false
+	for _, a := range answers {
+		if a.Judge != j || !meet(a.Question, b.Question) || !kin(a.Question.ClientAddr, b.Question.ClientAddr) {
+			continue
+		}
+		if kind(a.Outcome) == kind(b.Outcome) {
+			return a, true
+		}
+		if !found {
+			first, found = a, true
+		}
 	}
-	return s.finding(r, "", v)
+	return first, found
+}
+
+// kin says whether two clients are of one address family, as far as they are known.
+func kin(a, b string) bool {
+	x, err := netip.ParseAddr(a)
+	y, bad := netip.ParseAddr(b)
+	return err != nil || bad != nil || x.Unmap().Is4() == y.Unmap().Is4()
+}
+
+func definite(a judge.Answer) bool {
+	return a.Outcome != judge.CannotTell && a.Outcome != judge.Deferred
+}
+
+// enter adds a difference to the dispute that it is of.
+func enter(out []*dispute, a, b judge.Answer) []*dispute {
+	if kind(a.Outcome) == kind(b.Outcome) {
+		return out
+	}
+	form := strings.TrimSpace(string(a.Question.Class) + " " + a.Question.Form)
+	for _, d := range out {
+		if d.a.Judge == a.Judge && d.b.Judge == b.Judge && d.a.Question.Verb == a.Question.Verb && kind(d.a.Outcome) == kind(a.Outcome) &&
+			kind(d.b.Outcome) == kind(b.Outcome) && (b.Judge != judge.Network || d.b.Question.Listener == b.Question.Listener) {
+			if !slices.Contains(d.forms, form) {
+				d.forms = append(d.forms, form)
+			}
+			return out
+		}
+	}
+	return append(out, &dispute{a: a, b: b, forms: []string{form}})
 }
 
 // meet says whether two answers may be about the same listener.
@@ -57,8 +136,13 @@ func meet(a, b judge.Question) bool {
 	return a.Listener == "" || b.Listener == "" || serves(a.Listener, b.Listener) || serves(b.Listener, a.Listener)
 }
 
-// loose is what a question asks, whoever asks it: the network's client cannot choose its address or name.
-func loose(q judge.Question) judge.Question {
+// loose is what a question asks, whoever asks it: the network's client cannot choose its address or name. A stranger that stands within an
+// entry too wide to make it known is, for the others, a client inside that entry.
+func loose(a judge.Answer) judge.Question {
+	q := a.Question
+	if a.Judge == judge.Network && q.Class == judge.Outside && q.Entry != "" {
+		q.Class = judge.Inside
+	}
 	return judge.Question{Class: q.Class, Entry: q.Entry, Form: q.Form, Verb: q.Verb, TLS: q.TLS, User: q.User}
 }
 
@@ -71,9 +155,27 @@ func kind(o judge.Outcome) string {
 	return "closed"
 }
 
-func differ(a, b judge.Answer) text {
-	q := a.Question
-	ask := fmt.Sprintf("%s %s %s", q.Verb, q.Class, q.Form)
-	return say("%s: %s says %s (%s), %s says %s (%s)", "%s: %s 판정 %s (%s), %s 판정 %s (%s)",
-		ask, a.Judge, a.Outcome, a.Text, b.Judge, b.Outcome, b.Text)
+func (d *dispute) tell() text {
+	forms := d.forms
+	more := ""
+	if len(forms) > maxForms {
+		more = fmt.Sprintf(" +%d", len(forms)-maxForms)
+		forms = forms[:maxForms]
+	}
+	ask := fmt.Sprintf("%s (%s%s)", d.a.Question.Verb, strings.Join(forms, ", "), more)
+	t := text{
+		fmt.Sprintf("%s: %s says %s (%s), %s says %s (%s)", ask, d.a.Judge, d.a.Outcome, reasonOf(d.a), d.b.Judge, d.b.Outcome, reasonOf(d.b)),
+		fmt.Sprintf("%s: %s 판정 %s (%s), %s 판정 %s (%s)", ask, judgeKo(d.a.Judge), outcomeKo(d.a.Outcome), reasonOf(d.a), judgeKo(d.b.Judge), outcomeKo(d.b.Outcome), reasonOf(d.b)),
+	}
+	return t.cut(maxHave)
+}
+
+func judgeKo(j judge.Judge) string {
+	switch j {
+	case judge.Config:
+		return "설정 평가"
+	case judge.MTA:
+		return "MTA 질의"
+	}
+	return "네트워크"
 }

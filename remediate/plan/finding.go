@@ -44,6 +44,21 @@ type Evidence struct {
 	Judge judge.Judge   `json:"judge"`
 	Says  judge.Outcome `json:"says"`
 	Text  string        `json:"text,omitempty"`
+	// Because is the chain of configuration lines: first what decided, then what led to it.
+	Because []judge.Line `json:"because,omitempty"`
+}
+
+// maxBecause bounds the chain that a finding shows.
+const maxBecause = 24
+
+// said is an answer as evidence.
+func said(a judge.Answer) Evidence {
+	return Evidence{a.Judge, a.Outcome, a.Text, a.Because[:min(len(a.Because), maxBecause)]}
+}
+
+// same says whether two pieces of evidence are one.
+func (e Evidence) same(f Evidence) bool {
+	return e.Judge == f.Judge && e.Says == f.Says && e.Text == f.Text && slices.Equal(e.Because, f.Because)
 }
 
 // Proof says how it is known that the planned changes mend a finding.
@@ -164,7 +179,7 @@ func (v verdict) join(w verdict) verdict {
 	}
 	out.evidence = slices.Clone(v.evidence)
 	for _, e := range w.evidence {
-		if !slices.Contains(out.evidence, e) {
+		if !slices.ContainsFunc(out.evidence, e.same) {
 			out.evidence = append(out.evidence, e)
 		}
 	}

@@ -18,6 +18,7 @@ type Input struct {
 	Snapshot *facts.Snapshot
 	Installs []Judged         // every installation that the drivers found, in their order
 	Network  []judge.Answer   // what the network judge said; Question.Listener names the listener it spoke to
+	Contacts []Contact        // what it met there
 	Rules    []playbooks.Rule // resolved
 	Intent   Intent
 	Now      time.Time

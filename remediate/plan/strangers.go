@@ -88,19 +88,56 @@ func unseen(in Input) bool {
 	})
 }
 
-// findings gives every rule's finding: unknown, for nothing can be said of what it does.
+// findings gives every rule's finding: the network's verdict where it shows something wrong, else unknown, for nothing can be said of what
+// such a program's configuration holds. What the network saw it refuse, it saw refused to one client.
 func (st stranger) findings(in Input, index int) []Finding {
 	s := &subject{in: in, index: index}
 	s.judged.Install.MTA = st.install.MTA
 	s.judged.Install.Active, s.judged.Install.Listen = true, st.install.Listen
+	for _, a := range in.Network {
+		if slices.ContainsFunc(st.install.Listen, func(l string) bool { return takes(in.Snapshot, l, a.Question.Listener) }) {
+			s.admit(a)
+		}
+	}
 	var out []Finding
 	for _, r := range in.Rules {
 		v := verdict{status: Unknown, have: st.text, want: text{r.Title, r.TitleKo}}
-		if serviceOnly(r) {
+		switch asked := askable(r); {
+		case serviceOnly(r):
 			v = s.service()
 			v.have = st.text.and(v.have)
+		case len(asked) > 0 && len(s.answers) > 0:
+			v = s.met(asked, st.text)
 		}
 		out = append(out, s.finding(r, "", v))
+	}
+	return out
+}
+
+// met is a stranger's verdict by the network alone.
+func (s *subject) met(wants []playbooks.Want, who text) verdict {
+	v := s.judge(wants, "")
+	v.fixes, v.modes = nil, nil
+	if v.status == Pass {
+		v.status = Unknown
+		v.have = v.have.and(say("so the network saw it from one address; its configuration is not known", "한 주소에서 네트워크로 확인한 결과이며 설정은 알 수 없음"))
+	}
+	v.have = who.and(v.have)
+	return v
+}
+
+// askable returns the wants of a rule that the network can judge whatever the program is: those about answers, each once.
+func askable(r playbooks.Rule) []playbooks.Want {
+	var out []playbooks.Want
+	for _, w := range r.Wants {
+		again := slices.ContainsFunc(out, func(o playbooks.Want) bool {
+			return o.Verb == w.Verb && slices.Equal(o.Class, w.Class) && slices.Equal(o.Form, w.Form) && slices.Equal(o.Bad, w.Bad)
+		})
+		if w.Kind != playbooks.Answer || again {
+			continue
+		}
+		w.Fix, w.Remedy = nil, false
+		out = append(out, w)
 	}
 	return out
 }

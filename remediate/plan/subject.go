@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"mtaharden/playbooks"
+	"mtaharden/remediate/facts"
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 )
@@ -35,11 +36,40 @@ func newSubject(in Input, index int) *subject {
 	s := &subject{in: in, index: index, judged: in.Installs[index]}
 	s.admit(s.judged.Answers...)
 	for _, a := range in.Network {
-		if a.Question.Listener == "" || slices.ContainsFunc(s.judged.Install.Listen, func(l string) bool { return serves(l, a.Question.Listener) }) {
-			s.admit(a)
+		if a.Question.Listener == "" || slices.ContainsFunc(s.judged.Install.Listen, func(l string) bool { return takes(in.Snapshot, l, a.Question.Listener) }) {
+			s.admit(s.heard(a))
 		}
 	}
 	return s
+}
+
+// takes says whether what is bound to a listener takes the connections to b: nothing else of the host is bound to that very address.
+func takes(snap *facts.Snapshot, listener, b string) bool {
+	at, ok := parseListener(listener)
+	dialled, fine := parseListener(b)
+	return serves(listener, b) && (!ok || !fine || taken(snap, netip.AddrPortFrom(dialled.Addr().Unmap(), dialled.Port()), at))
+}
+
+// heard is what an answer of the network shows beside the others' answers. A recipient that it saw taken, and that the configuration or the
+// MTA says is the host's own in that form, is no proof of relaying: the address only looks foreign.
+func (s *subject) heard(a judge.Answer) judge.Answer {
+	if a.Outcome != judge.Relayed || a.Question.Verb != judge.Rcpt {
+		return a
+	}
+	for _, b := range s.judged.Answers {
+		if loose(b) != loose(a) || !meet(a.Question, b.Question) {
+			continue
+		}
+		if b.Outcome == judge.Relayed {
+			return a
+		}
+		if b.Outcome == judge.Delivered {
+			own := a
+			own.Outcome, own.Text = judge.Delivered, a.Text+"; taken as a recipient of its own, as "+string(b.Judge)+" says"
+			a = own
+		}
+	}
+	return a
 }
 
 // admit takes answers as evidence. One for a stranger whose address lies in a network entry of usual or declared width is about no stranger:
@@ -96,7 +126,7 @@ func (s *subject) findings(rules []playbooks.Rule) []Finding {
 	var out []Finding
 	for _, r := range rules {
 		if r.ID == playbooks.BuiltIn {
-			out = append(out, s.disagreement(r))
+			out = append(out, s.disagreements(r)...)
 			continue
 		}
 		out = append(out, s.rule(r)...)

@@ -243,13 +243,13 @@ func (s *subject) effective(t mta.Trust) (judge.Outcome, []Evidence) {
 	asked, shown := false, false
 	var open string
 	for _, a := range s.about(t.ID) {
-		if a.Question.Class != judge.Inside {
+		if a.Question.Class != judge.Inside && a.Judge != judge.Network { // the network's strangers with an entry stand within it
 			continue
 		}
 		asked = true
 		switch {
 		case a.Outcome == judge.Relayed, a.Outcome == judge.Delivered && t.Kind == "recipient":
-			return judge.Relayed, []Evidence{{a.Judge, a.Outcome, a.Text}}
+			return judge.Relayed, []Evidence{said(a)}
 		case a.Outcome == judge.CannotTell, a.Outcome == judge.Dead:
 			open = a.Text
 		case a.Outcome == judge.Refused, a.Outcome == judge.Delivered:
@@ -260,7 +260,7 @@ func (s *subject) effective(t mta.Trust) (judge.Outcome, []Evidence) {
 	case shown:
 		return judge.Refused, nil
 	case asked:
-		return judge.CannotTell, []Evidence{{judge.Config, judge.CannotTell, open}}
+		return judge.CannotTell, []Evidence{{Judge: judge.Config, Says: judge.CannotTell, Text: open}}
 	}
-	return judge.CannotTell, []Evidence{{judge.Config, judge.CannotTell, fmt.Sprintf("no judge was asked about entry %s", t.ID)}}
+	return judge.CannotTell, []Evidence{{Judge: judge.Config, Says: judge.CannotTell, Text: fmt.Sprintf("no judge was asked about entry %s", t.ID)}}
 }

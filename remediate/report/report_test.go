@@ -35,7 +35,9 @@ func sample() (Run, []*Host) {
 	}
 	open := finding("open-relay", plan.Fail, "critical")
 	open.File, open.Line, open.Listener, open.Fixable, open.Proof, open.GuideStatus = "/etc/postfix/main.cf", 12, "0.0.0.0:25", true, plan.ByEvaluator, plan.Pass
-	open.Evidence = []plan.Evidence{{Judge: judge.Config, Says: judge.Relayed, Text: "permit_mynetworks matches 0.0.0.0/0"}, {Judge: judge.Network, Says: judge.Relayed, Text: "250 2.1.5 Ok"}}
+	open.Evidence = []plan.Evidence{{Judge: judge.Config, Says: judge.Relayed, Text: "permit_mynetworks matches 0.0.0.0/0", Because: []judge.Line{
+		{File: "/etc/postfix/main.cf", Line: 12, Text: "permit_mynetworks matches 192.0.2.1 by 0.0.0.0/0"}, {File: "/etc/postfix/master.cf", Line: 9, Text: "-o smtpd_relay_restrictions=permit_mynetworks,reject"}, {Text: "default\x1b[2J"},
+	}}, {Judge: judge.Network, Says: judge.Relayed, Text: "250 2.1.5 Ok"}}
 	waived := finding("banner-version", plan.Waived, "low")
 	waived.Waiver = &plan.Waiver{Rule: "banner-version", Reason: "ticket 4711", Expires: time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC)}
 	res := &plan.Result{

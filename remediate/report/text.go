@@ -11,6 +11,7 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"mtaharden/remediate/judge"
 	"mtaharden/remediate/plan"
 )
 
@@ -176,11 +177,39 @@ func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, listeners stri
 	case f.Status == plan.Fail || f.Status == plan.Review || f.Status == plan.Error:
 		t.field(b, indent, t.say.todo, w.Manual)
 	}
-	if t.o.Verbose {
-		for _, e := range f.Evidence {
-			t.field(b, indent, t.say.evidence, fmt.Sprintf("%s: %s: %s", t.say.judges[string(e.Judge)], word(t.say.says, string(e.Says)), e.Text))
-		}
+	for _, e := range f.Evidence {
+		t.evidence(b, indent, e)
 	}
+}
+
+// evidence shows what a judge said and the line that decided; verbose, the whole chain that led to it.
+func (t *text) evidence(b *bytes.Buffer, indent string, e plan.Evidence) {
+	said := t.say.judges[string(e.Judge)] + ": " + word(t.say.says, string(e.Says))
+	if e.Text != "" {
+		said += ": " + e.Text
+	}
+	chain := e.Because
+	if !t.o.Verbose {
+		chain = chain[:min(len(chain), 1)]
+	}
+	if len(chain) == 1 && !t.o.Verbose {
+		if at := lineAt(chain[0]); at != "" && !strings.Contains(e.Text, at) {
+			said += " (" + at + ")"
+		}
+		chain = nil
+	}
+	t.field(b, indent, t.say.evidence, said)
+	for _, l := range chain {
+		t.field(b, indent, "", strings.TrimPrefix(lineAt(l)+": "+l.Text, ": "))
+	}
+}
+
+// lineAt is a place of a configuration: FILE:LINE, FILE, or nothing.
+func lineAt(l judge.Line) string {
+	if l.File == "" || l.Line <= 0 {
+		return l.File
+	}
+	return l.File + ":" + strconv.Itoa(l.Line)
 }
 
 func several(installs []plan.Install) bool { return len(installs) > 1 }
@@ -188,7 +217,7 @@ func several(installs []plan.Install) bool { return len(installs) > 1 }
 // labelWidth is the room for a field's name, in columns: Korean letters take two.
 func (t *text) labelWidth() int {
 	width := 0
-	for _, l := range []string{t.say.have, t.say.want, t.say.why, t.say.place, t.say.controls, t.say.todo, t.say.guide, t.say.fixable} {
+	for _, l := range []string{t.say.have, t.say.want, t.say.why, t.say.place, t.say.controls, t.say.todo, t.say.guide, t.say.fixable, t.say.evidence} {
 		width = max(width, runewidth.StringWidth(l))
 	}
 	return width
