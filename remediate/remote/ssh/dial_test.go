@@ -16,10 +16,10 @@ import (
 	"mtaharden/remediate/remote/ssh"
 )
 
-// quick are the deadlines of tests: long enough for a busy machine, short enough to be waited for.
 // bound is far above every deadline that is tried and far below for ever: a busy machine is not taken for one that hangs.
 const bound = 30 * time.Second
 
+// quick are the deadlines of tests: long enough for a busy machine, short enough to be waited for.
 var quick = remote.Timeouts{Dial: 4 * time.Second, Login: 4 * time.Second, Run: 5 * time.Second}
 
 // newTarget starts s and returns a target that may log in to it.
