@@ -18,8 +18,8 @@ func benchCommand() *cobra.Command {
 	var install bool
 	b := bench{}
 	c := &cobra.Command{
-		Use:   "bench [--install] [--runs N] [--forks N] [HOST…]",
-		Short: "Time an audit of lab hosts, side by side with Ansible where it is installed",
+		Use:   "bench [--install] [--runs N] [--forks N] [--entries N] [HOST…]",
+		Short: "Time an audit of lab hosts, beside Ansible where it is installed, and what each judge costs",
 		RunE: func(c *cobra.Command, args []string) error {
 			lab, err := equippedLab(c.Context(), install, func(l *Lab) map[string]string {
 				if install {
@@ -36,6 +36,7 @@ func benchCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&install, "install", false, "install what this machine lacks, Ansible too")
 	c.Flags().IntVar(&b.runs, "runs", 5, "time each `N` times")
+	c.Flags().IntVar(&b.entries, "entries", 20, "time the judges on `N` entries of an inventory")
 	c.Flags().IntVar(&b.forks, "forks", 10, "hosts at a time, for both")
 	return c
 }
@@ -43,9 +44,9 @@ func benchCommand() *cobra.Command {
 // A bench times mtaharden's audit, and the shortest Ansible play that reads part of the same: no facts (the hosts have
 // no Python), one raw task for each thing an audit reads.
 type bench struct {
-	lab         *Lab
-	out         io.Writer
-	runs, forks int
+	lab                  *Lab
+	out                  io.Writer
+	runs, forks, entries int
 }
 
 func (b bench) run(ctx context.Context, names []string) error {
@@ -78,11 +79,15 @@ func (b bench) run(ctx context.Context, names []string) error {
 		return err
 	}
 	fmt.Fprintf(b.out, "%d hosts, %d at a time, %d runs, seconds: least, median, most\n%-22s %s\n", len(hosts), b.forks, b.runs, "mtaharden audit", ours)
-	if !present("ansible-playbook") {
+	if present("ansible-playbook") {
+		err = b.ansible(ctx, dir, hosts, ours)
+	} else {
 		fmt.Fprintln(b.out, "ansible-playbook is not installed (--install installs it)")
-		return nil
 	}
-	return b.ansible(ctx, dir, hosts, ours)
+	if err != nil {
+		return err
+	}
+	return b.judges(ctx, dir, program, hosts)
 }
 
 func (b bench) ansible(ctx context.Context, dir string, hosts []Host, ours timing) error {
@@ -122,19 +127,26 @@ func (t timing) String() string {
 func (b bench) time(ctx context.Context, command func() *exec.Cmd, allowed ...int) (timing, error) {
 	var took []time.Duration
 	for i := range max(b.runs, 1) + 1 {
-		start := time.Now()
-		c := command()
-		var last strings.Builder
-		c.Stderr = &last
-		status, err := commandStatus(c.Run())
-		if err != nil || !slices.Contains(allowed, status) {
-			return timing{}, fmt.Errorf("%s ended with %d: %v: %s", filepath.Base(c.Path), status, err, lastLines(last.String(), 5))
+		d, err := once(command(), allowed...)
+		if err != nil {
+			return timing{}, err
 		}
 		if i > 0 {
-			took = append(took, time.Since(start))
+			took = append(took, d)
 		}
 	}
 	return summary(took), ctx.Err()
+}
+
+func once(c *exec.Cmd, allowed ...int) (time.Duration, error) {
+	start := time.Now()
+	var last strings.Builder
+	c.Stderr = &last
+	status, err := commandStatus(c.Run())
+	if err != nil || !slices.Contains(allowed, status) {
+		return 0, fmt.Errorf("%s ended with %d: %v: %s", filepath.Base(c.Path), status, err, lastLines(last.String(), 5))
+	}
+	return time.Since(start), nil
 }
 
 func summary(took []time.Duration) timing {

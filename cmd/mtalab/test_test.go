@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -85,5 +86,43 @@ func TestReleaseGone(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// The questions are taken out of the project's own scripts, and a script without them is an error, not a comparison of equals.
+func TestMute(t *testing.T) {
+	for _, m := range asking() {
+		script, err := os.ReadFile("../../" + m.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := m.apply(string(script))
+		if err != nil || !strings.HasSuffix(text, m.Function+"() {\n\t:\n}\n\n"+m.Call+"\n") {
+			t.Errorf("%s: %v: ends with %s", m.File, err, lastLines(text, 5))
+		}
+		if _, err := m.apply(text + "true\n"); err == nil {
+			t.Errorf("%s: a script that ends otherwise was taken", m.File)
+		}
+	}
+}
+
+func TestFleet(t *testing.T) {
+	entries := fleet([]Host{{Name: "a", Number: 1}, {Name: "b", Number: 2}}, 5)
+	if got := strings.Join(hostNames(entries), " "); got != "a-01 b-01 a-02 b-02 a-03" || entries[3].Number != 2 {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestJudgesOf(t *testing.T) {
+	report := `{"hosts":[{"name":"a","state":"ok","findings":[{"rule":"open-relay","evidence":[{"judge":"config","says":"refused"},{"judge":"mta","says":"cannot-tell"}]},
+{"rule":"vrfy","evidence":[{"judge":"network","says":"refused"}]}]},{"name":"b","state":"STATE"}]}`
+	if got, err := judgesOf([]byte(strings.ReplaceAll(report, "STATE", "ok")), 2); err != nil || got != "config" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := judgesOf([]byte(report), 2); err == nil {
+		t.Error("a host that was not read is timed")
+	}
+	if _, err := judgesOf([]byte(strings.ReplaceAll(report, "STATE", "ok")), 3); err == nil {
+		t.Error("a report of fewer hosts is timed")
 	}
 }

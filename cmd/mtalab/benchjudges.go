@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The functions of the collector that put questions to an MTA, each with the file that ends by calling what calls it.
+func asking() []mute {
+	return []mute{
+		{"remediate/mta/exim/collect.sh", "exim_questions", "exim_collect"},
+		{"remediate/mta/sendmail/collect.sh", "sm_ask", "sendmail_collect"},
+	}
+}
+
+// A mute takes a function's body out of a script: before its last line, which calls Call, it is defined anew as nothing.
+type mute struct{ File, Function, Call string }
+
+func (m mute) apply(script string) (string, error) {
+	head, ok := strings.CutSuffix(strings.TrimRight(script, "\n")+"\n", "\n"+m.Call+"\n")
+	if !ok {
+		return "", fmt.Errorf("cannot take the questions out of %s: it does not end with %s", m.File, m.Call)
+	}
+	return head + "\n" + m.Function + "() {\n\t:\n}\n\n" + m.Call + "\n", nil
+}
+
+// buildMute builds the program whose collector asks no MTA, from the project's own source with those functions taken out.
+func (l *Lab) buildMute(ctx context.Context, dir string) (string, error) {
+	top := filepath.Dir(filepath.Dir(l.Source))
+	replace := map[string]string{}
+	for i, m := range asking() {
+		script, err := os.ReadFile(filepath.Join(top, m.File))
+		if err != nil {
+			return "", err
+		}
+		text, err := m.apply(string(script))
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(dir, fmt.Sprintf("mute%d.sh", i))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(top, m.File)] = file
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mtaharden-mute")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		return "", err
+	}
+	c := exec.CommandContext(ctx, "go", "build", "-overlay", file, "-o", program, "./cmd/mtaharden")
+	c.Dir = top
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build mtaharden without questions: %v: %s", err, lastLines(string(out), 10))
+	}
+	return program, nil
+}
+
+// fleet is n entries of an inventory over the hosts that are there, each under a name of its own.
+func fleet(hosts []Host, n int) []Host {
+	entries := make([]Host, 0, n)
+	for i := range n {
+		h := hosts[i%len(hosts)]
+		h.Name = fmt.Sprintf("%s-%02d", h.Name, i/len(hosts)+1)
+		entries = append(entries, h)
+	}
+	return entries
+}
+
+// judges times what the judges cost: the audit that only reads, the audit that asks the MTAs, and the one that asks the
+// network too, of the same fleet, in turns. It fails when a judge that should have spoken did not, or the reverse.
+func (b bench) judges(ctx context.Context, dir, program string, hosts []Host) error {
+	hosts = slices.DeleteFunc(slices.Clone(hosts), func(h Host) bool { return b.lab.Kinds[h.Kind].MTA == "" })
+	if len(hosts) == 0 {
+		return nil
+	}
+	silent, err := b.lab.buildMute(ctx, dir)
+	if err != nil {
+		return err
+	}
+	entries := fleet(hosts, b.entries)
+	inventory := filepath.Join(dir, "fleet.toml")
+	text := b.lab.inventoryOf(entries, []string{"outside"}, func(Host) string { return "role = \"mx\"\n" })
+	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
+		return err
+	}
+	audits := []judgesAudit{
+		{name: "reading alone", program: silent, judges: "config"},
+		{name: "audit", program: program, judges: "config mta"},
+		{name: "audit --probe", program: program, flags: []string{"--probe"}, judges: "config mta network"},
+	}
+	for round := range max(b.runs, 1) + 1 {
+		for i := range audits {
+			if err := audits[i].run(ctx, inventory, dir, len(entries), round > 0); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Fprintf(b.out, "\n%d entries over %d hosts, %d at a time, %d runs in turns, seconds: least, median, most; ratio to reading alone\n",
+		len(entries), len(hosts), len(entries), b.runs)
+	base := summary(audits[0].took)
+	for _, a := range audits {
+		took := summary(a.took)
+		fmt.Fprintf(b.out, "%-22s %s  %.2f\n", a.name, took, took.median.Seconds()/base.median.Seconds())
+	}
+	return nil
+}
+
+// A judgesAudit is one way to audit, who must have spoken in it, and how long each run took.
+type judgesAudit struct {
+	name, program string
+	flags         []string
+	judges        string
+	took          []time.Duration
+}
+
+func (a *judgesAudit) run(ctx context.Context, inventory, state string, n int, counts bool) error {
+	args := append([]string{"audit", "-i", inventory, "--forks", fmt.Sprint(n), "--format", "json", "--batch", "--state", state}, a.flags...)
+	c := exec.CommandContext(ctx, a.program, args...)
+	var out bytes.Buffer
+	c.Stdout = &out
+	took, err := once(c, 0, 2)
+	if err != nil {
+		return err
+	}
+	if counts {
+		a.took = append(a.took, took)
+	}
+	if spoke, err := judgesOf(out.Bytes(), n); err != nil || spoke != a.judges {
+		return fmt.Errorf("%s: the judges that spoke are %q, not %q: %v", a.name, spoke, a.judges, err)
+	}
+	return nil
+}
+
+// judgesOf lists who gave evidence on open relays in an audit of n hosts, all of which must have been read.
+func judgesOf(data []byte, n int) (string, error) {
+	var report auditReport
+	if err := json.Unmarshal(data, &report); err != nil {
+		return "", err
+	}
+	if len(report.Hosts) != n {
+		return "", fmt.Errorf("%d hosts are in the report, not %d", len(report.Hosts), n)
+	}
+	spoke := map[string]bool{}
+	for _, h := range report.Hosts {
+		if h.State != "ok" {
+			return "", fmt.Errorf("%s was not read: %s %s", h.Name, h.State, h.Error)
+		}
+		for _, f := range h.Findings {
+			for _, e := range f.Evidence {
+				if f.Rule == "open-relay" && e.Says != "cannot-tell" {
+					spoke[e.Judge] = true
+				}
+			}
+		}
+	}
+	return strings.Join(sortedKeys(spoke), " "), nil
+}
