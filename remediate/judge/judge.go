@@ -76,4 +76,8 @@ type Answer struct {
 	Outcome  Outcome  `json:"outcome"`
 	Text     string   `json:"text"` // the reply, or why it cannot be told
 	Because  []Line   `json:"because,omitempty"`
+
+	// AcceptsAll says that the server took every recipient it was asked for, also such as exist nowhere: whether it would send anything on
+	// is unproven. The network judge alone says so, and calls the Outcome relayed.
+	AcceptsAll bool `json:"accepts_all,omitempty"`
 }

@@ -1,0 +1,221 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"mtaharden/remediate/judge"
+)
+
+// services asks what is not relaying: what is shown of product, version and accounts, and which commands are there at all.
+func (a *asker) services(ctx context.Context) {
+	r := a.report
+	names := a.names()
+	shown := func(verb judge.Verb, reply, what string, secure bool, log []Exchange) {
+		s := Service{Verb: verb, TLS: secure, Outcome: judge.Refused, Text: reply, Dialogue: log}
+		if leak := a.tables.leak(what, names); leak != "" {
+			s.Outcome, s.Text = judge.Disclosed, fmt.Sprintf("%s (it names %s)", reply, leak)
+		}
+		r.Services = append(r.Services, s)
+	}
+	shown(judge.Banner, r.Banner, strings.TrimPrefix(r.Banner, "220 "), a.l.TLS, nil)
+	r.Services = append(r.Services, a.authOffer())
+	log, secure, err := a.dialogue(ctx, false, "HELP")
+	var help string
+	if reply, ok := lastReply(log, err); ok {
+		help = reply.text()
+		shown(judge.Help, reply.String(), help, secure, log)
+	} else {
+		r.Services = append(r.Services, untold(judge.Help, log, err))
+	}
+	r.Services = append(r.Services, a.accounts(ctx, judge.Vrfy), a.accounts(ctx, judge.Expn))
+	for _, command := range []string{"ETRN " + token() + ".invalid", "VERB", "DEBUG", "WIZ"} {
+		r.Services = append(r.Services, a.oddity(ctx, command))
+	}
+	r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), help, r.Plain.Greeting}, everything(r), names)
+}
+
+// everything is the text of all dialogues so far.
+func everything(r *Report) string {
+	lines := append([]string{r.Banner, r.Plain.Greeting, r.Secure.Greeting}, r.Plain.Extensions...)
+	lines = append(lines, r.Secure.Extensions...)
+	for _, s := range r.Services {
+		for _, x := range s.Dialogue {
+			lines = append(lines, x.Reply.String())
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// authOffer says whether a login is offered before TLS, where a password can be read on the way.
+func (a *asker) authOffer() Service {
+	s := Service{Verb: judge.Auth, Outcome: judge.Refused, Text: "AUTH is not offered without TLS"}
+	switch {
+	case a.l.TLS:
+		s.Text += ": the listener begins with TLS"
+	case len(a.report.Plain.Auth) > 0:
+		s.Outcome, s.Text = judge.Disclosed, "AUTH "+strings.Join(a.report.Plain.Auth, " ")+" is offered without TLS"
+	}
+	return s
+}
+
+// dialogue says commands on a connection of their own, under TLS where the server wants that or want says so.
+func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) ([]Exchange, bool, error) {
+	secure = secure || a.needsTLS()
+	c, err := a.dial(ctx)
+	if err != nil {
+		return nil, secure, err
+	}
+	defer c.quit()
+	if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
+		return c.log, secure, errors.New("the server did not greet: " + heard(reply, err, c.timeout))
+	}
+	if secure && c.secure == nil {
+		if reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo); err != nil || !reply.good() {
+			return c.log, secure, errors.New("STARTTLS: " + heard(reply, err, c.timeout))
+		}
+	}
+	mark := len(c.log)
+	for _, command := range commands {
+		reply, err := c.say(command)
+		if err != nil {
+			return c.log[mark:], secure || a.l.TLS, err
+		}
+		if !secure && a.canTLS() && a.tables.rule("MAIL", reply, false).Again == useTLS {
+			return a.dialogue(ctx, true, commands...)
+		}
+	}
+	return c.log[mark:], secure || a.l.TLS, nil
+}
+
+func lastReply(log []Exchange, err error) (Reply, bool) {
+	if err != nil || len(log) == 0 {
+		return Reply{}, false
+	}
+	return log[len(log)-1].Reply, true
+}
+
+func untold(verb judge.Verb, log []Exchange, err error) Service {
+	return Service{Verb: verb, Outcome: judge.CannotTell, Text: fmt.Sprintf("no reply to %s: %v", verb, err), Dialogue: log}
+}
+
+// accounts asks VRFY or EXPN for accounts that are there and for some that are not, with and without a domain: where the replies differ, anybody
+// can find out which accounts exist.
+func (a *asker) accounts(ctx context.Context, verb judge.Verb) Service {
+	user, _, _ := strings.Cut(a.l.Local, "@")
+	if user == "" {
+		user = "postmaster"
+	}
+	out := Service{Verb: verb, Outcome: judge.CannotTell}
+	domains := []string{""}
+	if names := a.names(); len(names) > 0 {
+		domains = append(domains, "@"+names[0])
+	}
+	for _, d := range domains {
+		asked := []string{user + d, token() + d, "root" + d, token() + d}
+		commands := make([]string, len(asked))
+		for i, account := range asked {
+			commands[i] = string(verb) + " " + account
+		}
+		log, secure, err := a.dialogue(ctx, false, commands...)
+		outcome, text := compare(log, asked)
+		if len(log) == 0 && err != nil {
+			text = err.Error()
+		}
+		out.TLS, out.Dialogue = secure, append(out.Dialogue, log...)
+		if out.Outcome == judge.CannotTell || outcome == judge.Disclosed {
+			out.Outcome, out.Text = outcome, text
+		}
+		if outcome == judge.Disclosed {
+			break
+		}
+	}
+	return out
+}
+
+// compare judges the replies for an account that exists, one that does not, another that may, and another that does not.
+func compare(log []Exchange, asked []string) (judge.Outcome, string) {
+	var replies []Reply
+	for _, x := range log {
+		if x.Error != "" {
+			break
+		}
+		replies = append(replies, x.Reply)
+	}
+	if len(replies) < 2 {
+		return judge.CannotTell, "the server broke off: " + said(log)
+	}
+	told := false
+	for i := 0; i+1 < len(replies); i += 2 {
+		known, unknown := replies[i], replies[i+1]
+		if known.Code/100 == 4 || unknown.Code/100 == 4 {
+			return judge.CannotTell, "a temporary reply: " + said(log)
+		}
+		if unread(unknown) {
+			continue // a server may know postmaster without a domain, and no other account
+		}
+		told = true
+		if differ(known, asked[i], unknown, asked[i+1], steady(replies, asked)) {
+			return judge.Disclosed, fmt.Sprintf("%s: %s, but %s: %s", asked[i], known, asked[i+1], unknown)
+		}
+	}
+	if !told {
+		return judge.CannotTell, "not tested: the server does not read this form of address: " + replies[1].String()
+	}
+	return judge.Refused, "the same for accounts that exist and that do not: " + replies[0].String()
+}
+
+// unread says whether a reply is about the syntax of the account (RFC 5321, 4.2.2) and not about the command.
+func unread(r Reply) bool { return r.Code == 501 || r.Code == 504 || r.Code == 555 }
+
+// steady says whether the texts of two replies about accounts that do not exist are alike: where each reply holds a number of its own, only
+// codes can be compared.
+func steady(replies []Reply, asked []string) bool {
+	return len(replies) >= 4 && neutral(replies[1], asked[1]) == neutral(replies[3], asked[3])
+}
+
+func differ(a Reply, askedA string, b Reply, askedB string, texts bool) bool {
+	if a.Code != b.Code || a.Enhanced != b.Enhanced {
+		return true
+	}
+	return texts && neutral(a, askedA) != neutral(b, askedB)
+}
+
+var spaces = regexp.MustCompile(`\s+`)
+
+// neutral is a reply without the account that was asked for.
+func neutral(r Reply, account string) string {
+	user, _, _ := strings.Cut(account, "@")
+	text := without(r.text(), []string{account, user})
+	return spaces.ReplaceAllString(text, " ")
+}
+
+func said(log []Exchange) string {
+	if len(log) == 0 {
+		return "no reply"
+	}
+	x := log[len(log)-1]
+	if x.Error != "" {
+		return x.Error
+	}
+	return x.Reply.String()
+}
+
+// oddity asks for a command that no stranger needs.
+func (a *asker) oddity(ctx context.Context, command string) Service {
+	verb, _, _ := strings.Cut(command, " ")
+	log, secure, err := a.dialogue(ctx, false, command)
+	reply, ok := lastReply(log, err)
+	if !ok {
+		return untold(judge.Verb(verb), log, err)
+	}
+	s := Service{Verb: judge.Verb(verb), TLS: secure, Outcome: judge.Refused, Text: reply.String(), Dialogue: log}
+	if reply.good() && reply.Code != 252 {
+		s.Outcome = judge.Disclosed
+	}
+	return s
+}
