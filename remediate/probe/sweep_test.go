@@ -1,0 +1,390 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// network is loopback addresses with a port that some of them have open, and what was done there.
+type network struct {
+	mu      sync.Mutex
+	dials   map[string]int
+	open    int // connections that are open now, of the host with most
+	most    int
+	byHost  map[string]int
+	behind  Dial
+	refused map[string]bool
+}
+
+func (n *network) dial(ctx context.Context, nw, addr string) (net.Conn, error) {
+	n.mu.Lock()
+	n.dials[addr]++
+	host, _, _ := net.SplitHostPort(addr)
+	n.byHost[host]++
+	n.most = max(n.most, n.byHost[host])
+	n.mu.Unlock()
+	near, far := net.Pipe()
+	go func() { far.Read(make([]byte, 1)); far.Close() }()
+	return &counted{Conn: near, closed: func() { n.mu.Lock(); n.byHost[host]--; n.mu.Unlock() }}, nil
+}
+
+type counted struct {
+	net.Conn
+	once   sync.Once
+	closed func()
+}
+
+func (c *counted) Close() error {
+	c.once.Do(c.closed)
+	return c.Conn.Close()
+}
+
+func newNetwork() *network { return &network{dials: map[string]int{}, byHost: map[string]int{}} }
+
+func hosts(cidr string, ports ...uint16) iter.Seq[Host] {
+	target, err := ParseTarget(cidr)
+	if err != nil {
+		panic(err)
+	}
+	return func(yield func(Host) bool) {
+		for a := range target.Addrs() {
+			h := Host{Target: cidr, Addr: a}
+			for _, p := range ports {
+				h.Ports = append(h.Ports, Port{Number: p})
+			}
+			if !yield(h) {
+				return
+			}
+		}
+	}
+}
+
+// TestSweep: every port is asked once, over one connection a host at a time; the connection that found the port open is the one that it is asked over.
+func TestSweep(t *testing.T) {
+	n := newNetwork()
+	var asked atomic.Int64
+	c := SweepConfig{Hosts: 4, Config: Config{Dial: n.dial, Relay: true}}
+	c.Ask = func(ctx context.Context, l Listener, c Config) *Report {
+		asked.Add(1)
+		for range 2 { // a dialogue after the other
+			conn, err := c.Dial(ctx, "tcp", l.Addr.String())
+			if err != nil {
+				t.Error(err)
+			}
+			conn.Close()
+		}
+		return &Report{Listener: l, Banner: "220 x", Cases: []Case{{Form: "plain", Verdict: Refused}}}
+	}
+	var got []string
+	err := Sweep(t.Context(), hosts("127.0.77.0/28", 25, 587), c, func(h HostResult) error {
+		got = append(got, fmt.Sprint(h.Addr, len(h.Listeners), h.Verdict()))
+		return nil
+	})
+	slices.Sort(got)
+	if err != nil || len(got) != 14 || len(slices.Compact(got)) != 14 || asked.Load() != 28 {
+		t.Fatalf("%v, %d asked: %v", err, asked.Load(), got)
+	}
+	for addr, times := range n.dials {
+		if times != 2 {
+			t.Errorf("%s was dialled %d times", addr, times)
+		}
+	}
+	if n.most != 1 {
+		t.Errorf("a host had %d connections at a time", n.most)
+	}
+}
+
+// TestSweepStates: a closed port, a silent one and one without a way are told apart, here and through another host's words.
+func TestSweepStates(t *testing.T) {
+	for says, want := range map[string]PortState{
+		"cannot open a connection to 192.0.2.1:25 from outside: Connection refused":          Closed,
+		"cannot open a connection to 192.0.2.1:25 from outside: Connection timed out":        Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: no answer within 10s":        Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: No route to host":            Unreachable,
+		"cannot open a connection to 192.0.2.1:25 from outside: administratively prohibited": Unreachable,
+	} {
+		c := SweepConfig{Config: Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New(says) }}}
+		var got HostResult
+		if err := Sweep(t.Context(), hosts("192.0.2.1", 25), c, func(h HostResult) error { got = h; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if l := got.Listeners[0]; l.State != want || l.Error == "" || got.Verdict() != NotOpen {
+			t.Errorf("%q: %+v", says, l)
+		}
+	}
+	c := SweepConfig{Connect: 20 * time.Millisecond, Config: Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}}
+	Sweep(t.Context(), hosts("192.0.2.1", 25), c, func(h HostResult) error {
+		if h.Listeners[0].State != Silent {
+			t.Errorf("%+v", h)
+		}
+		return nil
+	})
+	c.Dial = new(net.Dialer).DialContext
+	c.Connect = time.Minute
+	Sweep(t.Context(), hosts("127.0.0.1", 1), c, func(h HostResult) error {
+		if h.Listeners[0].State != Closed {
+			t.Errorf("%+v", h)
+		}
+		return nil
+	})
+}
+
+// TestSweepStops: an interrupted sweep hands on no half-asked host, and what it cannot write ends it.
+func TestSweepStops(t *testing.T) {
+	n := newNetwork()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c := SweepConfig{Hosts: 3, Config: Config{Dial: n.dial}}
+	enough := errors.New("enough")
+	var count atomic.Int64
+	c.Ask = func(ctx context.Context, l Listener, _ Config) *Report {
+		if count.Add(1) == 5 {
+			cancel(enough)
+		}
+		if ctx.Err() != nil {
+			return &Report{Err: ctx.Err()}
+		}
+		return &Report{Listener: l, Cases: []Case{{Form: "plain", Verdict: Refused}}}
+	}
+	done := 0
+	err := Sweep(ctx, hosts("127.0.77.0/24", 25), c, func(h HostResult) error {
+		done++
+		if h.Verdict() != Refused {
+			t.Errorf("%+v", h)
+		}
+		return nil
+	})
+	if err != enough || done == 0 || done > 5 {
+		t.Errorf("%v after %d", err, done)
+	}
+	full := errors.New("disk full")
+	c.Ask = func(_ context.Context, l Listener, _ Config) *Report { return &Report{Listener: l} }
+	if err := Sweep(t.Context(), hosts("127.0.77.0/24", 25), c, func(HostResult) error { return full }); err != full {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestPace: turns come no closer than asked for, whoever waits, and an end is heard.
+func TestPace(t *testing.T) {
+	p := &pace{every: 5 * time.Millisecond}
+	begun := time.Now()
+	var all sync.WaitGroup
+	for range 5 {
+		all.Go(func() {
+			for range 4 {
+				p.wait(t.Context())
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(begun); took < 19*5*time.Millisecond {
+		t.Errorf("20 turns 5 ms apart took %s", took)
+	}
+	p = &pace{every: time.Hour}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := p.wait(ctx); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := p.wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		own   bool
+		cases string
+		want  Verdict
+	}{
+		{false, "refused refused not-tested taken", Refused},
+		{false, "refused relays", Relays},
+		{false, "relays accepts-all", Relays},
+		{false, "accepts-all proven relays", Proven},
+		{true, "relays", OwnRelays},
+		{true, "refused", Refused},
+		{false, "taken", Unsure},
+		{false, "not-tested not-asked", Unsure},
+		{false, "refused deferred", Unsure},
+		{false, "refused broken", Unsure},
+		{false, "", Unsure},
+	} {
+		l := ListenerResult{State: Open, Report: &Report{}}
+		for _, v := range strings.Fields(c.cases) {
+			l.Report.Cases = append(l.Report.Cases, Case{Form: "form-" + v, Verdict: Verdict(v)})
+		}
+		if got := l.Verdict(c.own); got != c.want {
+			t.Errorf("%q, own %t: %s, want %s", c.cases, c.own, got, c.want)
+		}
+		for _, f := range l.Forms() {
+			if !Verdict(strings.TrimPrefix(f, "form-")).Open() {
+				t.Errorf("%q: form %s", c.cases, f)
+			}
+		}
+	}
+	dead := ListenerResult{State: Open, Report: &Report{Dead: "the banner: 554 no"}}
+	if got := dead.Verdict(false); got != NoService {
+		t.Errorf("%s", got)
+	}
+	h := HostResult{Listeners: []ListenerResult{{State: Closed}, {State: Open, Report: &Report{Cases: []Case{{Verdict: Refused}}}}, dead}}
+	if got := h.Verdict(); got != Refused {
+		t.Errorf("%s", got)
+	}
+}
+
+func sweepOf(targets ...string) Request {
+	return Request{Targets: targets, Hosts: 254, Asked: []Setting{{"--port", "25"}, {"--all-forms", ""}}, Begun: time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC)}
+}
+
+func resultOf(addr string) HostResult {
+	return HostResult{Target: "192.0.2.0/24", Addr: netip.MustParseAddr(addr), Listeners: []ListenerResult{{
+		Addr: netip.MustParseAddrPort(addr + ":25"), State: Open,
+		Report: &Report{Banner: "220 mx\x1b[31m\xff ESMTP", Cases: []Case{{Form: "plain", Verdict: Relays, Dialogue: []Exchange{{Sent: "EHLO x", Reply: Reply{Code: 250, Lines: []string{"hi"}}}}}}},
+	}}}
+}
+
+// TestSweepFile: what was put is there again after the process is gone, however it went; only the same request is taken up.
+func TestSweepFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sweeps")
+	if _, err := OpenSweep(dir, sweepOf("192.0.2.0/24"), true); err == nil || !strings.Contains(err.Error(), "no sweep of 192.0.2.0/24 was begun") {
+		t.Fatalf("%v", err)
+	}
+	s, err := OpenSweep(dir, sweepOf("192.0.2.0/24"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"192.0.2.1", "192.0.2.2"} {
+		if err := s.Put(resultOf(a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenSweep(dir, sweepOf("192.0.2.0/24"), true); err == nil || !strings.Contains(err.Error(), "another mtaharden is sweeping") {
+		t.Errorf("two hold one state: %v", err)
+	}
+	if info, err := os.Stat(s.Name); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	s.f.WriteString(`{"host":{"target":"192.0.2.0/24","address":"192.0.2.3","lis`) // killed in the middle of a line
+	s.Close()
+
+	s, err = OpenSweep(dir, sweepOf("192.0.2.0/24"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[netip.Addr]HostResult{}
+	for _, a := range []string{"192.0.2.1", "192.0.2.2"} {
+		var h HostResult
+		data, _ := json.Marshal(resultOf(a))
+		json.Unmarshal(data, &h)
+		want[h.Addr] = h
+	}
+	opts := cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}), cmpopts.IgnoreUnexported(Case{})}
+	if d := cmp.Diff(want, s.Before.Hosts, opts); d != "" || s.Before.Ended {
+		t.Errorf("ended %t (-want +got):\n%s", s.Before.Ended, d)
+	}
+	if err := errors.Join(s.Put(resultOf("192.0.2.3")), s.End(time.Now()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readSweepFile(s.Name); err != nil || len(got.Hosts) != 3 || !got.Ended {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestSweepFileRefuses(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenSweep(dir, sweepOf("192.0.2.0/24"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Put(resultOf("192.0.2.1"))
+	s.Close()
+	forms, more, other, from := sweepOf("192.0.2.0/24"), sweepOf("192.0.2.0/24"), sweepOf("192.0.2.0/25"), sweepOf("192.0.2.0/24")
+	forms.Asked[1].Value = "true"
+	more.Hosts = 300
+	from.From = "outside"
+	for _, c := range []struct {
+		r    Request
+		says string
+	}{
+		{forms, `cannot take up the sweep: --all-forms is "true" now, and was not given when the sweep was begun at 2026-11-22 01:02:03 UTC`},
+		{more, "there are 300 addresses to ask now, and were 254"},
+		{other, "no sweep of 192.0.2.0/25 was begun; there is 192.0.2.0/24 (2026-11-22 01:02:03 UTC, 1 of 254 asked)"},
+		{from, "no sweep of 192.0.2.0/24 from outside was begun; there is 192.0.2.0/24 (2026"},
+	} {
+		if _, err := OpenSweep(dir, c.r, true); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v, want %q", err, c.says)
+		}
+	}
+	// A sweep begun anew leaves the earlier one beside it, and its state is whole after a damage was refused.
+	os.WriteFile(s.Name, []byte("{\"schema\":\"mtaharden-sweep/1\",\"request\":{}}\nnonsense\n"), 0o600)
+	if _, err := OpenSweep(dir, sweepOf("192.0.2.0/24"), true); err == nil || !strings.Contains(err.Error(), ".jsonl:2: it is no line of a sweep") {
+		t.Errorf("%v", err)
+	}
+	again, err := OpenSweep(dir, sweepOf("192.0.2.0/24"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if got, err := readSweepFile(s.Name); err != nil || len(got.Hosts) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if old, err := os.ReadFile(s.Name + ".old"); err != nil || !bytes.Contains(old, []byte("nonsense")) {
+		t.Errorf("%q, %v", old, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".sweep-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if _, err := OpenSweep(filepath.Join(s.Name, "below"), sweepOf("x"), false); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzReadSweep: whatever a state file holds, reading it ends, and what it gives can be read again alike.
+func FuzzReadSweep(f *testing.F) {
+	head := `{"schema":"mtaharden-sweep/1","request":{"targets":["192.0.2.0/24"],"from":"","hosts":254,"asked":[{"name":"--port","value":"25"}],"begun":"2026-11-22T01:02:03Z"}}` + "\n"
+	line, _ := json.Marshal(stateLine{Host: ptr(resultOf("192.0.2.1"))})
+	for _, seed := range []string{"", head, head + string(line) + "\n", head + string(line), head + `{"ended":"2026-11-22T01:02:03Z"}` + "\n", head + "{}\n", head + `{"host":{}}` + "\n", "{}\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := ReadSweep("state", bytes.NewReader(data))
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "state") {
+				t.Fatalf("%v", err)
+			}
+			return
+		}
+		if s.size > int64(len(data)) || s.size > 0 && data[s.size-1] != '\n' {
+			t.Fatalf("%d of %d bytes", s.size, len(data))
+		}
+		again, err := ReadSweep("state", bytes.NewReader(data[:s.size]))
+		if err != nil || len(again.Hosts) != len(s.Hosts) || again.Ended != s.Ended {
+			t.Fatalf("%v: %+v, %+v", err, again, s)
+		}
+		for _, h := range s.Hosts {
+			h.Verdict()
+			if _, err := json.Marshal(h); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func ptr[T any](v T) *T { return &v }
