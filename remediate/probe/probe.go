@@ -31,6 +31,7 @@ type Config struct {
 	Domain   string        // the foreign domain that recipients are in; default example.org
 	Helo     string        // the name to greet with; default the vantage's address as a domain literal
 	Forms    []string      // which forms of the relay matrix to ask; nil is all
+	Brief    bool          // relaying, and what its first connection shows, alone: no HELP, VRFY, EXPN, no search for TLS versions
 	Deliver  string        // "" stops before DATA; else the address that one message is sent to in each form that was taken
 	Timeout  time.Duration // bound of one reply, greeting pauses included; default 60 s
 	Budget   time.Duration // bound of the whole listener; default 10 min

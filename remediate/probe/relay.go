@@ -32,7 +32,9 @@ func (a *asker) relay(ctx context.Context) {
 	if a.canTLS() && !a.wantTLS {
 		a.stage(ctx, m.secured())
 	}
-	a.tlsVersions(ctx)
+	if !a.c.Brief {
+		a.tlsVersions(ctx)
+	}
 }
 
 // matrix gathers what the questions are made of.

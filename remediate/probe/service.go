@@ -24,6 +24,10 @@ func (a *asker) services(ctx context.Context) {
 	}
 	shown(judge.Banner, r.Banner, strings.TrimPrefix(r.Banner, "220 "), a.l.TLS, nil)
 	r.Services = append(r.Services, a.authOffer())
+	if a.c.Brief {
+		r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), r.Plain.Greeting}, everything(r), names)
+		return
+	}
 	log, secure, err := a.dialogue(ctx, false, "HELP")
 	var help string
 	if reply, ok := lastReply(log, err); ok {
