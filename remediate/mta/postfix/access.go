@@ -13,7 +13,9 @@ func withArgument(name string) restriction {
 	case "check_client_access":
 		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).clientKeys) }
 	case "check_reverse_client_hostname_access":
-		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).reverseKeys) }
+		return func(r *run, arg *member, c string) verdict {
+			return r.unallowed(r.access(arg, c, (*run).reverseKeys))
+		}
 	case "check_helo_access":
 		return func(r *run, arg *member, c string) verdict { return r.access(arg, c, (*run).heloKeys) }
 	case "check_sender_access":
@@ -31,10 +33,10 @@ func withArgument(name string) restriction {
 	case "permit_dnswl_client", "permit_rhswl_client":
 		return (*run).allowList
 	case "reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender", "reject_rhsbl_recipient":
-		return func(r *run, arg *member, _ string) verdict { return r.blockList(arg.text) }
+		return func(r *run, arg *member, _ string) verdict { return r.blockList(name, arg.text) }
 	}
 	if strings.HasPrefix(name, "check_") && (strings.HasSuffix(name, "_mx_access") || strings.HasSuffix(name, "_ns_access") || strings.HasSuffix(name, "_a_access")) {
-		return (*run).dnsAccess
+		return func(r *run, arg *member, c string) verdict { return r.dnsAccess(name, arg, c) }
 	}
 	return nil
 }
@@ -47,14 +49,16 @@ type lookupKey struct {
 
 // access looks keys up in the table that arg names and does what the first found value says (access(5)).
 func (r *run) access(arg *member, context string, keys func(*run, *table) ([]lookupKey, verdict)) verdict {
-	if !isTable(arg.text) {
-		return broken("restriction argument " + arg.text + ": need maptype:mapname")
-	}
 	t := r.m.table(arg.text)
 	list, v := keys(r, t)
 	if v.kind != dunno {
 		return v
 	}
+	return r.lookAll(t, list, context)
+}
+
+// lookAll does what the first found value says.
+func (r *run) lookAll(t *table, list []lookupKey, context string) verdict {
 	for _, k := range list {
 		if !k.whole && !t.fixed() {
 			continue
@@ -62,7 +66,7 @@ func (r *run) access(arg *member, context string, keys func(*run, *table) ([]loo
 		f := r.look(t, k.text)
 		switch {
 		case f.failed != "":
-			return lookupFailed(f.failed)
+			return tableFailed(f.failed)
 		case !f.ok:
 			continue
 		case f.unread != "":
@@ -94,7 +98,7 @@ func (r *run) clientKeys(t *table) ([]lookupKey, verdict) {
 
 // reverseKeys uses the unverified name of the client: the question has the verified one only.
 func (r *run) reverseKeys(t *table) ([]lookupKey, verdict) {
-	if r.q.ClientName == "" && r.maybe("ptr "+r.addr, "DNS: has the client's address a name?") {
+	if r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
 		return nil, r.anything(t.spec+" reverse", t.spec+": the client's unverified name is not known")
 	}
 	return r.domainAccess(t, r.name), verdict{}
@@ -109,7 +113,7 @@ func (r *run) heloKeys(t *table) ([]lookupKey, verdict) {
 }
 
 func (r *run) userKeys(*table) ([]lookupKey, verdict) {
-	if r.q.User == "" {
+	if r.q.User == "" || !r.m.yes("smtpd_sasl_auth_enable", r.s) {
 		return nil, verdict{}
 	}
 	return []lookupKey{{r.q.User, true}}, verdict{}
@@ -207,23 +211,90 @@ func (r *run) allowList(arg *member, _ string) verdict {
 	return verdict{}
 }
 
-func (r *run) blockList(name string) verdict {
-	if r.maybe("block "+name, "DNS list "+name+" may name the client") {
-		return denied(554, "5.7.1 Service unavailable; blocked using "+name)
+// blockList is a DNS list that refuses whom, or what, it names; a name ending in digits, a literal or none is not looked up.
+func (r *run) blockList(name, list string) verdict {
+	what, said := map[string]string{"reject_rhsbl_client": r.name, "reject_rhsbl_reverse_client": r.name, "reject_rhsbl_helo": r.helo,
+		"reject_rhsbl_sender": r.sender, "reject_rhsbl_recipient": r.rcpt}[name]
+	if said && !r.listable(name, what) {
+		return verdict{}
+	}
+	if r.hinders("block "+list+" "+what, "DNS list "+list+" may name the client") {
+		return denied(r.code("maps_rbl_reject_code", 554), "5.7.1 Service unavailable; blocked using "+list)
 	}
 	return verdict{}
 }
 
-// dnsAccess is check_*_{mx,ns,a}_access: DNS decides what is looked up. A yes is not allowed there, it is answered 451.
-func (r *run) dnsAccess(arg *member, _ string) verdict {
-	if !isTable(arg.text) {
-		return broken("restriction argument " + arg.text + ": need maptype:mapname")
+// listable reports whether a name is looked up in a list of domains (find_dnsxl_domain).
+func (r *run) listable(name, what string) bool {
+	need := map[string]stage{"reject_rhsbl_helo": atHelo, "reject_rhsbl_sender": atMail, "reject_rhsbl_recipient": atRcpt}[name]
+	if _, domain, ok := cutLast(what); ok {
+		what = domain
 	}
-	if t := r.m.table(arg.text); t.missing != "" && r.maybe("dns "+arg.text, "DNS") {
-		return lookupFailed(t.missing)
+	last := what[strings.LastIndexByte(what, '.')+1:]
+	return r.have >= need && what != "unknown" && !allDigits(last) && validName(what)
+}
+
+// unallowed makes a yes an error where Postfix allows none, because who asks chooses the name that is looked up (forbid_allowlist).
+func (r *run) unallowed(v verdict) verdict {
+	if v.kind == permit && !r.discard {
+		return broken("a yes is not allowed for names that the client chooses")
 	}
-	if r.maybe("dnsaccess "+arg.text, "DNS, looked up in "+arg.text) {
-		return denied(554, "5.7.1 Access denied: "+arg.text)
+	return v
+}
+
+// maxFollowed bounds the values of one table that are followed.
+const maxFollowed = 8
+
+// dnsAccess is check_*_{mx,ns,a}_access: DNS decides what is looked up, so that the table may say any of its values, or nothing.
+func (r *run) dnsAccess(name string, arg *member, context string) verdict {
+	what, ok := r.nameFor(name)
+	if !ok {
+		return verdict{}
 	}
-	return verdict{}
+	t := r.m.table(arg.text)
+	if strings.HasPrefix(what, "[") { // a literal is its own host, and has no name server
+		if !validLiteral(what) || strings.HasSuffix(name, "_ns_access") {
+			return verdict{}
+		}
+		return r.unallowed(r.lookAll(t, addressKeys(bareAddress(what)), context))
+	}
+	if t.missing != "" {
+		if r.hinders("dns "+arg.text, name+": DNS") {
+			return tableFailed(t.missing)
+		}
+		return verdict{}
+	}
+	values := t.values()
+	if t.unread != "" || len(values) > maxFollowed {
+		return r.unallowed(r.anything(name+" "+arg.text, "DNS, looked up in "+arg.text))
+	}
+	way := r.fork(name+" "+arg.text, name+": DNS, looked up in "+arg.text, len(values)+1)
+	if way == 0 {
+		return verdict{}
+	}
+	return r.unallowed(r.action(values[way-1], context))
+}
+
+// nameFor is the name that check_*_{mx,ns,a}_access looks up; ok is false where there is none yet.
+func (r *run) nameFor(restriction string) (name string, ok bool) {
+	switch {
+	case strings.HasPrefix(restriction, "check_helo_"):
+		return r.helo, r.have >= atHelo && r.helo != ""
+	case strings.HasPrefix(restriction, "check_sender_"):
+		_, domain, _ := cutLast(r.sender)
+		return domain, r.have >= atMail && r.sender != ""
+	case strings.HasPrefix(restriction, "check_recipient_"):
+		_, domain, _ := cutLast(r.rcpt)
+		return domain, r.have >= atRcpt && r.rcpt != ""
+	}
+	return r.name, r.name != "unknown" || strings.HasPrefix(restriction, "check_reverse_")
+}
+
+// bareAddress is the address in a domain literal.
+func bareAddress(literal string) string {
+	inner := strings.Trim(literal, "[]")
+	if len(inner) > 5 && strings.EqualFold(inner[:5], "IPv6:") {
+		inner = inner[5:]
+	}
+	return inner
 }

@@ -24,6 +24,9 @@ type target struct {
 	failed string // a list could not be used
 	wide   bool   // relay_domains or virtual_mailbox_domains covers it by an entry that no one domain's owner would write: a top level domain, or any name
 	entry  string // that entry
+
+	channel string // the transport that takes it on: smtp, relay, local, error …
+	unsure  string // why the transport is not known
 }
 
 // final reports whether Postfix itself is the destination (RESOLVE_CLASS_FINAL).
@@ -82,9 +85,18 @@ func (r *run) qualify(domain string) string {
 	return domain
 }
 
-// resolve finds the class of an address: the host's own domain is stripped and what is left looked at again, until a domain is left
-// that is not the host's own (resolve_addr in trivial-rewrite).
+// resolve finds the class of an address and how it leaves.
 func (r *run) resolve(text string) target {
+	t := r.locate(text)
+	if t.failed == "" {
+		r.route(&t)
+	}
+	return t
+}
+
+// locate finds the class of an address: the host's own domain is stripped and what is left looked at again, until a domain is left
+// that is not the host's own (resolve_addr in trivial-rewrite).
+func (r *run) locate(text string) target {
 	a := r.rewrite(text)
 	full := a.local + "@" + a.domain
 	for range len(text) + 100 {

@@ -31,45 +31,66 @@ func (r *run) checkRecipient() verdict {
 	if v := r.relayAndRecipient(); v.kind == refuse {
 		return v
 	}
-	if r.deferPermit {
+	if r.deferPermit && r.warn == 0 {
 		return verdict{kind: refuse, code: 450, text: "450: deferred because of an earlier temporary error (defer_if_permit)"}
 	}
 	if !r.listed && !r.discard && r.m.yes("smtpd_reject_unlisted_recipient", r.s) {
-		return r.unlisted(r.rcpt, "smtpd_reject_unlisted_recipient")
+		return r.soften(r.unlisted(r.rcpt, "smtpd_reject_unlisted_recipient"))
 	}
 	return verdict{}
 }
 
 // relayAndRecipient walks both lists. Before 3.6, and below compatibility level 3.6, the recipient list comes first; before 2.10 there
-// is no relay list.
+// is no relay list. What stands before both is reset once for the two.
 func (r *run) relayAndRecipient() verdict {
+	r.reset()
 	lists := []string{"smtpd_recipient_restrictions"}
 	switch {
 	case !atLeast(r.m.version, "2.10"):
+	case r.m.looksAhead(r.s):
+		if v := r.items(r.m.members(lists[0], r.s), "smtpd_recipient"); v.kind == refuse {
+			return v
+		}
+		return r.items(lookAhead, "smtpd_recipient")
 	case atLeast(r.m.version, "3.6") && r.m.yes("smtpd_relay_before_recipient_restrictions", r.s):
 		lists = []string{"smtpd_relay_restrictions", "smtpd_recipient_restrictions"}
 	default:
 		lists = append(lists, "smtpd_relay_restrictions")
 	}
 	for _, list := range lists {
-		if v := r.list(list, "smtpd_recipient"); v.kind == refuse {
+		if v := r.items(r.m.members(list, r.s), "smtpd_recipient"); v.kind == refuse {
 			return v
 		}
 	}
 	return verdict{}
 }
 
+// lookAhead is what Postfix 3.0 and later walk below compatibility level 1 in place of an unset smtpd_relay_restrictions, to warn of mail
+// that the newer default would refuse; it ends nothing but by its errors (smtpd_check.c, FAKE_RELAY_CHECKS).
+var lookAhead = []member{{text: "permit_mynetworks"}, {text: "permit_sasl_authenticated"}, {text: "permit_auth_destination"}}
+
+// looksAhead reports whether the service walks lookAhead.
+func (m *model) looksAhead(s *service) bool {
+	if _, o, _ := m.raw("smtpd_relay_restrictions", s); o.How != "default" {
+		return false
+	}
+	return atLeast(m.version, "3.0") && parseVersion(m.value("compatibility_level", s))[0] < 1
+}
+
+// reset is what a stage begins with.
+func (r *run) reset() { r.warn, r.depth, r.deferReject = 0, 0, false }
+
 // unlistedSender is smtpd_reject_unlisted_sender at the end of the sender stage.
 func (r *run) unlistedSender(at stage) verdict {
 	if at != atMail || r.sender == "" || !r.m.yes("smtpd_reject_unlisted_sender", r.s) {
 		return verdict{}
 	}
-	return r.unlistedFrom("smtpd_reject_unlisted_sender")
+	return r.soften(r.unlistedFrom("smtpd_reject_unlisted_sender"))
 }
 
 // list walks a restriction list; a list that says yes ends only itself.
 func (r *run) list(param, context string) verdict {
-	r.warn = 0
+	r.reset()
 	return r.items(r.m.members(param, r.s), context)
 }
 
@@ -80,24 +101,23 @@ var bareTable = map[string]string{
 }
 
 func (r *run) items(items []member, context string) verdict {
-	if r.depth++; r.depth > 100 {
+	if r.depth > 100 {
 		return broken("restriction nesting")
 	}
-	defer func() { r.depth-- }()
-	for i := 0; i < len(items); i++ {
+	r.depth++
+	for i := 0; i < len(items) && !r.discard; i++ {
 		it := items[i]
 		name := strings.ToLower(it.text)
-		switch {
-		case name == "warn_if_reject":
+		if name == "warn_if_reject" {
 			if r.warn == 0 {
 				r.warn = r.depth
 			}
 			continue
-		case isTable(it.text) || strings.HasPrefix(it.text, "{"):
-			if bareTable[context] == "" || strings.HasPrefix(it.text, "{") {
+		}
+		if strings.Contains(it.text, ":") {
+			if name = bareTable[context]; name == "" {
 				return broken("a table where no table can stand: " + it.text)
 			}
-			name = bareTable[context]
 			i--
 		}
 		var arg *member
@@ -106,19 +126,36 @@ func (r *run) items(items []member, context string) verdict {
 				arg = &items[i]
 			}
 		}
-		v := r.restriction(name, it, arg, context)
-		if v.kind == refuse && r.warn > 0 && !v.hard {
-			v = verdict{}
-		}
+		v := r.soften(r.restriction(name, it, arg, context))
 		if r.warn >= r.depth { // before a class it holds for all of the class
 			r.warn = 0
 		}
 		if v.kind != dunno {
 			r.noteItem(it, arg, v)
+			r.depth--
 			return v
 		}
+		if r.deferPermit && r.deferReject {
+			break // either end would be a temporary one
+		}
+	}
+	r.depth--
+	if r.warn > r.depth {
+		r.warn = 0
 	}
 	return verdict{}
+}
+
+// soften makes a refusal behind warn_if_reject a warning, but not a configuration error or a list of networks or domains that fails.
+func (r *run) soften(v verdict) verdict {
+	switch {
+	case v.kind == refuse && r.warn > 0 && !v.hard:
+		return verdict{}
+	case v.kind == refuse && r.deferReject && v.code >= 500:
+		r.deferReject = false
+		return verdict{kind: refuse, code: 450, text: "450: " + v.text + ", deferred because of an earlier temporary error (defer_if_reject)", policy: v.policy}
+	}
+	return v
 }
 
 func (r *run) noteItem(it member, arg *member, v verdict) {
@@ -137,8 +174,14 @@ func broken(why string) verdict {
 	return verdict{kind: refuse, code: 451, text: "451 4.3.5 Server configuration error: " + why, broken: true, hard: true}
 }
 
+// lookupFailed is a failed lookup in a list that decides for whom or where mail is taken (reject_dict_retry).
 func lookupFailed(why string) verdict {
-	return verdict{kind: refuse, code: 451, text: "451 4.3.0 Temporary lookup failure: " + why, broken: true}
+	return verdict{kind: refuse, code: 451, text: "451 4.3.0 Temporary lookup failure: " + why, broken: true, hard: true}
+}
+
+// tableFailed is a failed lookup in an access table.
+func tableFailed(why string) verdict {
+	return verdict{kind: refuse, code: 451, text: "451 4.3.5 Server configuration error: " + why, broken: true}
 }
 
 func denied(code int, text string) verdict {

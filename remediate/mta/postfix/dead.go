@@ -62,21 +62,38 @@ func (m *model) deadList(s *service) (string, []judge.Line) {
 			}
 		}
 	}
+	for _, list := range append(m.list("smtpd_restriction_classes", s), restrictionLists...) {
+		items := m.members(list, s)
+		for i := range items {
+			if i > 0 && strings.EqualFold(items[i-1].text, "check_policy_service") && !policyServer(items[i].text) {
+				return "smtpd does not start: a policy service needs transport:endpoint instead of " + items[i].text, []judge.Line{{File: items[i].origin.File, Line: items[i].origin.Line, Text: list}}
+			}
+		}
+	}
 	return "", nil
+}
+
+// policyServer reports whether text is a server that smtpd can be told to ask: inet:host:port, unix:path, or that with settings in braces.
+func policyServer(text string) bool {
+	if strings.HasPrefix(text, "{") {
+		return strings.HasSuffix(text, "}")
+	}
+	transport, endpoint, ok := strings.Cut(text, ":")
+	return ok && endpoint != "" && (transport == "inet" || transport == "unix" || transport == "local")
 }
 
 // hasRequired looks for a required restriction, before any permit, not behind warn_if_reject, also in the restriction classes named.
 func (m *model) hasRequired(items []member, s *service, depth int) bool {
 	for i := 0; i < len(items) && depth < maxDepth; i++ {
 		switch {
-		case items[i].text == "warn_if_reject" && i+1 < len(items):
+		case strings.EqualFold(items[i].text, "warn_if_reject") && i+1 < len(items):
 			i++
 			continue
-		case items[i].text == "permit":
+		case strings.EqualFold(items[i].text, "permit"):
 			return false
 		}
 		for _, name := range m.required() {
-			if items[i].text == name {
+			if strings.EqualFold(items[i].text, name) {
 				return true
 			}
 		}

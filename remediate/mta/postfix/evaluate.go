@@ -35,6 +35,7 @@ type run struct {
 	listed                         bool // reject_unlisted_recipient has been looked at
 	warn                           int  // the depth at which warn_if_reject stands before the restriction, 0 where none does
 	discard, redirect              bool
+	hindered                       bool // a way on which a DNS list or check refused
 	depth                          int
 	parent                         map[string]bool // parent_domain_matches_subdomains
 }
@@ -69,10 +70,11 @@ const (
 
 // way is the end of one walk.
 type way struct {
-	outcome judge.Outcome
-	text    string
-	reasons []string
-	because []judge.Line
+	outcome  judge.Outcome
+	text     string
+	hindered bool
+	reasons  []string
+	because  []judge.Line
 }
 
 // answer evaluates q at a listener.
@@ -163,6 +165,14 @@ func (r *run) fork(key, why string, n int) int {
 // maybe is a fork of two: true comes second.
 func (r *run) maybe(key, why string) bool { return r.fork(key, why, 2) == 1 }
 
+// hinders is a fork of two whose second way only ever refuses, and which no one who wants to relay is bound to meet: he comes from an
+// address that no list names, and writes names that exist.
+func (r *run) hinders(key, why string) bool {
+	way := r.fork(key, why, 2)
+	r.hindered = r.hindered || way == 1
+	return way == 1
+}
+
 func (r *run) note(o mta.Origin, text string) {
 	if len(r.because) < 12 {
 		r.because = append(r.because, judge.Line{File: o.File, Line: o.Line, Text: text})
@@ -172,7 +182,7 @@ func (r *run) note(o mta.Origin, text string) {
 // walk is one dialogue up to RCPT TO.
 func (r *run) walk() way {
 	v := r.checkRecipient()
-	w := way{reasons: r.reasons, because: r.because, text: v.text}
+	w := way{reasons: r.reasons, because: r.because, text: v.text, hindered: r.hindered}
 	if v.kind == refuse {
 		w.outcome = refusal(v)
 		if w.text == "" {
@@ -205,11 +215,17 @@ func (r *run) accepted() (judge.Outcome, string) {
 			return judge.Refused, "refused by a mail filter"
 		}
 	}
+	how := ""
+	if to.unsure == "" {
+		how = r.m.stays(to.channel)
+	}
 	switch {
 	case r.discard:
 		return judge.Delivered, "250: taken and thrown away (DISCARD)"
 	case r.redirect:
 		return judge.Delivered, "250: taken and redirected (REDIRECT)"
+	case how != "" && (to.class == classDefault || to.class == classRelay):
+		return judge.Delivered, fmt.Sprintf("250: taken and %s (transport %s)", how, to.channel)
 	case to.class == classDefault:
 		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>", to.addr)
 	case to.class == classRelay && to.routed:
@@ -232,8 +248,10 @@ func (r *run) sentOn(param string) bool {
 }
 
 // settle makes one answer of the ways' ends.
-func settle(ways []way, cut bool, q judge.Question) (judge.Outcome, string, []judge.Line) {
+func settle(all []way, cut bool, q judge.Question) (judge.Outcome, string, []judge.Line) {
 	ends := map[judge.Outcome]way{}
+	ways := slices.DeleteFunc(slices.Clone(all), func(w way) bool { return w.hindered })
+	hindered := len(ways) < len(all)
 	for _, w := range ways {
 		if _, ok := ends[w.outcome]; !ok {
 			ends[w.outcome] = w
@@ -251,6 +269,9 @@ func settle(ways []way, cut bool, q judge.Question) (judge.Outcome, string, []ju
 	// Whatever the forks say, nothing is relayed: the plainest end stands for all.
 	for _, o := range []judge.Outcome{judge.Relayed, judge.Refused, judge.Deferred, judge.Delivered} {
 		if w, ok := ends[o]; ok {
+			if o == judge.Relayed && hindered {
+				w.text += "; what refuses some does not refuse all: " + allReasons(all)
+			}
 			return o, w.text, w.because
 		}
 	}

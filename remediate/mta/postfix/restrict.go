@@ -60,8 +60,11 @@ func (r *run) restriction(name string, it member, arg *member, context string) v
 		f = withArgument(name)
 	}
 	if f != nil && r.m.knows(name) {
-		if takesArgument(name) && arg == nil {
-			return broken("restriction " + name + ": no argument")
+		switch {
+		case takesArgument(name) && arg == nil && strings.Contains(name, "bl_") || arg == nil && strings.Contains(name, "wl_"):
+			return verdict{} // a list of the DNS without its name is passed over with a warning
+		case takesArgument(name) && (arg == nil || !goodArgument(name, arg.text)):
+			return broken("restriction " + name + ": bad argument")
 		}
 		return f(r, arg, context)
 	}
@@ -73,12 +76,27 @@ func (r *run) restriction(name string, it member, arg *member, context string) v
 	return broken("unknown smtpd restriction: " + it.text)
 }
 
+// goodArgument reports whether a restriction's argument has the form that it must have: a table, a server, a number.
+func goodArgument(name, arg string) bool {
+	switch {
+	case name == "sleep":
+		return allDigits(arg)
+	case strings.HasPrefix(name, "check_"):
+		return strings.Contains(arg, ":")
+	}
+	return true
+}
+
 // simple are the restrictions without an argument, in a function because some of them walk lists again.
 func simple(name string) restriction {
 	return map[string]restriction{
 		"permit": func(*run, *member, string) verdict { return verdict{kind: permit} },
-		"reject": func(*run, *member, string) verdict { return denied(554, "Access denied (reject)") },
-		"defer":  func(*run, *member, string) verdict { return denied(450, "Access denied (defer)") },
+		"reject": func(r *run, _ *member, _ string) verdict {
+			return denied(r.code("reject_code", 554), "5.7.1 Access denied (reject)")
+		},
+		"defer": func(r *run, _ *member, _ string) verdict {
+			return denied(r.code("defer_code", 450), "4.3.2 Try again later (defer)")
+		},
 		"defer_if_permit": func(r *run, _ *member, _ string) verdict {
 			r.deferPermit = r.deferPermit || r.warn == 0
 			return verdict{}
@@ -116,11 +134,11 @@ func simple(name string) restriction {
 		"reject_unverified_sender":               func(r *run, _ *member, _ string) verdict { return r.unverified(atMail, r.sender) },
 		"reject_unverified_recipient":            func(r *run, _ *member, _ string) verdict { return r.unverified(atRcpt, r.rcpt) },
 
-		"reject_sender_login_mismatch":                 (*run).loginMismatch,
-		"reject_unauthenticated_sender_login_mismatch": (*run).loginMismatch,
-		"reject_authenticated_sender_login_mismatch":   (*run).loginMismatchAuthenticated,
-		"reject_known_sender_login_mismatch":           (*run).loginMismatch,
-		"reject_maps_rbl":                              func(r *run, _ *member, _ string) verdict { return r.blockList("maps_rbl_domains") },
+		"reject_sender_login_mismatch":                 func(r *run, _ *member, _ string) verdict { return r.loginMismatch(true, true, false) },
+		"reject_unauthenticated_sender_login_mismatch": func(r *run, _ *member, _ string) verdict { return r.loginMismatch(false, true, false) },
+		"reject_authenticated_sender_login_mismatch":   func(r *run, _ *member, _ string) verdict { return r.loginMismatch(true, false, false) },
+		"reject_known_sender_login_mismatch":           func(r *run, _ *member, _ string) verdict { return r.loginMismatch(true, true, true) },
+		"reject_maps_rbl":                              func(r *run, _ *member, _ string) verdict { return r.blockList("client", "maps_rbl_domains") },
 	}[name]
 }
 
@@ -218,7 +236,8 @@ func (r *run) permitMXBackup(*member, string) verdict {
 	if v := r.permitAuthDestination(nil, ""); v.kind != dunno {
 		return v
 	}
-	if t := r.resolve(r.rcpt); t.routed && !r.m.yes("allow_untrusted_routing", r.s) {
+	t := r.resolve(r.rcpt)
+	if _, domain, _ := cutLast(t.addr); strings.HasPrefix(domain, "[") || t.routed && !r.m.yes("allow_untrusted_routing", r.s) {
 		return verdict{}
 	}
 	if r.maybe("mx "+r.rcpt, "permit_mx_backup: DNS says whether this host is a mail exchanger of the destination") {

@@ -15,7 +15,7 @@ func (r *run) unknownClient(*member, string) verdict {
 }
 
 func (r *run) unknownReverse(*member, string) verdict {
-	if r.q.ClientName == "" && r.maybe("ptr "+r.addr, "DNS: has the client's address a name?") {
+	if r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
 		return denied(r.code("unknown_client_reject_code", 450), "4.7.1 Client host rejected: cannot find your reverse hostname")
 	}
 	return verdict{}
@@ -25,26 +25,53 @@ func (r *run) heloText() (string, bool) { return r.helo, r.have >= atHelo && r.h
 
 func (r *run) invalidHelo(*member, string) verdict {
 	helo, ok := r.heloText()
+	if ok && strings.HasPrefix(helo, "[") {
+		return r.badLiteral(helo)
+	}
+	helo = withoutDot(helo)
 	_, notAddr := netip.ParseAddr(helo) // an address without brackets passes
-	if ok && !validLiteral(helo) && !validName(helo) && notAddr != nil {
-		return denied(501, "5.5.2 Helo command rejected: Invalid name")
+	if ok && !validName(helo) && notAddr != nil {
+		return denied(r.code("invalid_hostname_reject_code", 501), "5.5.2 Helo command rejected: Invalid name")
 	}
 	return verdict{}
 }
 
 func (r *run) shortHelo(*member, string) verdict {
-	if helo, ok := r.heloText(); ok && !strings.HasPrefix(helo, "[") && (!strings.Contains(helo, ".") || !validName(helo)) {
-		return denied(504, "5.5.2 Helo command rejected: need fully-qualified hostname")
+	helo, ok := r.heloText()
+	if ok && strings.HasPrefix(helo, "[") {
+		return r.badLiteral(helo)
+	}
+	if helo = withoutDot(helo); ok && (!strings.Contains(helo, ".") || !validName(helo)) {
+		return denied(r.code("non_fqdn_reject_code", 504), "5.5.2 Helo command rejected: need fully-qualified hostname")
 	}
 	return verdict{}
 }
 
-func (r *run) unknownHelo(*member, string) verdict {
-	helo, ok := r.heloText()
-	if !ok || strings.HasPrefix(helo, "[") && validLiteral(helo) {
+// badLiteral refuses a HELO in brackets that is no address literal.
+func (r *run) badLiteral(helo string) verdict {
+	if validLiteral(helo) {
 		return verdict{}
 	}
-	if r.maybe("helo "+helo, "reject_unknown_helo_hostname: DNS") {
+	return denied(r.code("invalid_hostname_reject_code", 501), "5.5.2 Helo command rejected: invalid ip address")
+}
+
+// withoutDot is a name without the dot at its end (dup_if_truncate).
+func withoutDot(name string) string {
+	if len(name) > 1 && strings.HasSuffix(name, ".") && !strings.HasSuffix(name, "..") {
+		return name[:len(name)-1]
+	}
+	return name
+}
+
+func (r *run) unknownHelo(*member, string) verdict {
+	helo, ok := r.heloText()
+	switch {
+	case !ok:
+		return verdict{}
+	case strings.HasPrefix(helo, "["):
+		return r.badLiteral(helo)
+	}
+	if r.hinders("helo "+helo, "reject_unknown_helo_hostname: DNS") {
 		return denied(r.code("unknown_hostname_reject_code", 450), "4.7.1 Helo command rejected: Host not found")
 	}
 	return verdict{}
@@ -78,7 +105,7 @@ func (r *run) unknownDomain(at stage, addr string) verdict {
 	if strings.HasPrefix(domain, "[") {
 		return verdict{}
 	}
-	if r.maybe("domain "+domain, "DNS: does the domain "+domain+" exist?") {
+	if r.hinders("domain "+domain, "DNS: does the domain "+domain+" exist?") {
 		return denied(r.code("unknown_address_reject_code", 450), "4.1.8 Domain not found")
 	}
 	return verdict{}
@@ -88,7 +115,7 @@ func (r *run) unverified(at stage, addr string) verdict {
 	if r.have < at || addr == "" {
 		return verdict{}
 	}
-	if r.maybe("verify "+addr, "address verification of "+addr) {
+	if r.hinders("verify "+addr, "address verification of "+addr) {
 		return denied(450, "4.1.1 unverified address")
 	}
 	return verdict{}
@@ -126,13 +153,16 @@ func (r *run) unlisted(addr, by string) verdict {
 		return lookupFailed(t.failed)
 	}
 	maps := map[class]string{classLocal: "local_recipient_maps", classVirtual: "virtual_mailbox_maps", classRelay: "relay_recipient_maps"}[t.class]
-	if t.class == classDefault {
+	if t.class == classDefault && t.channel != "error" && t.channel != "retry" && t.unsure == "" {
 		return verdict{}
 	}
 	for _, param := range []string{"recipient_canonical_maps", "canonical_maps", "virtual_alias_maps"} {
 		if ok, v := r.mapped(param, t); ok || v.kind != dunno {
 			return v
 		}
+	}
+	if v := r.undeliverable(t, by); v.kind != dunno || t.class == classDefault {
+		return v
 	}
 	if maps != "" {
 		if r.m.value(maps, r.s) == "" {
@@ -145,8 +175,14 @@ func (r *run) unlisted(addr, by string) verdict {
 	return denied(550, "5.1.1 User unknown ("+by+")")
 }
 
-// mapped looks an address up in a list of tables as mail_addr_find(3) does: whole, without its extension, the local part, @domain.
+// mapped reports whether a list of tables holds an address.
 func (r *run) mapped(param string, t target) (bool, verdict) {
+	f, v := r.find(param, t)
+	return f.ok, v
+}
+
+// find looks an address up in a list of tables as mail_addr_find(3) does: whole, without its extension, the local part, @domain.
+func (r *run) find(param string, t target) (found, verdict) {
 	local, domain, _ := cutLast(t.addr)
 	keys := []string{t.addr}
 	base, _, extended := strings.Cut(local, r.m.value("recipient_delimiter", r.s))
@@ -170,31 +206,49 @@ func (r *run) mapped(param string, t target) (bool, verdict) {
 			}
 			f := r.look(tbl, key)
 			if f.failed != "" {
-				return false, lookupFailed(f.failed)
+				return found{}, lookupFailed(f.failed)
 			}
 			if f.ok {
-				return true, verdict{}
+				return f, verdict{}
 			}
 		}
 	}
-	return false, verdict{}
+	return found{}, verdict{}
 }
 
-func (r *run) loginMismatch(*member, string) verdict {
-	if r.have < atMail || r.sender == "" || !r.m.yes("smtpd_sasl_auth_enable", r.s) || r.m.value("smtpd_sender_login_maps", r.s) == "" {
+// loginMismatch is reject_sender_login_mismatch and its like: who is logged in may use only the senders that smtpd_sender_login_maps
+// gives him (authenticated; with known only where the map has the sender at all), and a sender that the map has wants its owner logged in
+// (stranger).
+func (r *run) loginMismatch(authenticated, stranger, known bool) verdict {
+	if r.have < atMail || r.sender == "" || !r.m.yes("smtpd_sasl_auth_enable", r.s) {
 		return verdict{}
 	}
-	if r.maybe("login "+r.sender, "smtpd_sender_login_maps: whose is "+r.sender+"?") {
+	if r.q.User == "" && !stranger || r.q.User != "" && !authenticated {
+		return verdict{}
+	}
+	t := r.resolve(r.sender)
+	if t.failed != "" {
+		return lookupFailed(t.failed)
+	}
+	owners, v := r.find("smtpd_sender_login_maps", t)
+	switch {
+	case v.kind != dunno:
+		return v
+	case r.q.User == "" && !owners.ok, r.q.User != "" && known && !owners.ok:
+		return verdict{}
+	case r.q.User == "":
 		return denied(553, "5.7.1 Sender address rejected: not logged in")
-	}
-	return verdict{}
-}
-
-func (r *run) loginMismatchAuthenticated(a *member, c string) verdict {
-	if r.q.User == "" {
+	case owners.unread != "" && r.hinders("login "+r.sender, "smtpd_sender_login_maps: whose is "+r.sender+"?"):
+		return denied(553, "5.7.1 Sender address rejected: not owned by user "+r.q.User)
+	case owners.unread != "":
 		return verdict{}
 	}
-	return r.loginMismatch(a, c)
+	for _, w := range splitList(owners.value, false) {
+		if strings.EqualFold(w.text, r.q.User) {
+			return verdict{}
+		}
+	}
+	return denied(553, "5.7.1 Sender address rejected: not owned by user "+r.q.User)
 }
 
 // validName reports whether text is a host name as valid_hostname(3) has it.
@@ -222,11 +276,9 @@ func validLiteral(text string) bool {
 		return false
 	}
 	inner := text[1 : len(text)-1]
-	if v6, ok := strings.CutPrefix(strings.ToLower(inner), "ipv6:"); ok {
-		inner = v6
-	}
-	_, err := netip.ParseAddr(inner)
-	return err == nil
+	v6, ok := strings.CutPrefix(strings.ToLower(inner), "ipv6:")
+	a, err := netip.ParseAddr(v6)
+	return err == nil && a.Is4() != ok
 }
 
 // cutLast parts an address at its last @.

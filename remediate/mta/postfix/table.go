@@ -56,6 +56,8 @@ func (m *model) table(spec string) *table {
 	}
 	t.kind, t.path, _ = strings.Cut(rest, ":")
 	switch _, isHash := hashed[t.kind]; {
+	case strings.HasPrefix(spec, "{"):
+		t.missing = "a table in braces serves check_ccert_access alone"
 	case !m.supports(t.kind):
 		t.missing = "this Postfix has no table type " + t.kind
 	case isHash, t.kind == "texthash":
@@ -209,6 +211,28 @@ func (t *table) look(key string) found {
 		return found{ok: ok, value: r.value, line: r.line}
 	}
 	return lookRules(t.rules, key)
+}
+
+// values are the different values that the table may give, in the order of its text; none where they are not known.
+func (t *table) values() []string {
+	var out []string
+	add := func(v string) {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	if t.kind == "static" {
+		add(t.every)
+	}
+	for _, k := range sortedKeys(t) {
+		add(t.keys[k].value)
+	}
+	for i := range t.rules {
+		if r := &t.rules[i]; !r.opens && !r.shuts {
+			add(r.value)
+		}
+	}
+	return out
 }
 
 // source is the file that the table's entries stand in, "" for none.
