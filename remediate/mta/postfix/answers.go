@@ -143,7 +143,7 @@ func (m *model) markDead(answers []judge.Answer, l listener) {
 }
 
 func isBroken(a judge.Answer) bool {
-	return a.Outcome == judge.Deferred && (strings.HasPrefix(a.Text, "451 4.3.5") || strings.HasPrefix(a.Text, "451 4.3.0"))
+	return a.Outcome == judge.Deferred && (strings.Contains(a.Text, "451 4.3.5") || strings.Contains(a.Text, "451 4.3.0"))
 }
 
 // line is the place of a parameter as evidence.

@@ -80,6 +80,23 @@ func (m *model) looksAhead(s *service) bool {
 // reset is what a stage begins with.
 func (r *run) reset() { r.warn, r.depth, r.deferReject = 0, 0, false }
 
+// checkData is what smtpd asks itself at DATA and at the end of the message; a table alone can stand in neither list.
+func (r *run) checkData() verdict {
+	for _, list := range []string{"smtpd_data_restrictions", "smtpd_end_of_data_restrictions"} {
+		r.reset()
+		r.deferPermit = false
+		v := r.items(r.m.members(list, r.s), "")
+		if v.kind != refuse && r.deferPermit {
+			v = verdict{kind: refuse, code: 450, text: "450: deferred because of an earlier temporary error (defer_if_permit)"}
+		}
+		if v.kind == refuse {
+			v.text = "RCPT TO is taken, then " + list + ": " + v.text
+			return v
+		}
+	}
+	return verdict{}
+}
+
 // unlistedSender is smtpd_reject_unlisted_sender at the end of the sender stage.
 func (r *run) unlistedSender(at stage) verdict {
 	if at != atMail || r.sender == "" || !r.m.yes("smtpd_reject_unlisted_sender", r.s) {

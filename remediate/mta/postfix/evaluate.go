@@ -179,9 +179,12 @@ func (r *run) note(o mta.Origin, text string) {
 	}
 }
 
-// walk is one dialogue up to RCPT TO.
+// walk is one dialogue up to the end of the message: what RCPT TO takes, DATA may still refuse.
 func (r *run) walk() way {
 	v := r.checkRecipient()
+	if v.kind != refuse {
+		v = r.checkData()
+	}
 	w := way{reasons: r.reasons, because: r.because, text: v.text, hindered: r.hindered}
 	if v.kind == refuse {
 		w.outcome = refusal(v)

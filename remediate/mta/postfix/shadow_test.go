@@ -273,9 +273,27 @@ func dialogue(q judge.Question) string {
 			return last
 		}
 	}
+	if after := message(c, r); after != "" {
+		last = after
+	}
 	fmt.Fprintf(c, "QUIT\r\n")
 	io.Copy(io.Discard, r)
 	return last
+}
+
+// message goes on behind an accepted recipient, where main.cf has a list for it; its result is a refusal, "" for none.
+func message(c net.Conn, r *bufio.Reader) string {
+	main, _ := os.ReadFile("/etc/postfix/main.cf")
+	if !strings.Contains(string(main), "smtpd_data_restrictions") && !strings.Contains(string(main), "smtpd_end_of_data_restrictions") {
+		return ""
+	}
+	for _, line := range []string{"DATA", "Subject: a trial\r\n\r\nnothing\r\n."} {
+		fmt.Fprintf(c, "%s\r\n", line)
+		if reply := readReply(r); !strings.HasPrefix(reply, "2") && !strings.HasPrefix(reply, "3") {
+			return reply
+		}
+	}
+	return ""
 }
 
 func readReply(r *bufio.Reader) string {
