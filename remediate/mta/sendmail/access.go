@@ -42,6 +42,24 @@ func parseWords(data []byte) []entry {
 	return words
 }
 
+// parseMembers reads a file of class members by the scanf format of its F line: "%[^\#]" takes every word before a "#", "%s" the
+// first word whatever it is.
+func parseMembers(data []byte, format string) []entry {
+	var words []entry
+	for _, s := range physical(data) {
+		line := string(data[s.start:s.end])
+		if strings.HasPrefix(format, "%[") {
+			line, _, _ = strings.Cut(line, "#")
+		} else {
+			line = firstWord(line)
+		}
+		for _, w := range strings.Fields(line) {
+			words = append(words, entry{key: w, span: s})
+		}
+	}
+	return words
+}
+
 // accessKey is a key of the access database, taken apart.
 type accessKey struct {
 	tag  string // connect, to, from, srv_features …; "" is untagged

@@ -14,7 +14,12 @@ import (
 
 // asked is a question of the collector with the number of its block.
 type asked struct {
-	n int
+	n          int
+	first      int    // the first question about the same recipient
+	addr, name string // of the client as sendmail writes them: "IPv6:2001:db8:…", "[198.51.100.7]"
+	flags      string // {daemon_flags}: "a ", "CC f "
+	issuer     string // of the client's certificate, encoded as cf/README says
+	subject    string
 	judge.Question
 }
 
@@ -79,7 +84,7 @@ func questions(s *facts.Snapshot, config string) []asked {
 		if verb == judge.Rcpt {
 			q.Form, q.Sender, q.Recipient = "plain", "antispam@example.com", "relaytest@example.org"
 		}
-		list = append(list, asked{-1 - i, q})
+		list = append(list, asked{n: -1 - i, addr: "198.51.100.7", name: "[198.51.100.7]", Question: q})
 	}
 	return list
 }
@@ -87,19 +92,26 @@ func questions(s *facts.Snapshot, config string) []asked {
 // parseQuestions reads the lines of sm_questions: fields parted by tabs.
 func parseQuestions(data []byte) []asked {
 	var list []asked
+	first := map[string]int{}
 	for _, line := range strings.Split(string(data), "\n") {
 		f := strings.Split(line, "\t")
 		n, err := strconv.Atoi(f[0])
-		if err != nil || n <= 0 || len(f) != 10 {
+		if len(f) == 10 {
+			f = append(f, "", "", "", "")
+		}
+		if err != nil || n <= 0 || len(f) != 14 {
 			continue
+		}
+		if _, ok := first[f[9]]; !ok {
+			first[f[9]] = n
 		}
 		name := f[5]
 		if strings.HasPrefix(name, "[") {
 			name = ""
 		}
-		list = append(list, asked{n, judge.Question{
+		list = append(list, asked{n, first[f[9]], f[4], f[5], f[11], f[12], f[13], judge.Question{
 			Class: judge.Class(f[1]), Entry: f[2], Form: f[3], ClientAddr: strings.TrimPrefix(f[4], "IPv6:"), ClientName: name,
-			User: f[6], Verb: judge.Verb(f[7]), Sender: f[8], Recipient: f[9],
+			User: f[6], Verb: judge.Verb(f[7]), Sender: f[8], Recipient: f[9], Listener: f[10], TLS: f[12]+f[13] != "",
 		}})
 	}
 	return list
@@ -123,7 +135,7 @@ func (m *model) mtaAnswer(s *facts.Snapshot, q asked) judge.Answer {
 		return a
 	}
 	if q.Verb == judge.Rcpt {
-		a.Outcome, a.Text = m.recipient(s.Fact("sendmail:rule:"+m.cf.path), q)
+		a.Outcome, a.Text = m.recipient(q)
 		return a
 	}
 	a.Outcome, a.Text = m.enumeration(q)
@@ -132,18 +144,27 @@ func (m *model) mtaAnswer(s *facts.Snapshot, q asked) judge.Answer {
 
 var replyText = regexp.MustCompile(`"([^"]*)"`)
 
-// recipient reads what check_rcpt returned.
-func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
-	if rule == "" {
-		rule = "check_rcpt"
+// recipient reads what check_rcpt returned, and for a recipient that it lets through what mailer the address was parsed to.
+func (m *model) recipient(q asked) (judge.Outcome, string) {
+	if line := m.daemonAsks(q); line.Text != "" {
+		return judge.Refused, "530 5.7.0 Authentication required: " + line.Text
 	}
-	value, undefined, ok := m.said.returned(q.n, rule)
+	value, undefined, ok := m.said.returned(q.n, m.rule)
 	switch {
 	case undefined && !ok:
-		return judge.Relayed, "there is no ruleset " + rule + ": nothing checks recipients (sendmail before 8.9)"
+		return judge.Relayed, "there is no ruleset " + m.rule + ": nothing checks recipients (sendmail before 8.9)"
 	case !ok:
-		return judge.CannotTell, "sendmail -bt printed no result of " + rule
+		return judge.CannotTell, "sendmail -bt printed no result of " + m.rule
 	}
+	outcome, text := m.weigh(q, m.rule, value)
+	if parsed, ok := m.said.parsed[q.first]; ok && (outcome == judge.Relayed || outcome == judge.Delivered) {
+		return m.mailed(outcome, text, parsed)
+	}
+	return outcome, text
+}
+
+// weigh reads what a ruleset made of a recipient.
+func (m *model) weigh(q asked, rule, value string) (judge.Outcome, string) {
 	reply := value
 	if t := replyText.FindStringSubmatch(value); t != nil {
 		reply = t[1]
@@ -155,7 +176,7 @@ func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
 		return judge.Refused, "it is discarded"
 	case strings.HasPrefix(flat, "$#error") && strings.Contains(flat, "$@4.3.0"):
 		return judge.Deferred, reply
-	case strings.HasPrefix(flat, "$#error") && !aboutRelay(flat) && slices.Contains(plainForms, q.Form):
+	case strings.HasPrefix(flat, "$#error") && (!aboutRelay(flat) || m.elsewise(flat)) && slices.Contains(plainForms, q.Form):
 		return judge.CannotTell, "refused, but not for relaying: " + reply
 	case strings.HasPrefix(flat, "$#error"):
 		return judge.Refused, reply
@@ -163,6 +184,60 @@ func (m *model) recipient(rule string, q asked) (judge.Outcome, string) {
 		return judge.Delivered, rule + " returns: " + value
 	}
 	return judge.Relayed, rule + " returns: " + value
+}
+
+// mailed reads the triple that rulesets 3 and 0 made of an accepted recipient: "$# local $: user", "$# esmtp $@ host $: user@host".
+func (m *model) mailed(outcome judge.Outcome, text, triple string) (judge.Outcome, string) {
+	rest, ok := strings.CutPrefix(strings.TrimSpace(triple), "$#")
+	if !ok {
+		return outcome, text
+	}
+	name := strings.ToLower(firstWord(rest))
+	if name == "error" {
+		return judge.Refused, "the address is refused before it is checked: " + strings.TrimSpace(rest)
+	}
+	for _, mailer := range m.cf.mailers {
+		if strings.EqualFold(mailer.name, name) && strings.Contains(mailer.fields["F"], "l") {
+			return judge.Delivered, "it is taken for mailer " + name + ", which delivers here"
+		}
+	}
+	return outcome, text
+}
+
+// elsewise reports whether an error of code 5.7.1 is the text of an entry of the access database, or of a rule that obeys one: such
+// an entry is about its client or address, not about relaying.
+func (m *model) elsewise(flat string) bool {
+	_, text, _ := strings.Cut(flat, "$:")
+	text = strings.Trim(text, `"`)
+	if text == "" {
+		return false
+	}
+	entryText := false
+	for _, set := range m.cf.rulesets {
+		for _, r := range set {
+			_, own, ok := strings.Cut(strings.ToLower(strings.ReplaceAll(r.rhs, " ", "")), "$:")
+			if !ok || !strings.Contains(r.rhs, "$#error") && !strings.Contains(r.rhs, "$# error") {
+				continue
+			}
+			own, _, _ = strings.Cut(strings.Trim(own, `"`), "$")
+			own = strings.TrimRight(own, `"`)
+			if own == "" || !strings.HasPrefix(text, own) {
+				continue
+			}
+			if !strings.Contains(r.lhs, "REJECT") {
+				return false
+			}
+			entryText = true
+		}
+	}
+	if m.access != nil && !entryText {
+		for _, e := range m.access.effective() {
+			if strings.Contains(strings.Trim(strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(e.value, `"`, "")), "")), `"`), text) {
+				return true
+			}
+		}
+	}
+	return entryText
 }
 
 // plainForms are the forms that are no unusual address: only the refusal to relay is an answer to them. A list of bad senders,

@@ -1,6 +1,7 @@
 # sendmail: the questions that are made of the keys found on the host, and the one process that answers them all.
 
-# sm_keys CF: what may let somebody relay, or change a client's features: "access KEY VALUE" and "R NAME", one a line.
+# sm_keys CF: what may let somebody relay, or change a client's features: "access KEY VALUE", "R NAME", "issuer NAME" (of certificates
+# whose subject decides), "avoid DOMAIN" and "daemon ADDRESS:PORT FLAGS" (a listener with modifiers), one a line.
 sm_keys() {
 	sm_list=$(sm_paths "$1")
 	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^map [a-z]* //p'); do
@@ -11,7 +12,7 @@ sm_keys() {
 			grep -v '^#' "$sm_text" 2>/dev/null
 			mh_has makemap && "$mh_path" -u "$sm_type" "$sm_text" 2>/dev/null
 		} | tr 'A-Z' 'a-z' | awk 'NF >= 2 { v = $0; k = $1; sub(/^[^ \t]+[ \t]+/, "", v)
-			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v
+			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^certissuer:/ && v ~ /^subject/) print "issuer\t" substr(k, 12) "\t-"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v
 			else { sub(/^(to|from|connect|spam):/, "", k); if (k ~ /(^|[.@])(example|iana)\.(org|net|com)$/) print "avoid\t" k "\t-" } }'
 	done
 	awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
@@ -20,16 +21,41 @@ sm_keys() {
 		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); sub(/[ \t].*/, "", l); if (l ~ /^\//) print l }' "$1"); do
 		grep -v '^[ 	]*#' "$sm_path" 2>/dev/null | awk 'NF { print "R\t" tolower($1) "\tRELAY" }'
 	done
+	sm_daemons "$1"
+}
+
+# sm_daemons CF: each DaemonPortOptions line with modifiers, its listener, and the modifiers as {daemon_flags} holds them: a small letter
+# once, a capital twice, a blank behind each.
+sm_daemons() {
+	awk '/^O[ \t]*DaemonPortOptions[ \t]*=/ {
+		sub(/^[^=]*=[ \t]*/, ""); n = split($0, part, ","); addr = ""; port = "25"; family = "inet"; flags = ""
+		for (i = 1; i <= n; i++) {
+			k = part[i]; sub(/^[ \t]+/, "", k); v = k; sub(/^[^=]*=[ \t]*/, "", v); sub(/[ \t]+$/, "", v); k = tolower(substr(k, 1, 1))
+			if (k == "a") addr = v; if (k == "p") port = v; if (k == "f") family = v
+			if (k == "m") for (j = 1; j <= length(v); j++) { c = substr(v, j, 1); if (c ~ /[A-Z]/) c = c c; if (c ~ /[A-Za-z]/) flags = flags c " " }
+		}
+		p = tolower(port); if (p == "smtp" || p == "mta") port = 25; if (p == "smtps" || p == "submissions") port = 465; if (p == "submission") port = 587
+		if (addr == "") addr = (family == "inet6") ? "::" : "0.0.0.0"
+		if (addr ~ /:/) addr = "[" addr "]"
+		if (flags != "") print "daemon\t" addr ":" port "\t" flags
+	}' "$1"
 }
 
 # sm_questions CF: the questions, one a line, fields parted by tabs:
-# number class entry form client-address client-name user verb sender recipient
+# number class entry form client-address client-name user verb sender recipient listener daemon-flags cert-issuer cert-subject
 sm_questions() {
 	sm_keys "$1" | awk '!seen[$0]++' | awk -F '\t' -v own="$sm_addr" -v host="$sm_fqdn" -v max=400 -v trust="$sm_trust" '
 	function ask(class, entry, form, addr, name, user, verb, from, to) {
 		if (n >= max) { cut++; return }
 		n++
-		printf "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n, class, entry, form, addr, name, user, verb, from, to
+		printf "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n, class, entry, form, addr, name, user, verb, from, to, listener, flags, issuer, subject
+	}
+	function cert(id, i, s) {
+		issuer = i; subject = s
+		rcpt("inside", id, addr, name, "relaytest@" foreign)
+		issuer = i "+20x"; if (s != "") { issuer = i; subject = s "+20x" }
+		rcpt("beside", id, addr, name, "relaytest@" foreign)
+		issuer = subject = ""
 	}
 	function rcpt(class, entry, addr, name, to) { ask(class, entry, "plain", addr, name, "", "RCPT", "antispam@" other, to) }
 	# covered: does a sound key (two octets or more, a name of two labels or more) hold the candidate?
@@ -102,6 +128,8 @@ sm_questions() {
 		if (k == "" || k ~ /[@:\/]/) return
 		ask("inside", id, "", addr, k, "", "EXPN", "", "root")
 	}
+	$1 == "issuer" { by = $2; next }
+	$1 == "daemon" { nd++; where[nd] = $2; mods[nd] = $3; next }
 	$1 == "avoid" { sub(/^.*@/, "", $2); avoid[$2] = 1; next }
 	{ nk++; kind[nk] = $1; key[nk] = $2; val[nk] = $3; b = $2; sub(/^(connect|to|from|srv_features):/, "", b); bare[nk] = (val[nk] == "RELAY") ? b : "" }
 	END {
@@ -127,6 +155,12 @@ sm_questions() {
 		ask("outside", "", "plain", "IPv6:2001:db8:ffff:0:0:0:0:7", name, "", "RCPT", "antispam@" other, "relaytest@" foreign)
 		if (trust != "") ask("inside", "auth:" trust, "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
 		rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
+		for (i = 1; i <= nd && i <= 8; i++) {
+			listener = where[i]; flags = mods[i]
+			rcpt("outside", "", addr, name, "relaytest@" foreign); rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
+			if (trust != "") ask("inside", "auth:" trust, "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
+			listener = flags = ""
+		}
 		if (own != "") rcpt("own", "", own, host, "relaytest@" foreign)
 		ask("outside", "", "", addr, name, "", "VRFY", "", "root"); ask("outside", "", "", addr, name, "", "EXPN", "", "root")
 		ask("localhost", "", "", "127.0.0.1", "localhost", "", "VRFY", "", "root"); ask("localhost", "", "", "127.0.0.1", "localhost", "", "EXPN", "", "root")
@@ -135,6 +169,8 @@ sm_questions() {
 			both = kind[i] == "R" || k !~ /^[a-z_]+:/
 			if (kind[i] == "R") { client(id, k); to(id, k) }
 			else if (k ~ /^srv_features:/) { sub(/^srv_features:/, "", k); feature(id, k) }
+			else if (k ~ /^certissuer:/) { sub(/^certissuer:/, "", k); cert(id, k, "") }
+			else if (k ~ /^certsubject:/) { sub(/^certsubject:/, "", k); cert(id, by, k) }
 			else if (k ~ /^connect:/) { sub(/^connect:/, "", k); client(id, k) }
 			else if (k ~ /^to:/) { sub(/^to:/, "", k); to(id, k) }
 			else if (k ~ /^from:/) { sub(/^from:/, "", k); from(id, k) }
@@ -149,24 +185,27 @@ sm_script() {
 	for sm_word in R w m '{TrustAuthMech}'; do
 		printf 'MHQclass-%s x\n$=%s\n' "$sm_word" "$sm_word"
 	done
-	for sm_word in j Z v m; do
+	for sm_word in j Z v m w; do
 		printf 'MHQmacro-%s x\n$%s\n' "$sm_word" "$sm_word"
 	done
 	awk -F '\t' -v rule="$sm_rule" -v mech="$sm_trust" '$1 > 0 {
 		a = $5; name = $6; resolve = "OK"; if (name ~ /^\[/) resolve = "FAIL"
 		print "MHQ" $1 " x"
 		print ".D{client_addr}" a; print ".D{client_name}" name; print ".D{client_resolve}" resolve
-		print ".D{client_ptr}" name; print ".D{daemon_flags}"; print ".Ds" name
-		print ".D{auth_type}" ($7 == "" ? "" : mech); print ".D{auth_authen}" $7; print ".D{verify}"
+		print ".D{client_ptr}" name; print ".D{daemon_flags}" $12; print ".Ds" name
+		print ".D{auth_type}" ($7 == "" ? "" : mech); print ".D{auth_authen}" $7
+		print ".D{verify}" ($13 $14 == "" ? "" : "OK"); print ".D{cert_issuer}" $13; print ".D{cert_subject}" $14
 		if ($8 != "RCPT") { print "srv_features " name; next }
 		from = $9; print ".Df" from; print ".D{mail_from}<" from ">"; print ".D{mail_addr}" from
 		host = from; sub(/^.*@/, "", host); print ".D{mail_host}" host
 		print rule " <" $10 ">"
+		# where an accepted recipient would go: the mailer that rulesets 3 and 0 choose
+		if (!($10 in sent)) { sent[$10] = 1; print "MHQparse-" $1 " x"; print "3,0 <" $10 ">" }
 	} END { print "MHQend x" }'
 }
 
 # sm_bt PROG ARG…: sendmail in test mode; the trace of inner rulesets is left out, its exit status is the last line.
-sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
+sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if (\$0 !~ /(check_?rcpt|srv_features) +returns: |^(> )*(parse|0) +returns: /) next } /: Name server timeout\$/ { next } { print }"'
 
 # sm_delayed CF: true where check_rcpt begins by calling checkrcpt and passes on what it refuses.
 sm_delayed() {

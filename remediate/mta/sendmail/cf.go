@@ -67,6 +67,7 @@ type cfMember struct {
 // cfClassFile is an F line.
 type cfClassFile struct {
 	class, path string
+	format      string // of scanf, "" is "%s"
 	optional    bool
 	program     bool
 	line        cfLine
@@ -271,6 +272,7 @@ func parseClassFile(l cfLine) cfClassFile {
 		return f
 	}
 	f.path = firstWord(value)
+	f.format = strings.TrimSpace(strings.TrimPrefix(value, f.path))
 	return f
 }
 

@@ -268,6 +268,7 @@ sm_names() {
 	*) sm_fqdn=$(awk -v h="$sm_host" '!/^#/ { for (i = 2; i <= NF; i++) if (index($i, h ".") == 1) { print $i; exit } }' /etc/hosts 2>/dev/null) ;;
 	esac
 	[ -n "$sm_fqdn" ] || sm_fqdn=$sm_host
+	mh_fact sendmail:fqdn "$sm_fqdn"
 	sm_addr=
 	if mh_has ip; then
 		sm_addr=$("$mh_path" -o -4 addr show 2>/dev/null | awk '$4 !~ /^127\./ { sub(/\/.*/, "", $4); print $4; exit }')

@@ -1,61 +1,33 @@
 package sendmail
 
 import (
-	"net/netip"
 	"strings"
 
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 )
 
-// reading is what the configuration says to a question. It explains sendmail's own answer with the places that lead to it; where
-// it finds none, or another outcome, it is cannot-tell: sendmail's rulesets are a program, and only sendmail runs it.
+// reading is what the configuration says to a question: its rules, run over its access database and classes. sendmail's own answer to
+// the same question stands above it: where the two differ the reading is cannot-tell and says both.
 func (m *model) reading(c *mta.Config, q asked, says judge.Answer) judge.Answer {
-	a := judge.Answer{Question: q.Question, Judge: judge.Config, Outcome: judge.CannotTell}
 	if q.Verb != judge.Rcpt {
-		return m.readEnumeration(c, q, says, a)
+		return m.readEnumeration(c, q, says)
 	}
-	var reasons []judge.Line
-	for _, h := range m.holes() {
-		if h.applies(q.Question) && q.User == "" {
-			reasons = append(reasons, judge.Line{File: h.File, Line: h.Line, Text: h.text})
-		}
+	if says.Outcome == judge.Dead {
+		return judge.Answer{Question: q.Question, Judge: judge.Config, Outcome: judge.CannotTell, Text: says.Text}
 	}
-	for _, t := range c.Trusted {
-		if covers(t, q.Question) {
-			reasons = append(reasons, judge.Line{File: t.File, Line: t.Line, Text: t.Name + ": " + t.Value})
-		}
-	}
-	switch says.Outcome {
-	case judge.Relayed, judge.Delivered:
-		if len(reasons) == 0 {
-			a.Text = "no entry that was read explains sendmail's answer"
-			if q.Class == judge.Localhost || q.Class == judge.Own {
-				a.Outcome, a.Text = says.Outcome, "the host's own addresses may relay"
-			}
-			return a
-		}
-		a.Outcome, a.Because, a.Text = says.Outcome, reasons, reasons[0].Text
-	case judge.Refused:
-		if m.broad(reasons) {
-			a.Text = "an entry would let it through, and sendmail refuses it"
-			return a
-		}
-		a.Outcome, a.Because, a.Text = judge.Refused, m.refusals(), "nothing lets this client relay"
-	case judge.CannotTell:
-		if !m.cf.has("check_rcpt") {
-			a.Outcome, a.Because, a.Text = judge.Relayed, reasons, "there is no ruleset check_rcpt"
-			return a
-		}
-		a.Because, a.Text = reasons, says.Text
-	case judge.Dead:
-		a.Text = says.Text
-	}
-	return a
+	return beside(m.evaluated(q), says)
 }
 
-// broad reports whether the reasons speak against a refusal.
-func (m *model) broad(reasons []judge.Line) bool { return len(reasons) > 0 }
+// beside withdraws a reading that is not what sendmail says.
+func beside(a, says judge.Answer) judge.Answer {
+	if says.Outcome == judge.CannotTell || says.Outcome == a.Outcome || a.Outcome == judge.CannotTell {
+		return a
+	}
+	a.Text = "the files read otherwise than sendmail answers: " + string(a.Outcome) + ", " + a.Text
+	a.Outcome = judge.CannotTell
+	return a
+}
 
 // refusals is the rule that says no.
 func (m *model) refusals() []judge.Line {
@@ -67,85 +39,35 @@ func (m *model) refusals() []judge.Line {
 	return nil
 }
 
-// covers reports whether a trusted entry holds the question's client, sender or recipient.
-func covers(t mta.Trust, q judge.Question) bool {
-	value := strings.Trim(splitKey(t.Value).what, "[]")
-	switch t.Kind {
-	case "client-net":
-		addr, err := netip.ParseAddr(q.ClientAddr)
-		return err == nil && t.Net.IsValid() && t.Net.Contains(addr)
-	case "client-name":
-		return q.ClientName != "" && within(q.ClientName, value)
-	case "recipient":
-		return within(destination(q.Recipient), value) || mailbox(q.Recipient, value)
-	case "sender":
-		return q.Sender != "" && (within(afterAt(q.Sender), value) || mailbox(q.Sender, value))
-	}
-	return false
-}
-
-// within reports whether name is domain or lies below it.
-func within(name, domain string) bool {
-	name, domain = strings.ToLower(name), strings.TrimPrefix(strings.ToLower(domain), ".")
-	return domain != "" && (name == domain || strings.HasSuffix(name, "."+domain))
-}
-
-func afterAt(address string) string {
-	return address[strings.LastIndexByte(address, '@')+1:]
-}
-
-// destination is the domain to which sendmail would send a recipient on: of a source route what follows it, of a quoted local
-// part, a percent or a bang in front of one of the host's own names what stands there (RFC 1123 5.3.3, 5.2.16).
-func destination(recipient string) string {
-	if strings.HasPrefix(recipient, "@") {
-		recipient = recipient[strings.LastIndexByte(recipient, ':')+1:]
-	}
-	local, domain := recipient, ""
-	if i := strings.LastIndexByte(recipient, '@'); i >= 0 && !strings.HasSuffix(recipient, `"`) {
-		local, domain = recipient[:i], recipient[i+1:]
-	}
-	local = strings.Trim(local, `"`)
-	if host, _, ok := strings.Cut(local, "!"); ok {
-		return host
-	}
-	if i := strings.LastIndexAny(local, "@%"); i >= 0 {
-		return local[i+1:]
-	}
-	return domain
-}
-
-// mailbox reports whether a key "user@domain" or "user@" holds address.
-func mailbox(address, key string) bool {
-	if !strings.Contains(key, "@") {
-		return false
-	}
-	address, key = strings.ToLower(address), strings.ToLower(key)
-	return address == key || strings.HasSuffix(key, "@") && strings.HasPrefix(address, key)
-}
-
 // readEnumeration reads VRFY and EXPN off the settings and the access database.
-func (m *model) readEnumeration(c *mta.Config, q asked, says, a judge.Answer) judge.Answer {
+func (m *model) readEnumeration(c *mta.Config, q asked, says judge.Answer) judge.Answer {
 	if says.Outcome == judge.Dead {
-		a.Text = says.Text
-		return a
+		return judge.Answer{Question: q.Question, Judge: judge.Config, Outcome: judge.CannotTell, Text: says.Text}
 	}
+	return beside(m.enumerated(c, q), says)
+}
+
+// enumerated is what options and Srv_Features make of VRFY and EXPN: the entry of the access database decides over the option.
+func (m *model) enumerated(c *mta.Config, q asked) judge.Answer {
+	a := judge.Answer{Question: q.Question, Judge: judge.Config}
 	privacy, set := c.Setting("PrivacyOptions", "")
 	letters, from := m.featuresFor(q.Question)
-	outcome, text := enumerate(q.Verb, flagWords(privacy.Value), letters)
-	if set {
-		a.Because = append(a.Because, judge.Line{File: privacy.File, Line: privacy.Line, Text: "PrivacyOptions=" + privacy.Raw})
-	} else {
-		a.Because = append(a.Because, judge.Line{File: m.cf.path, Text: "PrivacyOptions is not set"})
+	bits := flagWords(privacy.Value)
+	a.Outcome, a.Text = enumerate(q.Verb, bits, letters)
+	option := judge.Line{File: privacy.File, Line: privacy.Line, Text: "PrivacyOptions=" + privacy.Raw}
+	if !set {
+		option = judge.Line{File: m.cf.path, Text: "PrivacyOptions is not set"}
 	}
-	if from.key != "" {
-		a.Because = append(a.Because, judge.Line{File: m.access.text, Line: from.line, Text: from.key + " " + from.value})
+	a.Because = []judge.Line{option}
+	if from.key != "" && q.Verb == judge.Expn {
+		at := judge.Line{File: m.access.text, Line: from.line, Text: "access: " + from.key + " " + from.value}
+		a.Because = append(a.Because, at)
+		if without, _ := enumerate(q.Verb, bits, ""); without != a.Outcome {
+			a.Because = []judge.Line{at, option}
+		}
 	}
-	a.Outcome, a.Text = outcome, text
-	if q.Verb == judge.Expn && outcome == judge.Refused && m.access != nil && m.access.file == nil && !m.access.dumped {
+	if q.Verb == judge.Expn && a.Outcome == judge.Refused && m.access != nil && m.access.file == nil && !m.access.dumped {
 		a.Outcome, a.Text = judge.CannotTell, "the access database was not read: its Srv_Features may offer EXPN"
-	}
-	if says.Outcome != judge.CannotTell && says.Outcome != outcome {
-		a.Outcome, a.Text = judge.CannotTell, "the files read otherwise than sendmail answers: "+text
 	}
 	return a
 }

@@ -19,6 +19,8 @@ type model struct {
 	relay      []member
 	daemons    []daemon
 	overrides  map[string]string // options of the daemon's command line
+	prog       *program          // the rules, ready to run
+	rule       string            // the ruleset that decides on a recipient: check_rcpt, or the one that it calls first and obeys
 	said       *said             // what sendmail answered, nil where it was not asked
 	noask      string
 	help       *facts.File
@@ -72,7 +74,9 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	if o, ok := s.Output(askName(in.Program, in.Config)); ok {
 		m.said = parseSaid(o)
 	}
+	m.rule = cmp.Or(s.Fact("sendmail:rule:"+in.Config), "check_rcpt")
 	m.readRelay(s, c)
+	m.prog = m.compiled(s)
 	m.help = m.helpFile(s, c)
 	m.settings(s, c)
 	m.trusted(c)

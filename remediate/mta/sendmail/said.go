@@ -15,11 +15,12 @@ type said struct {
 	classes map[string][]string
 	macros  map[string]string
 	blocks  map[int][]string
-	serving bool     // it read its configuration and took questions
-	ended   bool     // the last marker was seen
-	faults  []string // "FILE: line N: …", what it found wrong before
-	refuses bool     // it ended with 70 (EX_CONFIG): the daemon does not start with this configuration
-	named   bool     // false: it could not qualify its own host name
+	parsed  map[int]string // what rulesets 3 and 0 made of a question's recipient
+	serving bool           // it read its configuration and took questions
+	ended   bool           // the last marker was seen
+	faults  []string       // "FILE: line N: …", what it found wrong before
+	refuses bool           // it ended with 70 (EX_CONFIG): the daemon does not start with this configuration
+	named   bool           // false: it could not qualify its own host name
 	timeout bool
 }
 
@@ -31,7 +32,7 @@ var (
 
 // parseSaid reads the output of sm_ask. Text that it does not know is passed over.
 func parseSaid(o *facts.Output) *said {
-	t := &said{options: map[string][]string{}, classes: map[string][]string{}, macros: map[string]string{}, blocks: map[int][]string{}, named: true}
+	t := &said{options: map[string][]string{}, classes: map[string][]string{}, macros: map[string]string{}, blocks: map[int][]string{}, parsed: map[int]string{}, named: true}
 	t.timeout = o.State == facts.Timeout
 	marker := ""
 	for _, line := range strings.Split(string(o.Stdout)+"\n"+string(o.Stderr), "\n") {
@@ -89,6 +90,12 @@ func (t *said) inside(marker, line string) {
 	case strings.HasPrefix(marker, "class-"):
 		name := strings.Trim(strings.TrimPrefix(marker, "class-"), "{}")
 		t.classes[name] = append(t.classes[name], bare)
+	case strings.HasPrefix(marker, "parse-"):
+		if m := returnsLine.FindStringSubmatch(bare); m != nil && (m[1] == "parse" || m[1] == "0") {
+			if n, err := strconv.Atoi(strings.TrimPrefix(marker, "parse-")); err == nil {
+				t.parsed[n] = strings.TrimSpace(m[2])
+			}
+		}
 	case strings.HasPrefix(marker, "macro-"):
 		t.macros[strings.TrimPrefix(marker, "macro-")] = bare
 	default:

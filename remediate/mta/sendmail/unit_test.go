@@ -159,8 +159,8 @@ func TestRecipient(t *testing.T) {
 		`$# discard $: discard`: judge.Refused,
 		`relaytest < @ example . org > $| @ relaytest`: judge.Relayed, // promiscuous_relay
 	} {
-		m := &model{said: &said{blocks: map[int][]string{1: {"check_rcpt returns: " + value}}}}
-		if got, _ := m.recipient("check_rcpt", asked{n: 1, Question: judge.Question{Class: judge.Outside}}); got != want {
+		m := &model{cf: parseCF("x.cf", nil), rule: "check_rcpt", said: &said{blocks: map[int][]string{1: {"check_rcpt returns: " + value}}}}
+		if got, _ := m.recipient(asked{n: 1, Question: judge.Question{Class: judge.Outside}}); got != want {
 			t.Errorf("%s: %s, want %s", value, got, want)
 		}
 	}
