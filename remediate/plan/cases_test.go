@@ -62,6 +62,11 @@ type setup struct {
 		PID       int
 		Exe       string
 		Container string
+		Start     time.Time
+	}
+	Read []struct { // files that reading the configuration read
+		Path    string
+		Changed time.Time
 	}
 }
 
@@ -77,6 +82,7 @@ type testCase struct {
 	}
 	Incomplete bool
 	NoRoot     bool
+	network
 	// Want holds what findings must come to, by "rule", "mta/rule" or "rule@listener": words that must all be true of it, as
 	// "fail guide=pass main.cf:12 fixable", and texts in Have between bars.
 	Want map[string]string
@@ -111,10 +117,11 @@ func (c testCase) input(t *testing.T, bases map[string]setup, rules []playbooks.
 			in.Snapshot.Listeners = append(in.Snapshot.Listeners, facts.Listener{Addr: s.Addr, PID: s.PID})
 		}
 		for _, p := range l.Process {
-			in.Snapshot.Processes = append(in.Snapshot.Processes, facts.Process{PID: p.PID, Exe: p.Exe, Container: p.Container})
+			in.Snapshot.Processes = append(in.Snapshot.Processes, facts.Process{PID: p.PID, Exe: p.Exe, Container: p.Container, Start: p.Start})
 		}
 	}
 	in.Snapshot = in.Snapshot.With(files...)
+	c.network.add(t, &in)
 	return in
 }
 
@@ -142,6 +149,9 @@ func judgedOf(layers []setup) Judged {
 		}
 		for _, n := range l.Note {
 			c.Notes = append(c.Notes, mta.Note{Code: n.Code, Text: n.Text, Origin: mta.Origin{File: n.File, Line: n.Line}})
+		}
+		for _, r := range l.Read {
+			c.Files = append(c.Files, mta.File{Path: r.Path, Origin: &facts.File{Path: r.Path, ModTime: r.Changed}})
 		}
 		j.Answers = layAnswers(j.Answers, l)
 		laySettings(c, l)
@@ -260,6 +270,7 @@ func TestCases(t *testing.T) {
 			for key, want := range c.Want {
 				checkFindings(t, res.Findings, key, want)
 			}
+			c.network.check(t, c.input(t, bases, rules))
 		})
 	}
 	for _, r := range rules {
