@@ -14,6 +14,7 @@ func (s *Snapshot) finish() {
 	s.OS = s.os()
 	s.Init = s.Fact("init")
 	s.Container = s.Fact("container")
+	s.Login = strings.TrimSpace(s.Fact("login"))
 	s.Addrs = strings.Fields(s.Fact("addrs"))
 	for _, k := range s.Facts("tool:") {
 		s.Tools[strings.TrimPrefix(k, "tool:")] = s.Fact(k)

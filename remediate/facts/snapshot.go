@@ -19,6 +19,7 @@ type Snapshot struct {
 	Init      string   // systemd, sysv, openrc, smf, src, hpux, none or ""
 	Container string   // "" or what the host runs in
 	Addrs     []string // the host's own addresses with prefix length: "10.1.2.3/24"
+	Login     string   // the address that the login's client has for the host, "" where it was not over SSH or is not known
 	Listeners []Listener
 	Processes []Process         // those that listen, and those a driver asked for by name
 	Tools     map[string]string // tools found by the host part: name to path

@@ -19,6 +19,7 @@ mh_host() {
   mh_fact init "$mh_init"
   mh_fact container "$(mh__container)"
   mh_fact addrs "$(mh__addrs)"
+  mh_fact login "$(mh__login)"
   mh__panels
   for mh_t in $mh_tools; do
     mh_has "$mh_t" && mh_fact "tool:$mh_t" "$mh_path"
@@ -127,6 +128,19 @@ mh__addrs() {
       if (p == "") p = ($1 == "inet") ? 32 : 128
       if (a ~ /^[0-9a-fA-F:.]+$/) printf "%s/%s ", a, p
     }'
+}
+
+# mh__login prints the address that the login's client has for this host: sshd names it in SSH_CONNECTION (sshd(8)). sudo takes that from
+# the environment; it is still in that of the processes above.
+mh__login() {
+  mh_a=${SSH_CONNECTION:-}
+  mh_b=$PPID
+  for mh_step in 1 2 3 4 5 6 7 8; do
+    [ -z "$mh_a" ] && [ -r "/proc/$mh_b/environ" ] || break
+    mh_a=$({ tr '\000' '\n' <"/proc/$mh_b/environ"; } 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p')
+    mh_b=$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$mh_b/status" 2>/dev/null)
+  done
+  printf '%s\n' "${mh_a%% *}"
 }
 
 # mh__panels sends as the fact panel the suites whose marker files are there.
