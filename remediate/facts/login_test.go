@@ -16,7 +16,7 @@ func TestLogin(t *testing.T) {
 		} {
 			cmd := exec.Command("sh", append([]string{"-c", c.how, "sh"}, shell...)...)
 			cmd.Env = append(os.Environ(), "SSH_CONNECTION=198.51.100.7 50022 192.0.2.1 22")
-			cmd.Stdin = strings.NewReader(Script(""))
+			cmd.Stdin = strings.NewReader(Strip(Script("")))
 			out, err := cmd.Output()
 			if err != nil {
 				t.Errorf("%v %s: %v", shell, name, err)
