@@ -10,7 +10,6 @@ import (
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/facts"
-	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -25,6 +24,8 @@ type Target struct {
 	// Dial reaches the host; nil where Snapshot is judged instead.
 	Dial     func(context.Context) (remote.Host, error)
 	Snapshot *facts.Snapshot
+	// Here says that the host is this machine.
+	Here bool
 	// Installed is the command of a collector installed on the host, run in place of sending the script; nil sends it.
 	Installed []string
 }
@@ -33,7 +34,8 @@ type Target struct {
 type Config struct {
 	Targets []Target
 	Drivers []*mta.Driver
-	Forks   int // how many hosts at the same time, at least 1
+	Forks   int      // how many hosts at the same time, at least 1
+	Probe   *Probing // how the network judge is asked; nil asks it nothing
 	Now     func() time.Time
 }
 
@@ -50,13 +52,19 @@ type Outcome struct {
 	installs []plan.Judged // of Snapshot, read and not yet answered for; nil where that is still to be done
 }
 
-// judge gives the snapshot's verdict; what was read of it on the way is used and let go.
-func (o *Outcome) judge(c Config) {
+// judge gives the snapshot's verdict, the network's answers with it where that judge is asked; what was read of it on the way is used and
+// let go.
+func (o *Outcome) judge(ctx context.Context, c Config, n *network) {
 	installs := o.installs
 	if o.installs = nil; installs == nil {
 		installs = read(o.Snapshot, c.Drivers)
 	}
-	o.Result = weigh(o.Snapshot, answered(o.Snapshot, installs), nil, o.Target, c.Now())
+	installs = answered(o.Snapshot, installs)
+	var h heard
+	if n != nil && o.Target.Dial != nil {
+		h = n.ask(ctx, o.Target, o.Snapshot, installs)
+	}
+	o.Result = weigh(o.Snapshot, installs, h, o.Target, c.Now())
 }
 
 // ErrIncomplete: the host was reached, and the collector's output ends before its end.
@@ -68,10 +76,12 @@ var ErrNotBegun = errors.New("not begun")
 // Run judges every target, Forks at a time, and hands each outcome to done as it comes, never two at once. One host's failure or slowness
 // touches no other. When ctx ends, the hosts not begun are given to done with ErrNotBegun.
 func Run(ctx context.Context, c Config, done func(Outcome)) {
+	n := newNetwork(ctx, c.Probe)
+	defer n.close()
 	each(ctx, c, done, func(ctx context.Context, t Target) Outcome {
 		o := Collect(ctx, c.Drivers, t)
 		if o.Snapshot != nil {
-			o.judge(c)
+			o.judge(ctx, c, n)
 		}
 		return o
 	})
@@ -189,12 +199,15 @@ func Parts(drivers []*mta.Driver) []string {
 
 // Judge is the pure half of a run: what the drivers make of a snapshot, and what the rules say to that.
 func Judge(s *facts.Snapshot, drivers []*mta.Driver, t Target, now time.Time) *plan.Result {
-	return weigh(s, answered(s, read(s, drivers)), nil, t, now)
+	return weigh(s, answered(s, read(s, drivers)), heard{}, t, now)
 }
 
 // weigh puts a host's installations and the network's answers before the rules.
-func weigh(s *facts.Snapshot, installs []plan.Judged, network []judge.Answer, t Target, now time.Time) *plan.Result {
-	res := plan.New(plan.Input{Snapshot: s, Installs: installs, Network: network, Rules: t.Rules, Intent: t.Intent, Now: now})
+func weigh(s *facts.Snapshot, installs []plan.Judged, h heard, t Target, now time.Time) *plan.Result {
+	res := plan.New(plan.Input{
+		Snapshot: s, Installs: installs, Network: h.answers, Contacts: h.contacts, Rules: t.Rules, Intent: t.Intent, Now: now,
+	})
+	res.Problems = append(res.Problems[:len(res.Problems):len(res.Problems)], h.problems...)
 	if !s.Complete {
 		doubt(res)
 	}

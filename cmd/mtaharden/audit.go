@@ -27,6 +27,9 @@ type judging struct {
 	snapshots    []string
 	strict       bool
 	allowUnknown bool
+	probe        bool
+
+	dialer *dialer // what targets reaches the hosts with; nil where none is reached
 }
 
 func (j *judging) register(c *cobra.Command, output string) {
@@ -34,6 +37,7 @@ func (j *judging) register(c *cobra.Command, output string) {
 	j.reach.register(f, output)
 	f.StringArrayVar(&j.playbooks, "playbook", nil, "judge by playbook `NAME|FILE` (may be repeated; default baseline)")
 	f.StringArrayVar(&j.snapshots, "snapshot", nil, "judge the saved snapshot `FILE` and reach no host (may be repeated)")
+	f.BoolVar(&j.probe, "probe", false, "ask the hosts' mail listeners over the network, too: from this machine and the inventory's vantages")
 	f.BoolVar(&j.strict, "strict", false, "exit 2 for review findings too")
 	f.BoolVar(&j.allowUnknown, "allow-unknown", false, "exit 0 in spite of unknown findings")
 }
@@ -47,10 +51,16 @@ func newAuditCommand() *cobra.Command {
 changes nothing, and judges its mail servers by the playbooks. Without -i it
 judges this machine. With --snapshot it judges what collect saved.
 
+With --probe the network is asked as well: SMTP dialogues with each listener of
+each host, that stop before a message is sent. Whether the host relays for
+strangers is asked only from where the host's own configuration shows a stranger:
+this machine first, then the inventory's vantages, dialled through SSH.
+
 Exit status: 0 all is well, 2 something was found, 3 a host was not read to the
 end, 4 a host was not reached or not entered, 64 bad usage or input.`,
 		Example: `  mtaharden audit                              this machine
   mtaharden audit -i hosts.toml --limit mx     the group mx
+  mtaharden audit -i hosts.toml --probe        and what the network says
   mtaharden audit --snapshot mx1.snap --format csv`,
 		Args: exactArgs(cobra.NoArgs),
 	}
@@ -101,7 +111,7 @@ func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report
 		return sum, nil, fmt.Errorf("cannot write the report: %w", err)
 	}
 	p := newProgress(c.ErrOrStderr(), len(targets))
-	remediate.Run(ctx, remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: j.forks, Now: time.Now}, func(o remediate.Outcome) {
+	remediate.Run(ctx, remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: j.forks, Probe: j.probing(c.ErrOrStderr()), Now: time.Now}, func(o remediate.Outcome) {
 		rep := reported(o)
 		p.done(rep.Name, rep.State, rep.Error, o.Took)
 		sum.Add(rep)

@@ -25,6 +25,9 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 	if len(j.snapshots) > 0 && len(j.limit) > 0 {
 		return nil, badInput(errors.New("--limit chooses hosts to reach, and --snapshot reaches none: leave one of them out"))
 	}
+	if len(j.snapshots) > 0 && j.probe {
+		return nil, badInput(errors.New("--probe asks the hosts themselves, and --snapshot reaches none: leave one of them out"))
+	}
 	inv, hosts, err := j.load()
 	if err != nil {
 		return nil, err
@@ -37,8 +40,9 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.dialer = d
 	if inv == nil {
-		t := remediate.Target{Name: "localhost", Dial: d.thisMachine}
+		t := remediate.Target{Name: "localhost", Dial: d.thisMachine, Here: true}
 		t.Rules, err = rules.of(nil)
 		return []remediate.Target{t}, err
 	}

@@ -14,6 +14,14 @@ type Target struct {
 	Install  int // of Input.Installs; -1 for a listener that no known installation owns
 }
 
+// Name is what answers about the target call their listener: the address that was dialled, unless translation lies between.
+func (t Target) Name() string {
+	if d := t.Dial.String(); serves(t.Listener, d) {
+		return d
+	}
+	return t.Listener
+}
+
 // maxTargets bounds the listeners of one host that are dialled.
 const maxTargets = 24
 

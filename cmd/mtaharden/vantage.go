@@ -1,0 +1,42 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+
+	"mtaharden/inventory"
+	"mtaharden/remediate"
+	"mtaharden/remediate/remote"
+)
+
+// probing is how --probe asks: from this machine and from the inventory's vantages; nil without it.
+func (j *judging) probing(stderr io.Writer) *remediate.Probing {
+	if !j.probe || j.dialer == nil {
+		return nil
+	}
+	p := &remediate.Probing{Limit: j.timeLimit, Warn: func(text string) { fmt.Fprintln(stderr, "mtaharden:", text) }}
+	if j.inv == nil {
+		return p
+	}
+	for _, name := range j.inv.Vantages {
+		h := vantageHost(j.inv, name)
+		p.Vantages = append(p.Vantages, remediate.Vantage{
+			Name: name, Address: cmp.Or(h.Address, h.Name),
+			Open: func(ctx context.Context) (remote.Host, error) { return j.dialer.dial(ctx, h) },
+		})
+	}
+	return p
+}
+
+// vantageHost is a vantage as it is logged in to. Connections from there need no root.
+func vantageHost(inv *inventory.Inventory, name string) *inventory.Host {
+	h := &inventory.Host{Name: name}
+	if known, ok := inv.Host(name); ok {
+		h = known
+	}
+	plain := *h
+	plain.Become, plain.CollectCommand = "none", nil
+	return &plain
+}

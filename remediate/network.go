@@ -1,0 +1,190 @@
+package remediate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/remote"
+)
+
+// Probing says how the network judge is asked.
+type Probing struct {
+	// Vantages are tried in their order, after this machine.
+	Vantages []Vantage
+	// Limit bounds the questions to one host; 0 is 3 minutes. What was not asked by then is not tested.
+	Limit time.Duration
+	// Resolve returns the addresses of a name, by this machine's DNS; nil is the system's.
+	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
+	// Warn is told once of a vantage that cannot be used; nil tells nobody.
+	Warn func(text string)
+}
+
+// Vantage is a host through which the network judge may dial.
+type Vantage struct {
+	Name    string // the inventory's
+	Address string
+	Open    func(context.Context) (remote.Host, error)
+}
+
+const (
+	probeLimit     = 3 * time.Minute
+	resolveLimit   = 5 * time.Second
+	placeLimit     = 20 // hosts at a time that are asked from one place
+	askLimit       = 20 * time.Second
+	listenersLimit = 4 // listeners of one host that are asked at a time
+)
+
+// network is the network judge of a run: the places it asks from, each connected once and shared by all hosts.
+type network struct {
+	p      Probing
+	ctx    context.Context // the run's: a place outlives the host for which it was opened
+	places []*place
+}
+
+// place is where connections are made from: this machine, or a vantage.
+type place struct {
+	v       Vantage // no Open: this machine
+	warn    func(string)
+	slots   chan struct{}
+	once    sync.Once
+	host    remote.Host
+	dialer  remote.Dialer
+	failure error
+	asking  sync.Mutex
+}
+
+func newNetwork(ctx context.Context, p *Probing) *network {
+	if p == nil {
+		return nil
+	}
+	n := &network{p: *p, ctx: ctx}
+	if n.p.Limit <= 0 {
+		n.p.Limit = probeLimit
+	}
+	if n.p.Resolve == nil {
+		n.p.Resolve = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		}
+	}
+	if n.p.Warn == nil {
+		n.p.Warn = func(string) {}
+	}
+	for _, v := range append([]Vantage{{}}, p.Vantages...) {
+		n.places = append(n.places, &place{v: v, warn: n.p.Warn, slots: make(chan struct{}, placeLimit)})
+	}
+	return n
+}
+
+func (n *network) close() {
+	if n == nil {
+		return
+	}
+	for _, p := range n.places {
+		p.once.Do(func() { p.failure = errors.New("the run is over") })
+		if p.host != nil {
+			p.host.Close()
+		}
+	}
+}
+
+// name is what evidence calls the place.
+func (p *place) name() string {
+	if p.v.Open == nil {
+		return "this machine"
+	}
+	return p.v.Name
+}
+
+// open connects the place, at the first call of a run. A place that cannot be used is told of then, and costs nothing afterwards.
+func (p *place) open(run context.Context) error {
+	p.once.Do(func() {
+		if p.v.Open == nil {
+			p.dialer = here{}
+			return
+		}
+		if p.host, p.failure = p.v.Open(run); p.failure == nil {
+			var ok bool
+			if p.dialer, ok = p.host.(remote.Dialer); !ok {
+				p.failure = fmt.Errorf("cannot dial through %s: it opens no connections", p.v.Name)
+			}
+		}
+		if p.failure != nil {
+			p.warn("the vantage " + facts.Printable(p.v.Name) + " is not used: " + facts.Printable(p.failure.Error()))
+		}
+	})
+	return p.failure
+}
+
+// dial opens a connection from the place.
+func (p *place) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return p.dialer.Dial(ctx, network, addr)
+}
+
+// here is this machine's own network.
+type here struct{}
+
+func (here) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 10 * time.Second}
+	return d.DialContext(ctx, network, addr)
+}
+
+// addresses returns the place's own addresses towards a target: the one that its routes choose, else every one that might be chosen.
+func (p *place) addresses(run context.Context, target netip.AddrPort) ([]netip.Addr, error) {
+	if p.v.Open == nil {
+		conn, err := net.Dial("udp", target.String()) // no packet is sent: the kernel chooses route and address
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		at, err := netip.ParseAddrPort(conn.LocalAddr().String())
+		return []netip.Addr{at.Addr().Unmap().WithZone("")}, err
+	}
+	p.asking.Lock() // a session each: sshd allows only so many at a time (sshd_config(5), MaxSessions)
+	defer p.asking.Unlock()
+	ctx, cancel := context.WithTimeout(run, askLimit)
+	defer cancel()
+	res, err := p.host.Run(ctx, remote.Cmd{Argv: []string{"/bin/sh", "-s", target.Addr().String()}, Stdin: []byte(sourceSh)}, 64<<10)
+	if err != nil {
+		return nil, err
+	}
+	return parseSource(string(res.Stdout), target.Addr()), nil
+}
+
+// sourceSh prints "src ADDR", the address from which $1 is reached, as ip-route(8) says; where there is no such tool, "own ADDR" for every
+// address that ifconfig names.
+const sourceSh = `PATH=$PATH:/usr/sbin:/sbin
+LC_ALL=C
+export PATH LC_ALL
+a=$(ip -o route get "$1" 2>/dev/null | sed -n 's/.* src \([0-9a-fA-F.:]*\).*/\1/p')
+if [ -n "$a" ]; then
+  echo "src $a"
+else
+  { ip -o addr show || ifconfig -a; } 2>/dev/null | tr -s ' \t/%' '[\n*]' | sed -n 's/^addr://; s/^\([0-9a-fA-F]*[.:][0-9a-fA-F.:]*\)$/own \1/p'
+fi
+`
+
+// parseSource reads sourceSh's output: the addresses of the target's family that are no loopback's.
+func parseSource(out string, target netip.Addr) []netip.Addr {
+	var all []netip.Addr
+	for line := range strings.Lines(out) {
+		kind, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		a, err := netip.ParseAddr(text)
+		a = a.Unmap()
+		switch {
+		case err != nil || len(all) == 64 || a.Is4() != target.Unmap().Is4():
+		case kind == "src":
+			return []netip.Addr{a}
+		case kind == "own" && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsUnspecified() && !slices.Contains(all, a):
+			all = append(all, a)
+		}
+	}
+	return all
+}

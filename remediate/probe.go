@@ -1,0 +1,237 @@
+package remediate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
+	"mtaharden/remediate/plan"
+	"mtaharden/remediate/probe"
+)
+
+// heard is what the network judge brought of one host.
+type heard struct {
+	answers  []judge.Answer
+	contacts []plan.Contact
+	problems []string
+}
+
+// ask asks a host's listeners over the network, each from the places where that shows something, within the host's time.
+func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs []plan.Judged) heard {
+	ctx, cancel := context.WithTimeout(ctx, n.p.Limit)
+	defer cancel()
+	reached, err := n.resolve(ctx, t.Address)
+	if t.Here {
+		reached, err = []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}
+	if err != nil {
+		return heard{problems: []string{"the network judge asked nothing: " + err.Error()}}
+	}
+	in := plan.Input{Snapshot: s, Installs: installs, Intent: t.Intent}
+	targets, skipped := plan.Targets(in, reached)
+	out := heard{problems: skipped}
+	parts := make([]heard, len(targets))
+	slots := make(chan struct{}, listenersLimit)
+	var all sync.WaitGroup
+	for i, target := range targets {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			parts[i] = n.listener(ctx, t, in, target)
+		})
+	}
+	all.Wait()
+	for _, p := range parts {
+		out.answers, out.contacts = append(out.answers, p.answers...), append(out.contacts, p.contacts...)
+	}
+	return out
+}
+
+// resolve returns the addresses of the inventory's word for a host.
+func (n *network) resolve(ctx context.Context, address string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(address); err == nil {
+		return []netip.Addr{a.Unmap().WithZone("")}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	all, err := n.p.Resolve(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the address of %s: %w", address, err)
+	}
+	for i := range all {
+		all[i] = all[i].Unmap()
+	}
+	return all, nil
+}
+
+// listener asks one listener: this machine first, then each vantage, until questions about relaying were answered to a stranger. From any
+// other machine what does not depend on the client is asked, once.
+func (n *network) listener(ctx context.Context, t Target, in plan.Input, target plan.Target) heard {
+	var out heard
+	var reasons []string
+	for _, p := range n.places {
+		st, client, err := n.stand(ctx, p, t, in, target)
+		switch {
+		case err != nil:
+			reasons = append(reasons, p.name()+": "+err.Error())
+			continue
+		case !st.Remote || st.Class == "" && len(out.contacts) > 0:
+			reasons = append(reasons, p.name()+": "+st.Why)
+			continue
+		}
+		r := n.talk(ctx, p, in, target, client, st)
+		if r.Err != nil {
+			reasons = append(reasons, p.name()+": "+r.Err.Error())
+			continue
+		}
+		answers, told := translated(r, p, target, st)
+		out.answers, out.contacts = append(out.answers, answers...), append(out.contacts, contact(r, p, target, client))
+		if told {
+			return out
+		}
+		if st.Why == "" {
+			st.Why = "no question about relaying was answered"
+		}
+		reasons = append(reasons, p.name()+": "+st.Why)
+	}
+	out.answers = append(out.answers, judge.Answer{
+		Question: judge.Question{Listener: target.Name(), Class: judge.Outside, Form: "plain", Verb: judge.Rcpt},
+		Judge:    judge.Network, Outcome: judge.CannotTell, Text: "not tested from outside: " + facts.Printable(strings.Join(reasons, "; ")),
+	})
+	return out
+}
+
+// stand finds out what a place is to the host.
+func (n *network) stand(ctx context.Context, p *place, t Target, in plan.Input, target plan.Target) (plan.Standing, plan.Client, error) {
+	client := plan.Client{Itself: p.v.Open == nil && t.Here || p.v.Open != nil && p.v.Name == t.Name}
+	if ctx.Err() != nil {
+		return plan.Standing{}, client, errors.New("the time for this host is over")
+	}
+	if !client.Itself {
+		if err := p.open(n.ctx); err != nil {
+			return plan.Standing{}, client, err
+		}
+		own, err := p.addresses(n.ctx, target.Dial)
+		if err != nil {
+			return plan.Standing{}, client, err
+		}
+		client.Addrs = own
+		if a, err := netip.ParseAddr(in.Snapshot.Login); err == nil && p.v.Open == nil {
+			client.Addrs = append(client.Addrs, a.Unmap()) // as the host itself sees this machine
+		}
+	}
+	var c *mta.Config
+	if target.Install >= 0 {
+		c = in.Installs[target.Install].Config
+	}
+	if c != nil && slices.ContainsFunc(c.Trusted, func(t mta.Trust) bool { return t.Kind == "client-name" }) {
+		client.Names, client.Named = names(ctx, client.Addrs)
+	}
+	st := plan.Stand(in.Snapshot, in.Intent, c, client)
+	if target.Install >= 0 && c == nil && st.Perhaps == "" {
+		st.Perhaps = "its configuration could not be read"
+	}
+	return st, client, nil
+}
+
+// names looks the addresses up in the DNS; known is false where that did not answer.
+func names(ctx context.Context, addrs []netip.Addr) (all []string, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	for _, a := range addrs {
+		found, err := net.DefaultResolver.LookupAddr(ctx, a.String())
+		var none *net.DNSError
+		if err != nil && !(errors.As(err, &none) && none.IsNotFound) {
+			return nil, false
+		}
+		all = append(all, found...)
+	}
+	return all, true
+}
+
+// talk has the dialogues with one listener from one place.
+func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan.Target, client plan.Client, st plan.Standing) *probe.Report {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return &probe.Report{Err: errors.New("the time for this host is over")}
+	}
+	l := probe.Listener{Addr: target.Dial, TLS: target.Dial.Port() == 465}
+	l.Domains, l.Local = own(in, target)
+	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: st.Class != "", Budget: n.p.Limit}
+	if len(client.Addrs) > 0 {
+		c.From = client.Addrs[0]
+	}
+	return probe.Ask(ctx, l, c)
+}
+
+// own returns a recipient and the domains that the other judges know to be the host's own.
+func own(in plan.Input, target plan.Target) (domains []string, local string) {
+	if target.Install < 0 {
+		return nil, ""
+	}
+	for _, a := range in.Installs[target.Install].Answers {
+		q := a.Question
+		_, domain, ok := strings.Cut(q.Recipient, "@")
+		if q.Verb != judge.Rcpt || q.Form != "local" || a.Outcome != judge.Delivered || !ok || strings.HasPrefix(domain, "[") || slices.Contains(domains, domain) || len(domains) == 4 {
+			continue
+		}
+		domains = append(domains, domain)
+		if local == "" {
+			local = q.Recipient
+		}
+	}
+	return domains, local
+}
+
+// translated puts a report's answers into the host's own words: its listener, and what kind of client asked. told says that a question
+// about relaying was answered.
+func translated(r *probe.Report, p *place, target plan.Target, st plan.Standing) (out []judge.Answer, told bool) {
+	from := "from " + p.name()
+	if r.From.IsValid() {
+		from += " (" + r.From.String() + ")"
+	}
+	for _, a := range r.Answers {
+		a.Question.Listener = target.Name()
+		relaying := a.Question.Verb == judge.Rcpt && a.Question.Form != "local"
+		switch {
+		case relaying && st.Class == "":
+			continue
+		case relaying:
+			a.Question.Class, a.Question.Entry = st.Class, st.Entry
+			if a.Outcome == judge.Relayed && st.Perhaps != "" {
+				a.Outcome, a.Text = judge.CannotTell, "it relays for this client, which the host may trust: "+st.Perhaps+" ("+a.Text+")"
+			}
+			told = told || a.Outcome != judge.CannotTell
+		}
+		a.Text = from + ": " + facts.Printable(a.Text)
+		out = append(out, a)
+	}
+	return out, told
+}
+
+// seenAs finds the client's address in a server's reply to EHLO: "mx.example.com Hello x [192.0.2.1], pleased to meet you".
+var seenAs = regexp.MustCompile(`\[(?:IPv6:)?([0-9A-Fa-f.:]+)\]`)
+
+func contact(r *probe.Report, p *place, target plan.Target, client plan.Client) plan.Contact {
+	c := plan.Contact{Listener: target.Name(), Dialled: target.Dial, Vantage: p.v.Name, From: r.From, Banner: r.Banner, Product: r.Product}
+	if !c.From.IsValid() && len(client.Addrs) > 0 {
+		c.From = client.Addrs[0]
+	}
+	for _, greeting := range []string{r.Plain.Greeting, r.Secure.Greeting} {
+		if all := seenAs.FindAllStringSubmatch(greeting, 8); len(all) > 0 && !c.Seen.IsValid() {
+			c.Seen, _ = netip.ParseAddr(all[len(all)-1][1]) // the first may be what we called ourselves
+		}
+	}
+	return c
+}
