@@ -39,6 +39,19 @@ func (s *Snapshot) names(kind, prefix string) []string {
 // Seen returns what the MTA carried of late, as its driver summed it on the host.
 func (s *Snapshot) Seen(mta string) []Seen { return s.seen[mta] }
 
+// WithOutputs returns the snapshot with these outputs of commands beside, or in the place of, its own.
+func (s *Snapshot) WithOutputs(outs ...*Output) *Snapshot {
+	t := s.With()
+	t.outputs = maps.Clone(s.outputs)
+	if t.outputs == nil {
+		t.outputs = map[string]*Output{}
+	}
+	for _, o := range outs {
+		t.outputs[o.Name] = o
+	}
+	return t
+}
+
 // With returns a Snapshot in which files stand in place of those of the same path, or beside the others. s is not changed.
 func (s *Snapshot) With(files ...*File) *Snapshot {
 	n := *s

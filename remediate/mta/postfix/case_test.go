@@ -204,6 +204,11 @@ func (c testCase) master() string {
 	return stockMaster
 }
 
+// readWith reads the case as on the shadow's host, with that Postfix's own defaults.
+func (c testCase) readWith(s *shadow) (*mta.Config, error) {
+	return read(c.snapshot().WithOutputs(s.outputs()...), mta.Install{MTA: "postfix", Version: s.Version, Config: "/etc/postfix"})
+}
+
 func (c testCase) config(t *testing.T, version string) (*facts.Snapshot, *mta.Config) {
 	t.Helper()
 	s := c.snapshot()

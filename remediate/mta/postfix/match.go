@@ -63,6 +63,7 @@ func (r *run) hostInTable(param string, p *pattern, name, addr string) (ok bool,
 
 // look looks a key up; what is not known is a fork between "not there" and "there with an unknown value".
 func (r *run) look(t *table, key string) found {
+	r.m.meet(t.kind)
 	f := t.look(key)
 	if f.unread != "" {
 		if !r.maybe(t.spec+" "+key, f.unread) {

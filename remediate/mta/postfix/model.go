@@ -22,6 +22,7 @@ type model struct {
 	words     map[cacheKey][]member
 	values    map[cacheKey]string
 	listeners []listener
+	visit     func(word string) // told each restriction, table type and parameter that an evaluation meets; nil: nobody asks
 }
 
 // cacheKey is a parameter as a service sees it; the model is read often, from one goroutine, and never changed.
@@ -80,9 +81,16 @@ func (m *model) expand(text string, s *service) (string, error) {
 	}}.expand(text)
 }
 
+func (m *model) meet(word string) {
+	if m.visit != nil {
+		m.visit(word)
+	}
+}
+
 // value is the effective value of name for a service. What cannot be expanded stops every Postfix program; it is empty here and
 // reported by broken.
 func (m *model) value(name string, s *service) string {
+	m.meet(name)
 	key := cacheKey{name, s}
 	v, ok := m.values[key]
 	if !ok {

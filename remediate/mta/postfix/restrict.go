@@ -52,6 +52,7 @@ func (m *model) knows(name string) bool {
 }
 
 func (r *run) restriction(name string, it member, arg *member, context string) verdict {
+	r.m.meet(name)
 	if full, ok := aliases[name]; ok {
 		name = full
 	}

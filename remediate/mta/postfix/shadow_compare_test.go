@@ -1,0 +1,250 @@
+package postfix
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"mtaharden/remediate/judge"
+)
+
+// What counts as agreement, by the real Postfix's decisive reply (the first refusal up to DATA, or DATA's own):
+//
+//	relayed, delivered   2xx to the recipient and 354 to DATA; which of the two is held against the class that the real rewrite service
+//	                     finds: elsewhere is relayed, the host's own classes are delivered, a relay domain may be either
+//	refused              5xx, or 4xx of the configuration's own rules
+//	deferred             4xx that says "configuration error", "lookup failure" or "local problem"
+//	dead                 no reply, and a daemon's last words in the log
+//
+// An answer of one way must agree, its reply code too. An answer of several ways that end alike in what matters (nothing is relayed) must
+// hold the real end among the ways' ends, and so must cannot-tell, which is counted by its cause.
+
+// realEnd is the outcome that a real reply stands for, "" where the question could not be put. Taken is said as relayed.
+func realEnd(reply string) judge.Outcome {
+	switch {
+	case strings.HasPrefix(reply, "unasked"):
+		return ""
+	case strings.HasPrefix(reply, "dead"):
+		return judge.Dead
+	case strings.HasPrefix(reply, "2"), strings.HasPrefix(reply, "354"):
+		return judge.Relayed
+	case strings.HasPrefix(reply, "5"):
+		return judge.Refused
+	}
+	for _, words := range []string{"configuration error", "lookup failure", "lookup error", "local problem", "queue file write error"} {
+		if strings.Contains(strings.ToLower(reply), words) {
+			return judge.Deferred
+		}
+	}
+	return judge.Refused
+}
+
+func taken(o judge.Outcome) judge.Outcome {
+	if o == judge.Delivered {
+		return judge.Relayed
+	}
+	return o
+}
+
+// comparison sums what was compared.
+type comparison struct {
+	asked, unasked, resolved int
+	exempt                   int            // cannot-tell of configurations with a policy service, a milter, or a table that is not read
+	open                     map[string]int // cannot-tell of the others, by cause
+	ends                     map[string]int // the real Postfix's answers
+	differ                   []string
+}
+
+func newComparison() *comparison {
+	return &comparison{open: map[string]int{}, ends: map[string]int{}}
+}
+
+func (k *comparison) add(o *comparison) {
+	k.asked, k.unasked, k.resolved, k.exempt = k.asked+o.asked, k.unasked+o.unasked, k.resolved+o.resolved, k.exempt+o.exempt
+	for text, n := range o.open {
+		k.open[text] += n
+	}
+	for text, n := range o.ends {
+		k.ends[text] += n
+	}
+	k.differ = append(k.differ, o.differ...)
+}
+
+func (k *comparison) cannotTell() (n int) {
+	for _, c := range k.open {
+		n += c
+	}
+	return n
+}
+
+func (k *comparison) report(t *testing.T) {
+	t.Helper()
+	t.Logf("%d questions compared (%d could not be put), %d addresses resolved; the real answers: %v", k.asked, k.unasked, k.resolved, k.ends)
+	t.Logf("cannot-tell: %d (%.2f %%), and %d where a policy service, a milter or an unread table decides", k.cannotTell(), 100*float64(k.cannotTell())/float64(max(1, k.asked)), k.exempt)
+	for _, cause := range slices.SortedFunc(maps.Keys(k.open), func(a, b string) int { return k.open[b] - k.open[a] }) {
+		t.Logf("  %5d %s", k.open[cause], cause)
+	}
+}
+
+// one compares the answer to one question; class is the recipient's own, where the real rewrite service was asked.
+func (k *comparison) one(m *model, a ask, reply string, to *resolved) {
+	l, ok := listenerOf(m, a.Q)
+	if !ok {
+		k.differ = append(k.differ, "no listener "+a.Q.Listener)
+		return
+	}
+	end := realEnd(reply)
+	if end == "" {
+		k.unasked++
+		return
+	}
+	k.asked++
+	k.ends[string(end)]++
+	q := unquoted(a.Q)
+	ans := m.reply(q, l)
+	if why := k.judged(m, l, ans, q, end, reply, to); why != "" {
+		k.differ = append(k.differ, fmt.Sprintf("%s %s from %s (%s) user %q tls %v helo %s <%s> to <%s>: %s: the evaluator says %s (%s), Postfix says %q", a.Q.Listener, a.Q.Form,
+			a.Q.ClientAddr, a.Q.ClientName, a.Q.User, a.Q.TLS, a.Q.Helo, a.Q.Sender, a.Q.Recipient, why, ans.Outcome, ans.Text, reply))
+	}
+}
+
+func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Question, end judge.Outcome, reply string, to *resolved) string {
+	if ans.Outcome == judge.Dead || end == judge.Dead {
+		if ans.Outcome == end {
+			return ""
+		}
+		return "dead or not"
+	}
+	if why, _ := m.cannotJudge(l); why != "" {
+		k.open[why]++
+		return ""
+	}
+	ways, cut := m.ways(q, l.smtpd)
+	if ans.Outcome == judge.CannotTell {
+		k.undecided(ways)
+	}
+	if !cut && !slices.ContainsFunc(ways, func(w way) bool { return taken(w.outcome) == end }) {
+		return "no way ends so"
+	}
+	switch {
+	case len(ways) > 1:
+		if ans.Outcome == judge.Relayed && end != judge.Relayed {
+			return "not relayed"
+		}
+		return ""
+	case end == judge.Relayed:
+		if strings.Contains(ans.Text, "(DISCARD)") || strings.Contains(ans.Text, "(REDIRECT)") {
+			return "" // it goes to nobody, or to somebody else
+		}
+		return misplaced(ans.Outcome, to)
+	}
+	if code, _ := replyCode(ways[0].text); code != 0 && !strings.HasPrefix(reply, fmt.Sprint(code)) {
+		return "another code"
+	}
+	return ""
+}
+
+// misplaced compares relayed and delivered with the class that the real rewrite service finds.
+func misplaced(o judge.Outcome, to *resolved) string {
+	switch {
+	case to == nil || to.Fail || to.Class == classRelay || to.Class == classVirtual:
+		return ""
+	case to.Class == classDefault && o != judge.Relayed:
+		return "it goes elsewhere"
+	case to.Class != classDefault && o != judge.Delivered:
+		return "it stays here"
+	}
+	return ""
+}
+
+// undecided counts a cannot-tell under its causes.
+func (k *comparison) undecided(ways []way) {
+	text := allReasons(ways)
+	for _, cause := range []string{"policy service", "mail filter", "are not read", "was not collected"} {
+		if strings.Contains(text, cause) {
+			k.exempt++
+			return
+		}
+	}
+	k.open[text]++
+}
+
+// address compares what the evaluator makes of an address with the real rewrite service.
+func (k *comparison) address(m *model, s *service, text string, real resolved) {
+	k.resolved++
+	r := newRun(m, s, judge.Question{Recipient: text, ClientAddr: "198.51.100.7"}, nil)
+	t := r.resolve(text)
+	switch {
+	case len(r.widths) > 0:
+		return
+	case (t.failed != "") != real.Fail:
+		k.differ = append(k.differ, fmt.Sprintf("address <%s>: the evaluator says failed: %q, Postfix says %v", text, t.failed, real))
+	case real.Fail:
+	case !strings.EqualFold(t.addr, real.Addr) || t.class != real.Class || t.routed != real.Route:
+		k.differ = append(k.differ, fmt.Sprintf("address <%s>: the evaluator says <%s> %s routed %v, Postfix says <%s> %s routed %v", text, t.addr, t.class, t.routed,
+			real.Addr, real.Class, real.Route))
+	}
+}
+
+// whole compares an order's replies.
+func (k *comparison) whole(m *model, o order, r replies) {
+	to := map[string]*resolved{}
+	for i := range r.Resolved {
+		to[o.Addrs[i]] = &r.Resolved[i]
+		k.address(m, m.listeners[0].smtpd, o.Addrs[i], r.Resolved[i])
+	}
+	for i, reply := range r.Replies {
+		k.one(m, o.Asks[i], reply, to[unquoted(o.Asks[i].Q).Recipient])
+	}
+}
+
+// TestShadow asks a real Postfix what the cases of testdata/judge say.
+func TestShadow(t *testing.T) {
+	for _, root := range shadowRoots(t) {
+		s := startShadow(t, root)
+		t.Run(s.minor(), func(t *testing.T) {
+			sum := newComparison()
+			for _, c := range loadCases(t, "testdata/judge/*.txtar") {
+				if slices.Contains(c.versions, s.minor()) && !strings.Contains(c.files["main.cf"], "smtpd_authorized_xclient_hosts") {
+					t.Run(strings.TrimSuffix(c.name, ".txtar"), func(t *testing.T) { sum.add(c.shadow(t, s)) })
+				}
+			}
+			sum.report(t)
+		})
+	}
+}
+
+func (c testCase) shadow(t *testing.T, s *shadow) *comparison {
+	_, cfg := c.config(t, s.Version)
+	m := cfg.Model.(*model)
+	var asks []ask
+	for _, ac := range c.accepts {
+		for _, q := range c.matrix(m, ac) {
+			asks = append(asks, ask{Q: q})
+		}
+	}
+	for _, k := range c.asks {
+		if k.q.Verb == judge.Rcpt {
+			asks = append(asks, ask{Q: k.q})
+		}
+	}
+	if len(asks) == 0 {
+		asks = []ask{{Q: c.matrix(m, acceptance{0, "198.51.100.7", "client7.example.net"})[1]}}
+	}
+	o := c.orderOf(asks)
+	for _, a := range asks {
+		o.Addrs = append(o.Addrs, unquoted(a.Q).Recipient)
+	}
+	r, err := s.ask(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newComparison()
+	k.whole(m, o, r)
+	for _, d := range k.differ {
+		t.Error(d)
+	}
+	return k
+}

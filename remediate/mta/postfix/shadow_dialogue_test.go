@@ -1,0 +1,154 @@
+package postfix
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// conversation is one SMTP session with the real Postfix.
+type conversation struct {
+	h    *helper
+	c    net.Conn
+	r    *bufio.Reader
+	mark int // where the log stood when it began
+}
+
+// dialogue is one SMTP session up to DATA's reply, and through the message where the configuration has restrictions of its end; its
+// result is the last reply, or the first refusal.
+func (h *helper) dialogue(a ask) string {
+	port := "25"
+	if _, p, err := net.SplitHostPort(a.Q.Listener); err == nil {
+		port = p
+	}
+	v := &conversation{h: h, mark: h.log.mark()}
+	var err error
+	if v.c, err = net.Dial("tcp", "127.0.0.1:"+port); err != nil {
+		return "dead: " + err.Error()
+	}
+	defer func() { v.c.Close() }()
+	v.r = bufio.NewReader(v.c)
+	if greeting := v.read(); !strings.HasPrefix(greeting, "2") {
+		return whenRefused(greeting)
+	}
+	if a.Q.TLS {
+		if why := v.startTLS(a.Cert); why != "" {
+			return why
+		}
+	}
+	return v.talk(a)
+}
+
+// whenRefused: the greeting goes to the test's own address, not to the question's client.
+func whenRefused(greeting string) string {
+	if strings.HasPrefix(greeting, "dead") || greeting == "" {
+		return greeting
+	}
+	return "unasked: the test itself is refused: " + greeting
+}
+
+func (v *conversation) startTLS(cert bool) string {
+	v.say("EHLO probe")
+	if reply := v.say("STARTTLS"); !strings.HasPrefix(reply, "220") {
+		return "unasked: no TLS: " + reply
+	}
+	c := tls.Client(v.c, v.h.tls.client(cert))
+	if err := c.Handshake(); err != nil {
+		return "unasked: TLS: " + err.Error()
+	}
+	v.c, v.r = c, bufio.NewReader(c)
+	return ""
+}
+
+// talk is the dialogue as the question's client.
+func (v *conversation) talk(a ask) string {
+	v.say("EHLO probe")
+	last := ""
+	for _, line := range a.lines() {
+		if last = v.say(line); !strings.HasPrefix(last, "2") {
+			return last
+		}
+	}
+	last = v.say("DATA")
+	if strings.HasPrefix(last, "354") && v.h.judgesMessages() {
+		return v.say("Subject: a trial\r\n\r\nnothing\r\n.") // it stays in the shadow's queue
+	}
+	return last
+}
+
+// judgesMessages reports whether the configuration has something to say at the end of a message.
+func (h *helper) judgesMessages() bool {
+	return strings.Contains(h.written["/etc/postfix/main.cf"]+h.written["/etc/postfix/master.cf"], "smtpd_end_of_data_restrictions")
+}
+
+// lines are the commands up to the recipient.
+func (a ask) lines() []string {
+	name, addr, reverse := a.Q.ClientName, a.Q.ClientAddr, a.Q.ClientName
+	if name == "" {
+		name, reverse = "[UNAVAILABLE]", "[UNAVAILABLE]"
+		if a.Reverse != "" {
+			reverse = a.Reverse
+		}
+	}
+	if strings.Contains(addr, ":") {
+		addr = "IPV6:" + addr
+	}
+	x, hello := "XCLIENT NAME="+name+" REVERSE_NAME="+reverse+" ADDR="+addr, "EHLO "
+	if a.Helo {
+		x, hello = x+" PROTO=SMTP", "HELO "
+	}
+	if a.Q.User != "" {
+		x += " LOGIN=" + a.Q.User
+	}
+	out := []string{x}
+	if a.Q.Helo != "" {
+		out = append(out, hello+a.Q.Helo)
+	}
+	return append(out, "MAIL FROM:<"+a.Q.Sender+">", "RCPT TO:<"+a.Q.Recipient+">")
+}
+
+func (v *conversation) say(line string) string {
+	fmt.Fprintf(v.c, "%s\r\n", line)
+	reply := v.read()
+	if strings.HasPrefix(reply, "dead") {
+		reply += " (at " + line + ")"
+	}
+	return reply
+}
+
+// read is the last line of a reply. A daemon that ends fatally meanwhile is dead; how long a living one thinks is no answer.
+func (v *conversation) read() string {
+	text := ""
+	for start := time.Now(); ; {
+		v.c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		part, err := v.r.ReadString('\n')
+		text += part
+		switch {
+		case err == nil:
+			if len(text) < 4 || text[3] != '-' {
+				return strings.TrimSpace(text)
+			}
+			text = ""
+		case !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) && !isReset(err):
+			return "dead: " + err.Error()
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if line := v.h.log.fatal(v.mark); line != "" {
+				return "dead: " + line
+			}
+		default:
+			v.h.log.settle()
+			return "dead: the connection ended: " + v.h.log.fatal(v.mark)
+		}
+		if time.Since(start) > patience {
+			return "unasked: no reply in a minute"
+		}
+	}
+}
+
+func isReset(err error) bool { return strings.Contains(err.Error(), "reset by peer") }
