@@ -21,8 +21,6 @@ type Probing struct {
 	Vantages []Vantage
 	// Limit bounds the questions to one host; 0 is 3 minutes. What was not asked by then is not tested.
 	Limit time.Duration
-	// Resolve returns the addresses of a name, by this machine's DNS; nil is the system's.
-	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Warn is told once of a vantage that cannot be used; nil tells nobody.
 	Warn func(text string)
 }
@@ -68,11 +66,6 @@ func newNetwork(ctx context.Context, p *Probing) *network {
 	n := &network{p: *p, ctx: ctx}
 	if n.p.Limit <= 0 {
 		n.p.Limit = probeLimit
-	}
-	if n.p.Resolve == nil {
-		n.p.Resolve = func(ctx context.Context, name string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-		}
 	}
 	if n.p.Warn == nil {
 		n.p.Warn = func(string) {}
@@ -147,15 +140,42 @@ func (p *place) addresses(run context.Context, target netip.AddrPort) ([]netip.A
 		at, err := netip.ParseAddrPort(conn.LocalAddr().String())
 		return []netip.Addr{at.Addr().Unmap().WithZone("")}, err
 	}
+	if own := p.told(run, target.Addr()); len(own) > 0 {
+		return own, nil
+	}
+	// A login that may only forward runs no command: the inventory's word for the place is all there is.
+	all, err := resolve(run, p.v.Address)
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return a.Is4() != target.Addr().Unmap().Is4() }), err
+}
+
+// told asks the vantage itself for its addresses towards a target.
+func (p *place) told(run context.Context, target netip.Addr) []netip.Addr {
 	p.asking.Lock() // a session each: sshd allows only so many at a time (sshd_config(5), MaxSessions)
 	defer p.asking.Unlock()
 	ctx, cancel := context.WithTimeout(run, askLimit)
 	defer cancel()
-	res, err := p.host.Run(ctx, remote.Cmd{Argv: []string{"/bin/sh", "-s", target.Addr().String()}, Stdin: []byte(sourceSh)}, 64<<10)
+	res, err := p.host.Run(ctx, remote.Cmd{Argv: []string{"/bin/sh", "-s", target.String()}, Stdin: []byte(sourceSh)}, 64<<10)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	return parseSource(string(res.Stdout), target.Addr()), nil
+	return parseSource(string(res.Stdout), target)
+}
+
+// resolve returns the addresses of the inventory's word for a host.
+func resolve(ctx context.Context, address string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(address); err == nil {
+		return []netip.Addr{a.Unmap().WithZone("")}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the address of %s: %w", address, err)
+	}
+	for i := range all {
+		all[i] = all[i].Unmap()
+	}
+	return all, nil
 }
 
 // sourceSh prints "src ADDR", the address from which $1 is reached, as ip-route(8) says; where there is no such tool, "own ADDR" for every

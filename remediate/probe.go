@@ -3,7 +3,6 @@ package remediate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"regexp"
@@ -29,7 +28,7 @@ type heard struct {
 func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs []plan.Judged) heard {
 	ctx, cancel := context.WithTimeout(ctx, n.p.Limit)
 	defer cancel()
-	reached, err := n.resolve(ctx, t.Address)
+	reached, err := resolve(ctx, t.Address)
 	if t.Here {
 		reached, err = []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 	}
@@ -54,23 +53,6 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 		out.answers, out.contacts = append(out.answers, p.answers...), append(out.contacts, p.contacts...)
 	}
 	return out
-}
-
-// resolve returns the addresses of the inventory's word for a host.
-func (n *network) resolve(ctx context.Context, address string) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(address); err == nil {
-		return []netip.Addr{a.Unmap().WithZone("")}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
-	defer cancel()
-	all, err := n.p.Resolve(ctx, address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the address of %s: %w", address, err)
-	}
-	for i := range all {
-		all[i] = all[i].Unmap()
-	}
-	return all, nil
 }
 
 // listener asks one listener: this machine first, then each vantage, until questions about relaying were answered to a stranger. From any

@@ -97,7 +97,7 @@ func vantage(t *testing.T, s *remotetest.Server, name, src string) Vantage {
 	file, pub := remotetest.NewKeyFile(t, "")
 	s.User, s.Keys = "probe", append(s.Keys, pub)
 	to := ssh.Target{Name: name, Address: "127.0.0.1", Port: s.Start(t), User: "probe", Identities: []string{file}, KnownHosts: []string{s.KnownHosts(t)}}
-	return Vantage{Name: name, Open: func(ctx context.Context) (remote.Host, error) { return ssh.Dial(ctx, to) }}
+	return Vantage{Name: name, Address: src, Open: func(ctx context.Context) (remote.Host, error) { return ssh.Dial(ctx, to) }}
 }
 
 // forwardTo answers every request for a connection with one to addr.
@@ -130,6 +130,7 @@ func TestProbe(t *testing.T) {
 		{name: "a trusted vantage", relays: true, entries: []string{"198.51.100.0/24"}, server: &remotetest.Server{}, src: "198.51.100.2", status: plan.Pass, says: "in the trusted entry nets: 198.51.100.0/24", differ: plan.Pass},
 		{name: "an entry too wide disqualifies nobody", relays: true, entries: []string{"198.0.0.0/8"}, server: &remotetest.Server{}, src: "198.51.100.2", status: plan.Fail, says: "from outside", differ: plan.Pass},
 		{name: "a vantage that is lost costs nothing", relays: true, before: []Vantage{unreachable}, server: &remotetest.Server{}, src: "198.51.100.2", status: plan.Fail, says: "from outside", differ: plan.Fail},
+		{name: "a login that may only forward", relays: true, server: &remotetest.Server{NoChannel: true}, src: "198.51.100.9", status: plan.Fail, says: "from outside (198.51.100.9)", differ: plan.Fail},
 		{name: "forwarding forbidden", relays: true, server: &remotetest.Server{}, src: "forbidden", status: plan.Pass, says: "administratively prohibited", differ: plan.Pass},
 	} {
 		t.Run(c.name, func(t *testing.T) {
