@@ -28,7 +28,7 @@ type cond struct {
 	Statement   *statement
 }
 
-// router holds of a router what says whether it would take a foreign domain.
+// router is one entry of the routers, the transports or the authenticators, with its options.
 type router struct {
 	Name    string
 	Options map[string]string
@@ -43,12 +43,14 @@ type config struct {
 	acls    map[string][]*block
 	routers []*router
 	authers []*router
-	primary string
-	qualify string
-	own     []netip.Prefix // addresses of the host, each with its own length
-	open    opener
-	deb     *debian // nil where Debian's generator is not used
-	strange string  // why this is no whole configuration of Exim 4, "" where it looks like one
+
+	transports []*router
+	primary    string
+	qualify    string
+	own        []netip.Prefix // addresses of the host, each with its own length
+	open       opener
+	deb        *debian // nil where Debian's generator is not used
+	strange    string  // why this is no whole configuration of Exim 4, "" where it looks like one
 }
 
 var verbs = map[string]bool{"accept": true, "deny": true, "defer": true, "discard": true, "drop": true, "require": true, "warn": true}
@@ -72,6 +74,8 @@ func understand(p *program, open opener) *config {
 			inst = driverLine(&c.routers, inst, s)
 		case "authenticators":
 			inst = driverLine(&c.authers, inst, s)
+		case "transports":
+			inst = driverLine(&c.transports, inst, s)
 		}
 	}
 	if o := c.options["primary_hostname"]; o != nil {

@@ -39,11 +39,6 @@ func answers(s *facts.Snapshot, cfg *mta.Config) []judge.Answer {
 	for _, q := range questions {
 		out = append(out, m.fromConfig(q))
 	}
-	for i := range out {
-		if out[i].Question.Verb == judge.Rcpt {
-			m.everyDomain(&out[i])
-		}
-	}
 	return append(out, m.claims()...)
 }
 

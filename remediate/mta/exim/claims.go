@@ -41,7 +41,10 @@ func (m *model) claims() []judge.Answer {
 		a := judge.Answer{Question: e.q, Judge: judge.Config}
 		a.Question.Form = try.form
 		if !try.skip {
-			a.Outcome, a.Because = m.cfg.recipientBy(e)
+			f := m.cfg.forecast(e)
+			if a.Outcome, a.Because = f.outcome(); !f.relays() && a.Outcome != judge.Dead {
+				a.Outcome = judge.Refused // or delivered here: nothing is relayed
+			}
 			a.Text = textOf(a.Because)
 		}
 		switch {
@@ -115,19 +118,4 @@ func (e *evaluator) claimable(c *cond, depth int) (truth, bool) {
 		}), true
 	}
 	return no, false
-}
-
-// settledVariables do not depend on what a client says.
-var settledVariables = map[string]bool{
-	"sender_host_address": true, "domain": true, "primary_hostname": true, "smtp_active_hostname": true, "qualify_domain": true,
-	"sender_host_authenticated": true, "authenticated_id": true,
-}
-
-// everyDomain takes back "delivered" where the recipient's domain is one that the configuration does not name: a list of local
-// domains that holds it holds every domain, and whether such mail is passed on is then for the routers.
-func (m *model) everyDomain(a *judge.Answer) {
-	if a.Outcome == judge.Delivered && a.Question.Class == judge.Outside && domainOf(a.Question.Recipient) == m.names["far"] {
-		a.Outcome = judge.CannotTell
-		a.Text = "local_domains takes every domain for the host's own; whether its mail is passed on is for the routers: " + a.Text
-	}
 }

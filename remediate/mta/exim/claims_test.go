@@ -2,8 +2,6 @@ package exim
 
 import (
 	"testing"
-
-	"mtaharden/remediate/judge"
 )
 
 // What strangers may come to whom no dialogue of `exim -bh` shows: each ACL was planted on Debian 12, where the plain dialogue is
@@ -54,18 +52,5 @@ func TestClaims(t *testing.T) {
 				t.Errorf("%s %q, want %s %q", form, got, test.form, test.want)
 			}
 		})
-	}
-}
-
-// A list of local domains that holds every domain makes no domain the host's own.
-func TestEveryDomain(t *testing.T) {
-	m := &model{names: map[string]string{"far": "example.org"}}
-	for recipient, want := range map[string]judge.Outcome{
-		"probe@example.org": judge.CannotTell, "probe%example.org@mx": judge.Delivered, "probe@mx": judge.Delivered,
-	} {
-		a := judge.Answer{Question: judge.Question{Class: judge.Outside, Recipient: recipient}, Outcome: judge.Delivered}
-		if m.everyDomain(&a); a.Outcome != want {
-			t.Errorf("%s: %s, want %s", recipient, a.Outcome, want)
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package exim
 
 import (
-	"fmt"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -50,204 +49,6 @@ func textOf(because []judge.Line) string {
 	return strings.Join(parts, "; or: ")
 }
 
-// recipient evaluates the ACLs that stand before RCPT and the one for it.
-func (c *config) recipient(q judge.Question) (judge.Outcome, []judge.Line) {
-	return c.recipientWithout(q, place{})
-}
-
-// recipientWithout does so as if the block at a place were not there.
-func (c *config) recipientWithout(q judge.Question, at place) (judge.Outcome, []judge.Line) {
-	e := newEvaluator(c, q)
-	e.skip = at
-	return c.recipientBy(e)
-}
-
-// recipientBy does so for a client about whom the evaluator assumes more than the question says.
-func (c *config) recipientBy(e *evaluator) (judge.Outcome, []judge.Line) {
-	q := e.q
-	if q.ClientAddr == "" {
-		return judge.CannotTell, []judge.Line{{Text: "which client this is, DNS would say"}}
-	}
-	q, line, settled := c.routedForm(q)
-	if settled != "" {
-		return settled, []judge.Line{line}
-	}
-	e.q = q
-	if l, ok := c.options["host_reject_connection"]; ok {
-		if t := e.matchList(l.Value, "hostlist", 0, matchHost); t != no {
-			at := l.Statement.at()
-			line := judge.Line{File: at.File, Line: at.Line, Text: "host_reject_connection = " + l.Value}
-			if t == yes {
-				return judge.Refused, []judge.Line{line}
-			}
-			return judge.CannotTell, []judge.Line{line}
-		}
-	}
-	total := verdict{ends: accepts}
-	for _, stage := range []string{"acl_smtp_connect", "acl_smtp_helo", "acl_smtp_mail"} {
-		value := c.option(stage, "")
-		if value == "" {
-			continue
-		}
-		before := e.option(stage, value)
-		if before.ends == accepts {
-			continue
-		}
-		if before.ends&accepts == 0 {
-			return outcome(c, q, before)
-		}
-		total.merge(before)
-	}
-	value := c.option("acl_smtp_rcpt", "")
-	if value == "" {
-		return judge.Refused, []judge.Line{{Text: "acl_smtp_rcpt is not set: every recipient is refused"}}
-	}
-	last := e.option("acl_smtp_rcpt", value)
-	if total.ends != accepts {
-		last.merge(total)
-	}
-	return outcome(c, q, last)
-}
-
-// merge adds the endings of v, except that it accepts: the next ACL goes on then.
-func (v *verdict) merge(w verdict) {
-	for _, e := range []ending{denies, defers, discards} {
-		if w.ends&e != 0 {
-			v.add(e, w.cause[e].at, w.cause[e].text)
-		}
-	}
-	if v.doubt == nil {
-		v.doubt = w.doubt
-	}
-}
-
-// routedForm says what Exim makes of the forms by which relays are tried, as 4.94 to 4.98 answer them: a source route is taken off,
-// "%" and "!" are letters of a local part, an address literal, an address without a domain and one with two "@" are refused before
-// any ACL. What settings change of that is left to Exim.
-func (c *config) routedForm(q judge.Question) (judge.Question, judge.Line, judge.Outcome) {
-	refuse := func(text string) (judge.Question, judge.Line, judge.Outcome) {
-		return q, judge.Line{Text: text}, judge.Refused
-	}
-	tell := func(text string) (judge.Question, judge.Line, judge.Outcome) {
-		return q, judge.Line{Text: text}, judge.CannotTell
-	}
-	if strings.HasPrefix(q.Recipient, "@") {
-		if _, rest, ok := strings.Cut(q.Recipient, ":"); ok && !strings.Contains(q.Recipient, "[") {
-			q.Recipient = rest
-		}
-	}
-	literal := strings.Contains(q.Recipient+q.Sender, "[")
-	switch {
-	case strings.Count(strings.ReplaceAll(q.Recipient, `"probe@example.`, ""), "@") > 1 && !strings.HasPrefix(q.Recipient, "@"):
-		return refuse("an address with two @ is malformed")
-	case literal && c.option("allow_domain_literals", "false") == "false":
-		return refuse("allow_domain_literals is false: address literals are refused")
-	case literal:
-		return tell("allow_domain_literals is set")
-	case strings.HasPrefix(q.Form, "quoted") || q.Form == "bang":
-		if c.option("recipient_unqualified_hosts", "") == "" {
-			return refuse("recipient_unqualified_hosts is not set: an address without a domain is refused")
-		}
-		return tell("recipient_unqualified_hosts is set")
-	case strings.Contains(q.Recipient, "%") && c.option("percent_hack_domains", "") != "":
-		return tell("percent_hack_domains is set")
-	}
-	return q, judge.Line{}, ""
-}
-
-// option evaluates what an acl_smtp_… option names: an ACL, or the text of one.
-func (e *evaluator) option(name, value string) verdict {
-	var v verdict
-	if strings.ContainsAny(value, "$") {
-		expanded, known := e.expand(value)
-		if !known {
-			v.add(accepts, place{}, name+" = "+value)
-			v.add(denies, place{}, name+" = "+value)
-			return v
-		}
-		value = expanded
-	}
-	word, _ := cutWord(value)
-	if strings.HasPrefix(word, "/") {
-		v.add(accepts, place{}, "the ACL in "+word)
-		v.add(denies, place{}, "the ACL in "+word)
-		return v
-	}
-	if _, ok := e.cfg.acls[word]; !ok && verbs[strings.ToLower(word)] {
-		at := place{}
-		if o := e.cfg.options[name]; o != nil {
-			at = o.Statement.at()
-		}
-		inline := &config{prog: e.cfg.prog, acls: map[string][]*block{}}
-		for _, line := range strings.Split(value, "\n") {
-			if line = strings.TrimSpace(line); line != "" {
-				inline.aclLine(&statement{Section: "acl", Raw: line, Text: line, Lines: []place{at}}, name)
-			}
-		}
-		sub := *e
-		cfg := *e.cfg
-		cfg.acls = map[string][]*block{}
-		for k, b := range e.cfg.acls {
-			cfg.acls[k] = b
-		}
-		cfg.acls[name] = inline.acls[name]
-		sub.cfg = &cfg
-		return sub.walk(name, 0)
-	}
-	return e.walk(word, 0)
-}
-
-// outcome puts a verdict in the words of judgement. What can end in two ways is cannot-tell.
-func outcome(c *config, q judge.Question, v verdict) (judge.Outcome, []judge.Line) {
-	var because []judge.Line
-	for _, e := range []ending{accepts, denies, defers, discards} {
-		if v.ends&e != 0 {
-			because = append(because, judge.Line{File: v.cause[e].at.File, Line: v.cause[e].at.Line, Text: v.cause[e].text})
-		}
-	}
-	switch v.ends {
-	case accepts:
-		local := newEvaluator(c, q).local(domainOf(q.Recipient))
-		if local == yes || c.relayDomain(domainOf(q.Recipient)) {
-			return judge.Delivered, because
-		}
-		if local == maybe {
-			return judge.CannotTell, append(because, judge.Line{Text: "whether " + domainOf(q.Recipient) + " is local cannot be told"})
-		}
-		return judge.Relayed, because
-	case denies, discards, denies | discards, denies | defers, discards | defers, denies | discards | defers:
-		return judge.Refused, because // whichever it is, nothing is relayed
-	case defers:
-		if strings.HasPrefix(v.cause[defers].text, "there is no ACL named") {
-			return judge.Dead, because
-		}
-		return judge.Deferred, because
-	}
-	if strings.ContainsAny(q.Recipient, "%!") && newEvaluator(c, q).local(domainOf(q.Recipient)) == yes {
-		return judge.Refused, append(because, judge.Line{Text: "whichever it is, the address is one of the host's own"})
-	}
-	if v.doubt != nil {
-		at := v.doubt.Statement.at()
-		because = append([]judge.Line{{File: at.File, Line: at.Line, Text: fmt.Sprintf("it depends on %s = %s", v.doubt.Name, v.doubt.Value)}}, because...)
-	}
-	return judge.CannotTell, because
-}
-
-// relayDomain says whether a domain is named, not matched by a pattern, in a list of relay domains.
-func (c *config) relayDomain(domain string) bool {
-	for key, l := range c.lists {
-		if !strings.HasPrefix(key, "domainlist ") || strings.HasPrefix(key, "domainlist local") {
-			continue
-		}
-		for _, item := range splitList(l.Value) {
-			if strings.EqualFold(item, domain) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // shows evaluates VRFY and EXPN: without an ACL both are refused (specification §44.5).
 func (c *config) shows(q judge.Question) (judge.Outcome, []judge.Line) {
 	name := "acl_smtp_" + strings.ToLower(string(q.Verb))
@@ -255,7 +56,9 @@ func (c *config) shows(q judge.Question) (judge.Outcome, []judge.Line) {
 	if value == "" {
 		return judge.Refused, []judge.Line{{Text: name + " is not set: " + string(q.Verb) + " is refused"}}
 	}
-	v := newEvaluator(c, q).option(name, value)
+	e := newEvaluator(c, q)
+	e.stage = strings.ToLower(string(q.Verb))
+	v := e.option(name, value)
 	at := c.origin(c.options[name].Statement)
 	line := judge.Line{File: at.File, Line: at.Line, Text: name + " = " + value}
 	switch v.ends {
@@ -287,23 +90,74 @@ func (m *model) banner(a *judge.Answer) {
 	}
 }
 
-// auth: AUTH is offered where an authenticator of the server's exists and auth_advertise_hosts (default *) matches.
+// auth: AUTH is offered where auth_advertise_hosts (default *) matches and a server's authenticator does not keep back.
 func (m *model) auth(a *judge.Answer) {
-	servers := 0
+	o := m.cfg.options["auth_advertise_hosts"]
+	list := "*"
+	if o != nil {
+		list = o.Value
+		at := m.cfg.origin(o.Statement)
+		a.Because = append(a.Because, judge.Line{File: at.File, Line: at.Line, Text: "auth_advertise_hosts = " + list})
+	}
+	e := newEvaluator(m.cfg, a.Question)
+	e.stage = "helo"
+	hosts := e.matchList(list, "hostlist", 0, matchHost) & maybe
+	offered := no
 	for _, r := range m.cfg.authers {
-		if r.Options["public_name"] != "" {
-			servers++
+		if !r.serves() {
+			continue
 		}
+		t := yes
+		if condition := r.Options["server_advertise_condition"]; condition != "" {
+			text, known, forced := e.expandOrFail(condition)
+			switch {
+			case forced:
+				t = no
+			case !known:
+				t = maybe
+			default:
+				low := strings.ToLower(text)
+				t = sure(low != "" && low != "0" && low != "no" && low != "false")
+			}
+		}
+		if t&hosts&yes != 0 {
+			a.Because = append(a.Because, judge.Line{File: r.At.File, Line: r.At.Line, Text: "authenticator " + r.Name + " offers " + r.Options["public_name"]})
+		}
+		offered = either(offered, t)
 	}
-	if servers == 0 {
-		a.Outcome, a.Text = judge.Refused, "there is no authenticator"
-		return
-	}
-	value := m.cfg.option("auth_advertise_hosts", "*")
-	a.Text = "auth_advertise_hosts = " + value
-	if newEvaluator(m.cfg, a.Question).matchList(value, "hostlist", 0, matchHost) == no {
+	a.Text = textOf(a.Because)
+	switch {
+	case offered == no || hosts == no:
 		a.Outcome = judge.Refused
+		if offered == no && len(a.Because) == 0 {
+			a.Text = "there is no authenticator that is offered without TLS"
+		}
+	case offered == yes && hosts == yes:
+		a.Outcome = judge.Disclosed
 	}
+}
+
+// either is the truth of two conditions of which one is enough.
+func either(a, b truth) truth {
+	switch {
+	case a == yes || b == yes:
+		return yes
+	case a == no && b == no:
+		return no
+	}
+	return maybe
+}
+
+// serverOptions make an authenticator one of the server's, by driver (chapters 34 to 42).
+var serverOptions = map[string]string{
+	"plaintext": "server_condition", "cram_md5": "server_secret", "dovecot": "server_socket", "spa": "server_password", "tls": "server_param1",
+	"external": "server_condition", "cyrus_sasl": "", "gsasl": "", "heimdal_gssapi": "",
+}
+
+// serves says whether an authenticator is one of the server's.
+func (r *router) serves() bool {
+	need, known := serverOptions[r.Options["driver"]]
+	return r.Options["public_name"] != "" && (!known || need == "" || r.Options[need] != "" || r.Options["server_condition"] != "")
 }
 
 // remedy returns the smallest fixes after which an answer would be another one.

@@ -15,29 +15,31 @@ const (
 	denies
 	defers
 	discards
+	dies // the process that serves the client ends without a reply
 )
 
-// verdict is what a walk through ACLs came to: for each possible ending the block that makes it.
-type verdict struct {
-	ends  ending
-	cause map[ending]cause
-	doubt *cond // the first condition that could not be decided
-}
-
-type cause struct {
-	at   place
+// reason is a place in the sources that led to a verdict.
+type reason struct {
+	line place
 	text string
 }
 
-func (v *verdict) add(e ending, at place, text string) {
+// verdict is what a walk through ACLs came to: for each possible ending the block that makes it, and what led there.
+type verdict struct {
+	ends  ending
+	cause map[ending][]reason
+	doubt *cond // the first condition that could not be decided
+}
+
+func (v *verdict) add(e ending, because ...reason) {
 	if v.ends&e != 0 {
 		return
 	}
 	v.ends |= e
 	if v.cause == nil {
-		v.cause = map[ending]cause{}
+		v.cause = map[ending][]reason{}
 	}
-	v.cause[e] = cause{at, text}
+	v.cause[e] = because
 }
 
 // evaluator walks ACLs for one question. It assumes the best placed stranger: a client that is on no block list, within every
@@ -46,56 +48,27 @@ type evaluator struct {
 	cfg    *config
 	q      judge.Question
 	client netip.Addr
-	left   int   // blocks that may still be walked
+	left   int   // blocks and items that may still be walked
 	skip   place // a block that is passed over, to see what lies behind it
 
 	loggedIn bool // the client logs in, with whatever password
 	free     bool // the client says and is what serves it
+
+	vars    map[string]value // acl_c…, acl_m… and the arguments of the ACL that is walked
+	stage   string           // the command that is walked: connect, helo, mail, rcpt …
+	why     []reason         // what matched in the block that is walked
+	mistake string           // what in the configuration makes a temporary error, "" for none
+}
+
+// value is what is known of a variable.
+type value struct {
+	text  string
+	known bool
 }
 
 func newEvaluator(c *config, q judge.Question) *evaluator {
 	addr, _ := netip.ParseAddr(q.ClientAddr)
-	return &evaluator{cfg: c, q: q, client: addr.Unmap(), left: 20000}
-}
-
-// variable returns the value of $name in the dialogue.
-func (e *evaluator) variable(name string) (string, bool) {
-	if e.free && !settledVariables[name] || e.loggedIn && strings.Contains(name, "authenticated") {
-		return "", false
-	}
-	local, domain, _ := strings.Cut(e.q.Recipient, "@")
-	sl, sd, _ := strings.Cut(e.q.Sender, "@")
-	switch name {
-	case "sender_host_address":
-		return e.client.String(), true
-	case "sender_helo_name":
-		return e.q.Helo, true
-	case "local_part":
-		return local, true
-	case "domain":
-		return strings.ToLower(domain), true
-	case "sender_address":
-		return e.q.Sender, true
-	case "sender_address_local_part":
-		return sl, true
-	case "sender_address_domain":
-		return strings.ToLower(sd), true
-	case "primary_hostname", "smtp_active_hostname":
-		return e.cfg.primary, e.cfg.primary != ""
-	case "qualify_domain":
-		return e.cfg.qualify, e.cfg.qualify != ""
-	case "rcpt_count":
-		return "1", true
-	case "recipients_count", "rcpt_fail_count", "rcpt_defer_count":
-		return "0", true
-	case "authenticated_id", "sender_host_authenticated":
-		return e.q.User, true
-	case "tls_in_cipher", "tls_cipher", "tls_in_cipher_std":
-		return "", !e.q.TLS
-	case "acl_verify_message", "message_exim_id":
-		return "", true
-	}
-	return "", false
+	return &evaluator{cfg: c, q: q, client: addr.Unmap(), left: 20000, vars: map[string]value{}, stage: "rcpt"}
 }
 
 // walk evaluates an ACL by name.
@@ -103,29 +76,42 @@ func (e *evaluator) walk(name string, depth int) verdict {
 	var v verdict
 	blocks, found := e.cfg.acls[name]
 	if !found || depth > maxDepth {
-		at := place{}
-		for _, o := range e.cfg.options {
-			if strings.HasPrefix(o.Name, "acl_") && o.Value == name {
-				at = e.cfg.origin(o.Statement)
-			}
-		}
-		v.add(defers, at, "there is no ACL named "+name)
+		e.mistake = "there is no ACL named " + name
+		v.add(defers, reason{text: e.mistake})
 		return v
 	}
+	return e.blocks(name, blocks, depth)
+}
+
+// blocks walks the verbs of an ACL in order (specification §44.19).
+func (e *evaluator) blocks(name string, blocks []*block, depth int) verdict {
+	var v verdict
+	outer := e.why
+	defer func() { e.why = outer }()
+	var passed []reason
 	for _, b := range blocks {
 		if b.At == e.skip {
 			continue
 		}
 		if e.left--; e.left < 0 {
-			v.add(accepts|denies, b.At, "too long to follow")
+			v.add(accepts, reason{b.At, "too long to follow"})
+			v.add(denies, reason{b.At, "too long to follow"})
 			return v
 		}
+		e.why = nil
 		t, afterEndpass := e.conditions(b, depth, &v)
+		because := append([]reason{{b.At, b.describe()}}, e.why...)
+		if t&later != 0 && b.Verb != "warn" {
+			v.add(defers, because...)
+		}
 		if t&yes != 0 {
-			e.whenTrue(b, &v)
+			e.whenTrue(b, &v, because)
 		}
 		if t&no != 0 && (b.Verb == "require" || afterEndpass&yes != 0 && (b.Verb == "accept" || b.Verb == "discard")) {
-			v.add(denies, b.At, b.Verb+" of "+b.ACL+" is not met"+b.message())
+			v.add(denies, append([]reason{{b.At, b.describe() + " is not met" + b.message()}}, e.notMet(b)...)...)
+		}
+		if b.Verb == "accept" && t == no {
+			passed = append(passed, e.notMet(b)...)
 		}
 		if ended(b.Verb, t, afterEndpass) {
 			return v
@@ -135,7 +121,7 @@ func (e *evaluator) walk(name string, depth int) verdict {
 	if len(blocks) > 0 {
 		at = blocks[len(blocks)-1].At
 	}
-	v.add(denies, at, "the end of "+name+" is an implicit deny")
+	v.add(denies, append([]reason{{at, "the end of " + name + " is an implicit deny"}}, passed...)...)
 	return v
 }
 
@@ -145,23 +131,25 @@ func ended(verb string, t, afterEndpass truth) bool {
 	case "warn":
 		return false
 	case "require":
-		return t == no
+		return t&yes == 0
 	case "accept", "discard":
-		return t == yes || afterEndpass == yes
+		return t&no == 0 || afterEndpass == yes
 	}
-	return t == yes
+	return t&no == 0
 }
 
-func (e *evaluator) whenTrue(b *block, v *verdict) {
+func (e *evaluator) whenTrue(b *block, v *verdict, because []reason) {
 	switch b.Verb {
 	case "accept":
-		v.add(accepts, b.At, b.describe())
+		v.add(accepts, because...)
 	case "deny", "drop":
-		v.add(denies, b.At, b.describe()+b.message())
+		because[0].text += b.message()
+		v.add(denies, because...)
 	case "defer":
-		v.add(defers, b.At, b.describe()+b.message())
+		because[0].text += b.message()
+		v.add(defers, because...)
 	case "discard":
-		v.add(discards, b.At, b.describe())
+		v.add(discards, because...)
 	}
 }
 
@@ -169,7 +157,7 @@ func (e *evaluator) whenTrue(b *block, v *verdict) {
 func (b *block) describe() string {
 	words := []string{b.Verb}
 	for _, c := range b.Conds {
-		if modifiers[c.Name] {
+		if c.modifies() {
 			continue
 		}
 		neg := ""
@@ -190,8 +178,11 @@ func (b *block) message() string {
 	return ""
 }
 
+// modifies says whether this is a modifier, which neither holds nor fails.
+func (c *cond) modifies() bool { return modifiers[c.Name] || strings.HasPrefix(c.Name, "set ") }
+
 var modifiers = map[string]bool{
-	"message": true, "log_message": true, "logwrite": true, "log_reject_target": true, "set": true, "control": true, "delay": true,
+	"message": true, "log_message": true, "logwrite": true, "log_reject_target": true, "control": true, "delay": true,
 	"add_header": true, "remove_header": true, "continue": true, "endpass": true, "dscp": true, "queue": true, "udpsend": true,
 }
 
@@ -201,11 +192,11 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 	passed := no
 	for i := range b.Conds {
 		c := &b.Conds[i]
-		if c.Name == "endpass" {
-			passed = t
-			continue
-		}
-		if modifiers[c.Name] || strings.HasPrefix(c.Name, "set ") {
+		if c.modifies() {
+			if c.Name == "endpass" {
+				passed = t & maybe
+			}
+			e.modify(c, t == yes)
 			continue
 		}
 		one := e.condition(c, depth, v)
@@ -215,165 +206,47 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 		if c.Neg {
 			one = one.not()
 		}
+		t = t&(later|no) | one
 		switch {
-		case one == no:
-			return no, passed
-		case one == maybe:
-			t = maybe
-			if v.doubt == nil {
-				v.doubt = c
-			}
+		case one&yes == 0:
+			return t &^ yes, passed
+		case one != yes && v.doubt == nil:
+			v.doubt = c
 		}
 	}
 	return t, passed
 }
 
-// condition evaluates one condition without its negation.
-func (e *evaluator) condition(c *cond, depth int, v *verdict) truth {
-	local, domain, _ := strings.Cut(e.q.Recipient, "@")
-	sender := e.q.Sender
-	_, senderDomain, _ := strings.Cut(sender, "@")
-	if e.free {
-		if t, ok := e.claimable(c, depth); ok {
-			return t
-		}
+// modify carries out what a modifier does to variables. Behind a condition that may not have held they are not known.
+func (e *evaluator) modify(c *cond, surely bool) {
+	name, ok := strings.CutPrefix(c.Name, "set ")
+	if !ok {
+		return
 	}
-	switch c.Name {
-	case "hosts":
-		return e.matchList(c.Value, "hostlist", depth, matchHost)
-	case "domains":
-		if e.q.Recipient == "" {
-			return maybe
-		}
-		return e.matchList(c.Value, "domainlist", depth, domainMatcher(strings.ToLower(domain)))
-	case "sender_domains":
-		return e.matchList(c.Value, "domainlist", depth, domainMatcher(strings.ToLower(senderDomain)))
-	case "local_parts":
-		return e.matchList(c.Value, "localpartlist", depth, plainMatcher(local))
-	case "senders":
-		return e.matchList(c.Value, "addresslist", depth, addressMatcher(sender))
-	case "recipients":
-		return e.matchList(c.Value, "addresslist", depth, addressMatcher(e.q.Recipient))
-	case "authenticated":
-		return given(e.loggedIn || e.q.User != "", e.loggedIn, c.Value)
-	case "encrypted":
-		return given(e.q.TLS, e.q.TLS, c.Value)
-	case "condition":
-		value, known := e.expand(c.Value)
-		if !known {
-			return maybe
-		}
-		return truthOf(value)
-	case "acl":
-		return e.subACL(c.Value, depth)
-	case "verify":
-		return e.verify(c.Value)
-	case "dnslists", "ratelimit", "seen", "malware", "spam":
-		return no
-	case "spf", "spf_guess":
-		return sure(strings.Contains(c.Value, "none"))
-	}
-	return maybe
+	text, known := e.expand(c.Value)
+	e.vars[strings.TrimSpace(name)] = value{text, known && surely}
 }
 
-// given is the truth of a condition on something the client does or does not have; "*" is any of its kind.
-func given(has, surely bool, value string) truth {
-	switch {
-	case !has:
-		return no
-	case surely && strings.TrimSpace(value) == "*":
-		return yes
-	}
-	return maybe
-}
-
-func (e *evaluator) subACL(value string, depth int) truth {
-	name, _ := cutWord(value)
-	if strings.ContainsAny(name, "$/") {
-		return maybe
-	}
-	sub := e.walk(name, depth+1)
-	switch sub.ends {
-	case accepts:
-		return yes
-	case denies:
-		return no
-	}
-	return maybe
-}
-
-// verify evaluates "verify = …". Address verification is decided for foreign domains by the routers, for senders by the assumption
-// that the client uses an address which exists.
-func (e *evaluator) verify(value string) truth {
-	what, _, _ := strings.Cut(value, "/")
-	switch strings.TrimSpace(what) {
-	case "recipient":
-		_, domain, _ := strings.Cut(e.q.Recipient, "@")
-		if e.local(domain) == no {
-			return e.routed(strings.ToLower(domain))
-		}
-		return maybe
-	case "sender":
-		if strings.Contains(value, "callout") {
-			return maybe
-		}
-		return yes
-	case "header_syntax", "header_sender", "header_names_ascii", "not_blind":
-		return yes
-	}
-	return maybe
-}
-
-// routed says whether the routers would take an existing foreign domain.
-func (e *evaluator) routed(domain string) truth {
-	var seen truth
-	for _, r := range e.cfg.routers {
-		met := e.preconditions(r, domain)
-		if met == no {
+// notMet are the lists that a block would have taken the client, the sender or the recipient from.
+func (e *evaluator) notMet(b *block) []reason {
+	var out []reason
+	for i := range b.Conds {
+		c := &b.Conds[i]
+		kind := listKinds[c.Name]
+		if c.Neg || kind == "" {
 			continue
 		}
-		out := yes
-		switch driver := r.Options["driver"]; {
-		case driver == "redirect" && strings.HasPrefix(strings.TrimSpace(r.Options["data"]), ":fail:"):
-			out = no
-		case driver == "dnslookup" || driver == "accept":
-		case driver == "manualroute" && strings.HasPrefix(strings.TrimSpace(strings.TrimPrefix(r.Options["route_list"], `"`)), "*"):
-		default:
-			seen, met = seen|no, maybe
-			continue
-		}
-		if r.Options["fail_verify"] == "true" || r.Options["fail_verify_recipient"] == "true" {
-			out = no
-		}
-		seen |= out
-		if met == yes {
-			return seen
+		for _, item := range splitList(c.Value) {
+			if l := e.cfg.lists[kind+" "+strings.TrimPrefix(item, "+")]; l != nil && strings.HasPrefix(item, "+") {
+				out = append(out, reason{l.Statement.at(), l.Kind + " " + l.Name + " = " + l.Value})
+			}
 		}
 	}
-	return seen | no
+	return out
 }
 
-func (e *evaluator) preconditions(r *router, domain string) truth {
-	t := yes
-	if r.Options["verify"] == "false" || r.Options["verify_recipient"] == "false" {
-		return no
-	}
-	if d, ok := r.Options["domains"]; ok {
-		t = e.matchList(d, "domainlist", 0, domainMatcher(domain))
-	}
-	for _, name := range []string{"local_parts", "condition", "senders", "check_local_user", "require_files", "local_part_prefix", "local_part_suffix"} {
-		if v, ok := r.Options[name]; ok && v != "false" && t == yes && r.Options[name+"_optional"] != "true" {
-			t = maybe
-		}
-	}
-	return t
-}
-
-// local says whether a domain is one of the host's own, as far as the named lists say.
-func (e *evaluator) local(domain string) truth {
-	l := e.cfg.lists["domainlist local_domains"]
-	if l == nil {
-		return sure(strings.EqualFold(domain, e.cfg.primary) || strings.EqualFold(domain, e.cfg.qualify))
-	}
-	return e.matchList(l.Value, "domainlist", 0, domainMatcher(strings.ToLower(domain)))
+// listKinds are the conditions on lists, with the kind of their named lists.
+var listKinds = map[string]string{
+	"hosts": "hostlist", "domains": "domainlist", "sender_domains": "domainlist", "local_parts": "localpartlist",
+	"senders": "addresslist", "recipients": "addresslist",
 }

@@ -1,12 +1,12 @@
 package exim
 
 import (
-	"strconv"
+	"regexp"
 	"strings"
 )
 
-// expand carries out the part of Exim's string expansion that configurations use where relay is decided: variables of the
-// dialogue, ${if …}, ${lc:…}, and quoting. known is false for anything else: nothing is guessed.
+// expand carries out the part of Exim's string expansion that depends on the dialogue and on files alone (specification chapter 11):
+// variables, ${if …}, look-ups in files, and what is made of strings. known is false for anything else: nothing is guessed.
 func (e *evaluator) expand(s string) (value string, known bool) {
 	value, known, _ = e.expandOrFail(s)
 	return value, known
@@ -18,28 +18,35 @@ func (e *evaluator) expandOrFail(s string) (value string, known, forced bool) {
 		return s, true, false
 	}
 	x := &expansion{e: e, s: s}
-	out, ok := x.text("", 0)
-	return out, ok && x.i == len(x.s), x.forced
+	out := x.text("", 0)
+	return out.text, out.known && !x.broken && x.i == len(x.s), x.forced && !x.broken
 }
 
+// expansion reads a string once from left to right. What cannot be known is passed over, so that what stands behind it is read.
 type expansion struct {
 	e      *evaluator
 	s      string
 	i      int
 	forced bool
+	broken bool              // the string is not well formed, or beyond what is read here
+	local  map[string]string // $value, $item and $0 to $9 where an item set them
+	dead   int               // within a branch that is not taken
 }
 
 // text reads up to one of the bytes in stop (not taken) or the end.
-func (x *expansion) text(stop string, depth int) (string, bool) {
-	if depth > maxDepth {
-		return "", false
-	}
+func (x *expansion) text(stop string, depth int) value {
+	out := value{known: true}
 	var b strings.Builder
-	for x.i < len(x.s) {
+	if x.e.left--; depth > maxDepth || x.e.left < 0 {
+		x.broken = true
+		return value{}
+	}
+	for x.i < len(x.s) && !x.broken {
 		c := x.s[x.i]
 		switch {
 		case strings.IndexByte(stop, c) >= 0:
-			return b.String(), true
+			out.text = b.String()
+			return out
 		case strings.HasPrefix(x.s[x.i:], `\N`):
 			rest := x.s[x.i+2:]
 			end := strings.Index(rest, `\N`)
@@ -49,63 +56,86 @@ func (x *expansion) text(stop string, depth int) (string, bool) {
 			b.WriteString(rest[:end])
 			x.i = min(x.i+2+end+2, len(x.s))
 		case c == '\\' && x.i+1 < len(x.s):
-			if strings.IndexByte("ntrx01234567", x.s[x.i+1]) >= 0 {
-				return "", false
-			}
-			b.WriteByte(x.s[x.i+1])
-			x.i += 2
+			x.escape(&b)
 		case c == '$':
-			v, ok := x.dollar(depth)
-			if !ok {
-				return "", false
-			}
-			b.WriteString(v)
+			v := x.dollar(depth)
+			out.known = out.known && v.known
+			b.WriteString(v.text)
 		default:
 			b.WriteByte(c)
 			x.i++
 		}
 	}
-	return b.String(), stop == ""
+	if stop != "" {
+		x.broken = true
+	}
+	out.text = b.String()
+	return out
 }
 
-func (x *expansion) dollar(depth int) (string, bool) {
+// escape reads a backslash and what it means (§11.1).
+func (x *expansion) escape(b *strings.Builder) {
+	c := x.s[x.i+1]
+	x.i += 2
+	switch {
+	case c == 'n':
+		b.WriteByte('\n')
+	case c == 't':
+		b.WriteByte('\t')
+	case c == 'r':
+		b.WriteByte('\r')
+	case c == 'x' || c >= '0' && c <= '7':
+		x.broken = true
+	default:
+		b.WriteByte(c)
+	}
+}
+
+// dollar reads $name, ${name}, ${operator:…} or ${item …}.
+func (x *expansion) dollar(depth int) value {
 	x.i++
 	if !x.take("{") {
-		return x.e.variable(x.word())
+		name := x.word()
+		if name == "" || '0' <= name[0] && name[0] <= '9' && len(name) > 1 {
+			x.broken = true
+			return value{}
+		}
+		return x.variable(name)
 	}
+	from := x.i
 	name := x.word()
 	switch {
 	case name == "if":
 		return x.ifThenElse(depth)
 	case x.take("}"):
-		return x.e.variable(name)
+		return x.variable(name)
 	case x.take(":"):
-		v, ok := x.text("}", depth+1)
-		x.i++
-		if !ok {
-			return "", false
+		v := x.text("}", depth+1)
+		x.take("}")
+		if !v.known {
+			return value{}
 		}
-		return operator(name, v)
+		return operator(name, v.text)
+	case name == "lookup":
+		return x.lookup(depth)
+	case items[name] != nil:
+		return x.item(name, depth)
 	}
-	return "", false
+	x.i = from
+	x.skipBraces()
+	return value{}
 }
 
-func operator(name, v string) (string, bool) {
-	switch name {
-	case "lc":
-		return strings.ToLower(v), true
-	case "uc":
-		return strings.ToUpper(v), true
-	case "domain":
-		_, d, _ := strings.Cut(v, "@")
-		return d, true
-	case "local_part":
-		l, _, _ := strings.Cut(v, "@")
-		return l, true
-	case "strlen":
-		return strconv.Itoa(len(v)), true
+// variable is the value of a variable: one that an item has set, or one of the dialogue.
+func (x *expansion) variable(name string) value {
+	if text, ok := x.local[name]; ok {
+		return value{text, true}
 	}
-	return "", false
+	if len(name) == 1 && name[0] >= '0' && name[0] <= '9' {
+		return value{"", true}
+	}
+	text, known := x.e.variable(name)
+	return value{text, known}
 }
 
 func (x *expansion) take(s string) bool {
@@ -130,22 +160,17 @@ func (x *expansion) word() string {
 	return x.s[from:x.i]
 }
 
-// braced reads {text}; the text is passed over even where it is not known.
-func (x *expansion) braced(depth int) (value string, known, found bool) {
+// braced reads {text}.
+func (x *expansion) braced(depth int) (v value, found bool) {
 	x.space()
 	if !x.take("{") {
-		return "", false, false
+		return value{}, false
 	}
-	from := x.i
-	value, known = x.text("}", depth+1)
-	if !known {
-		x.i = from
-		if !x.skipBraces() {
-			return "", false, false
-		}
-		return "", false, true
+	v = x.text("}", depth+1)
+	if !x.take("}") {
+		x.broken = true
 	}
-	return value, true, x.take("}")
+	return v, true
 }
 
 // skipBraces passes over the rest of a braced text, its closing brace included.
@@ -163,183 +188,117 @@ func (x *expansion) skipBraces() bool {
 			}
 		}
 	}
-	x.i = len(x.s)
+	x.i, x.broken = len(x.s), true
 	return false
 }
 
-func (x *expansion) ifThenElse(depth int) (string, bool) {
+// ifThenElse reads the condition and both strings of ${if …}.
+func (x *expansion) ifThenElse(depth int) value {
+	t := x.condition(depth + 1)
+	return x.branches(t, "true", depth)
+}
+
+// branches reads {yes}{no} or what may stand in their place, and the closing brace. other is what a yes is where no string stands.
+func (x *expansion) branches(t truth, other string, depth int) value {
 	x.space()
-	t, ok := x.condition(depth + 1)
-	if !ok {
-		return "", false
-	}
-	then, thenKnown, found := x.braced(depth)
-	if !found {
-		x.space()
-		then, thenKnown = "true", x.take("}")
-		if t == no {
-			then = ""
+	if x.take("}") {
+		switch t {
+		case yes:
+			return value{other, true}
+		case no:
+			return value{"", true}
 		}
-		return then, thenKnown && t != maybe
+		return value{}
 	}
-	other, otherKnown, _ := x.braced(depth)
-	if !otherKnown {
-		x.space()
-		otherKnown = x.i < len(x.s) && x.s[x.i] == '}'
-		if x.take("fail") && t == no {
-			x.forced = true
-		}
+	var then, otherwise value
+	switch {
+	case x.take("fail"):
+		then = value{}
+		x.forced = x.forced || t == yes && x.dead == 0
+	default:
+		x.dead += dead(t, no)
+		then, _ = x.braced(depth)
+		x.dead -= dead(t, no)
+	}
+	x.space()
+	otherwise = value{"", true}
+	switch {
+	case x.take("fail"):
+		otherwise = value{}
+		x.forced = x.forced || t == no && x.dead == 0
+	case x.i < len(x.s) && x.s[x.i] == '{':
+		x.dead += dead(t, yes)
+		otherwise, _ = x.braced(depth)
+		x.dead -= dead(t, yes)
 	}
 	x.space()
 	if !x.take("}") {
-		return "", false
+		x.broken = true
 	}
 	switch {
 	case t == yes:
-		return then, thenKnown
+		return then
 	case t == no:
-		return other, otherKnown
+		return otherwise
+	case then.known && otherwise.known && then.text == otherwise.text && t == maybe:
+		return then
 	}
-	return then, thenKnown && otherKnown && then == other
+	return value{}
 }
 
-// condition reads one condition of ${if}. ok is false where its text could not even be passed over.
-func (x *expansion) condition(depth int) (t truth, ok bool) {
+// dead is 1 where a branch is surely not taken.
+func dead(t, when truth) int {
+	if t == when {
+		return 1
+	}
+	return 0
+}
+
+// lookup reads ${lookup{KEY} TYPE {FILE} {FOUND} {NOT FOUND}}; look-ups by a query are passed over (§9.2).
+func (x *expansion) lookup(depth int) value {
+	key, single := x.braced(depth)
 	x.space()
-	if depth > maxDepth {
-		return maybe, false
+	from := x.i
+	for x.i < len(x.s) && x.s[x.i] != '{' && x.s[x.i] != ' ' && x.s[x.i] != '}' {
+		x.i++
 	}
-	if x.take("!") {
-		t, ok = x.condition(depth + 1)
-		return t.not(), ok
-	}
-	for _, op := range []string{"==", ">=", "<=", "=", ">", "<"} {
-		if x.take(op) {
-			return x.compare(op, depth)
-		}
-	}
-	name := x.word()
-	switch name {
-	case "and", "or":
-		return x.junction(name == "and", depth)
-	case "def":
-		if !x.take(":") {
-			return maybe, false
-		}
-		v, known := x.e.variable(x.word())
-		if !known {
-			return maybe, true
-		}
-		return sure(v != ""), true
-	case "exists":
-		path, known, found := x.braced(depth)
-		if !known {
-			return maybe, found
-		}
-		return x.e.cfg.exists(path), found
-	case "eq", "eqi", "match", "match_domain", "match_ip", "forany", "forall", "bool", "isip", "isip4", "isip6", "inlist", "inlisti":
-		return x.compare(name, depth)
-	}
-	return maybe, false
-}
-
-// junction reads {{condition}{condition}…}.
-func (x *expansion) junction(and bool, depth int) (truth, bool) {
-	x.space()
-	if !x.take("{") {
-		return maybe, false
-	}
-	all := sure(and)
-	for {
-		x.space()
-		if x.take("}") {
-			return all, true
-		}
-		if !x.take("{") {
-			return maybe, false
-		}
-		from := x.i
-		t, ok := x.condition(depth + 1)
-		x.space()
-		if !ok || !x.take("}") {
-			x.i = from
-			if t = maybe; !x.skipBraces() {
-				return maybe, false
-			}
-		}
-		switch {
-		case t == maybe && all == sure(and):
-			all = maybe
-		case t == sure(!and):
-			all = sure(!and)
-		}
-	}
-}
-
-// compare reads the one or two arguments of a comparison.
-func (x *expansion) compare(op string, depth int) (truth, bool) {
-	a, aKnown, found := x.braced(depth)
+	kind := x.s[from:x.i]
+	file, found := x.braced(depth)
 	if !found {
-		return maybe, false
+		x.broken = true
+		return value{}
 	}
-	if op == "bool" {
-		if !aKnown {
-			return maybe, true
+	t := maybe
+	text := ""
+	if single && key.known && file.known && !strings.ContainsAny(kind, "(),") {
+		text, t = x.e.lookup(kind, file.text, key.text)
+	}
+	if t == yes {
+		defer x.with(map[string]string{"value": text})()
+	}
+	return x.branches(t, text, depth)
+}
+
+// with sets variables until the function it returns is called.
+func (x *expansion) with(vars map[string]string) func() {
+	old := x.local
+	x.local = map[string]string{}
+	for k, v := range old {
+		x.local[k] = v
+	}
+	for k, v := range vars {
+		x.local[k] = v
+	}
+	return func() { x.local = old }
+}
+
+// groups sets $0 to $9 from a match.
+func (x *expansion) groups(re *regexp.Regexp, subject string) {
+	vars := map[string]string{}
+	for i, g := range re.FindStringSubmatch(subject) {
+		if i < 10 {
+			vars[string(rune('0'+i))] = g
 		}
-		return truthOf(a), true
 	}
-	if strings.HasPrefix(op, "isip") {
-		return maybe, true
-	}
-	b, bKnown, found := x.braced(depth)
-	if !found {
-		return maybe, false
-	}
-	if !aKnown || !bKnown {
-		return maybe, true
-	}
-	switch op {
-	case "eq":
-		return sure(a == b), true
-	case "eqi":
-		return sure(strings.EqualFold(a, b)), true
-	case "match_domain":
-		return x.e.matchList(b, "domainlist", depth, domainMatcher(strings.ToLower(a))), true
-	}
-	return compareNumbers(op, a, b), true
-}
-
-func compareNumbers(op, a, b string) truth {
-	n, err1 := strconv.Atoi(strings.TrimSpace(a))
-	m, err2 := strconv.Atoi(strings.TrimSpace(b))
-	if err1 != nil || err2 != nil {
-		return maybe
-	}
-	switch op {
-	case "=", "==":
-		return sure(n == m)
-	case ">":
-		return sure(n > m)
-	case "<":
-		return sure(n < m)
-	case ">=":
-		return sure(n >= m)
-	case "<=":
-		return sure(n <= m)
-	}
-	return maybe
-}
-
-// truthOf is the meaning of an ACL condition's value: "0", "no", "false" and the empty string are false.
-func truthOf(s string) truth {
-	switch s = strings.ToLower(strings.TrimSpace(s)); s {
-	case "", "0", "no", "false":
-		return no
-	case "yes", "true":
-		return yes
-	}
-	if n, err := strconv.Atoi(s); err == nil {
-		return sure(n != 0)
-	}
-	return maybe
+	x.with(vars)
 }

@@ -10,7 +10,7 @@ import (
 // heard turns one session into answers.
 func (m *model) heard(s session) []judge.Answer {
 	base := judge.Question{Class: judge.Outside, ClientAddr: s.Client, Helo: "probe." + m.names["from"]}
-	base.Listener = m.listener(s.Listener)
+	base.Listener, base.User, base.TLS = m.listener(s.Listener), s.User, s.TLS
 	if s.Failure != "" {
 		q := base
 		q.Verb, q.Form, q.Sender, q.Recipient = judge.Rcpt, "plain", "probe@"+m.names["from"], "probe@"+m.names["far"]
@@ -80,10 +80,10 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 	switch code := x.code(); {
 	case code == 0:
 		a.Outcome, a.Text = judge.CannotTell, "the session ended before this recipient"
-	case code < 300 && foreign && !m.declared(q, domain):
-		a.Outcome = judge.Relayed
-	case code < 300:
+	case code < 300 && q.Form == "local":
 		a.Outcome = judge.Delivered
+	case code < 300:
+		m.taken(&a)
 	case d.verify == "recipient" && !d.failed && foreign && mail.Command == "":
 		a.Outcome = judge.CannotTell
 		a.Text = "relay is allowed as far as the ACL goes; only the verification of the recipient failed: " + x.Reply
@@ -103,6 +103,33 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 		m.doubt(&a)
 	}
 	return a
+}
+
+// taken judges a recipient that Exim took, by where the routers send it.
+func (m *model) taken(a *judge.Answer) {
+	q := a.Question
+	if strings.HasPrefix(q.Form, "percent") && m.cfg.option("percent_hack_domains", "") != "" {
+		a.Outcome = judge.Relayed
+		return
+	}
+	q, _, _ = m.cfg.routedForm(q)
+	ways := m.cfg.destination(newEvaluator(m.cfg, q))
+	_, relayed := ways[judge.Relayed]
+	_, delivered := ways[judge.Delivered]
+	switch {
+	case m.declared(q, domainOf(q.Recipient)):
+		a.Outcome = judge.Delivered
+	case relayed && delivered && newEvaluator(m.cfg, q).local(domainOf(q.Recipient)) == yes:
+		a.Outcome = judge.CannotTell
+		a.Text = "it is taken, and whether the routers pass it on cannot be told: " + a.Text
+	case relayed:
+		a.Outcome = judge.Relayed
+	case delivered:
+		a.Outcome = judge.Delivered
+	default:
+		a.Outcome = judge.CannotTell
+		a.Text = ways[judge.CannotTell][0].text + ": " + a.Text
+	}
 }
 
 // doubt takes a refusal back where the block that made it depends on what only this client lacks (a name in DNS, a look-up), and

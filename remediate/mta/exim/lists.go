@@ -6,13 +6,18 @@ import (
 	"strings"
 )
 
-// truth is what is known of a condition. What needs DNS, a service or an unread table is maybe, and is followed both ways.
+// truth is what is known of a condition: the set of ways it may end. What needs DNS, a service or an unread table is maybe, and is
+// followed both ways.
 type truth uint8
 
 const (
 	no    truth = 1
 	yes   truth = 2
 	maybe truth = no | yes
+	later truth = 4 // a temporary error: the ACL ends with "defer"
+	// stop is what an item of a host list may make of the whole list: a name that DNS does not know makes it match nothing,
+	// whatever stands behind (specification §10.15).
+	stop truth = 8
 )
 
 func sure(b bool) truth {
@@ -23,16 +28,20 @@ func sure(b bool) truth {
 }
 
 func (t truth) not() truth {
-	if t == maybe {
-		return maybe
+	out := t &^ maybe
+	if t&yes != 0 {
+		out |= no
 	}
-	return maybe ^ t
+	if t&no != 0 {
+		out |= yes
+	}
+	return out
 }
 
 // separator returns the list's separator and the list without the words that choose it ("<;", specification §6.21).
 func separator(s string) (byte, string) {
-	t := strings.TrimLeft(s, " \t")
-	if len(t) >= 2 && t[0] == '<' && strings.IndexByte("!#$%&'*+,-./:;<=>?@[]^_`{|}~\\", t[1]) >= 0 {
+	t := strings.TrimLeft(s, " \t\n")
+	if len(t) >= 2 && t[0] == '<' && (t[1] < ' ' || strings.IndexByte("!#$%&'*+,-./:;<=>?@[]^_`{|}~\\", t[1]) >= 0) {
 		return t[1], t[2:]
 	}
 	return ':', s
@@ -89,83 +98,95 @@ func (e *evaluator) matchList(list, kind string, depth int, match matchItem) tru
 	var seen truth
 	negated := false
 	for _, item := range splitList(value) {
-		if strings.HasPrefix(item, "+ignore_") || strings.HasPrefix(item, "+include_") || strings.HasPrefix(item, "+caching") {
+		if e.left--; e.left < 0 {
+			return maybe
+		}
+		switch item {
+		case "+ignore_defer", "+include_defer", "+ignore_unknown", "+include_unknown", "+caseful":
 			continue
 		}
 		negated = strings.HasPrefix(item, "!")
 		item = strings.TrimSpace(strings.TrimPrefix(item, "!"))
 		var t truth
-		if name, ok := strings.CutPrefix(item, "+"); ok {
-			t = maybe
-			if l := e.cfg.lists[kind+" "+name]; l != nil {
-				t = e.matchList(l.Value, kind, depth+1, match)
+		switch {
+		case strings.HasPrefix(item, "+"):
+			t = e.matchNamed(item[1:], kind, depth, match)
+		case strings.HasPrefix(item, "/"):
+			t, negated = e.matchFile(item, kind, negated, depth, match)
+			if t&(yes|stop) != 0 {
+				e.matched(item, kind)
 			}
-		} else {
+			// A line of a file may be negated by itself: what it came to is the whole's.
+			seen |= t & (maybe | later)
+			if t&stop == 0 {
+				return seen
+			}
+			seen |= t & stop
+			continue
+		default:
 			t = match(e, item, depth)
+		}
+		seen |= t & later
+		if t&stop != 0 {
+			seen |= no
 		}
 		if t&yes != 0 {
 			seen |= sure(!negated)
+			e.matched(item, kind)
 		}
-		if t == yes {
-			return seen
+		if t&(no|stop) == 0 {
+			return seen &^ stop
 		}
 	}
-	return seen | sure(negated)
+	return seen&^stop | sure(negated)
 }
 
-// tableLine is a line of a list file or of an lsearch table.
-type tableLine struct {
-	place
-	Key string // as it stands
+// matchNamed walks a list by its name. A name that no list has is a mistake, which ends the ACL.
+func (e *evaluator) matchNamed(name, kind string, depth int, match matchItem) truth {
+	l := e.cfg.lists[kind+" "+name]
+	if l == nil {
+		e.mistake = "there is no " + kind + " named " + name
+		return later
+	}
+	t := e.matchList(l.Value, kind, depth+1, match)
+	if t&yes != 0 {
+		e.matched("+"+name, kind)
+	}
+	return t
 }
 
-// table returns the keys of a file of the host: for a plain list file whole lines, for lsearch tables the first word.
-func (c *config) table(path string, whole bool) ([]tableLine, bool) {
-	data, exists, known := c.open(path)
-	if !known || !exists {
-		return nil, false
+// matchFile walks the lines of a list file, each of which is an item of its own that may be negated; "+" is a letter there. What
+// decided is yes or no; stop says that the end of the file may be reached, and negated is then how its last line stood.
+func (e *evaluator) matchFile(path, kind string, negated bool, depth int, match matchItem) (truth, bool) {
+	lines, ok := e.cfg.table(path, kind)
+	if !ok {
+		return maybe | stop, negated
 	}
-	var out []tableLine
-	for _, l := range splitLines(path, data) {
-		text := l.Text
-		if i := strings.Index(text, "#"); i == 0 || whole && i > 0 && strings.ContainsAny(text[i-1:i], " \t") {
-			text = text[:i]
+	var seen truth
+	turned := negated
+	for _, l := range lines {
+		if e.left--; e.left < 0 {
+			return maybe, negated
 		}
-		if !whole && (strings.HasPrefix(text, " ") || strings.HasPrefix(text, "\t")) {
-			continue
+		item := l.Key
+		turned = negated
+		if strings.HasPrefix(item, "!") {
+			turned, item = !negated, strings.TrimSpace(item[1:])
 		}
-		text = strings.TrimSpace(text)
-		if !whole {
-			text = firstKey(text)
+		t := match(e, item, depth+1)
+		seen |= t & later
+		if t&stop != 0 {
+			seen |= no
 		}
-		if text != "" {
-			out = append(out, tableLine{l.place, text})
+		if t&yes != 0 {
+			seen |= sure(!turned)
+			e.why = append(e.why, reason{line: l.place, text: path + " holds " + l.Key})
+		}
+		if t&(no|stop) == 0 {
+			return seen, turned
 		}
 	}
-	return out, true
-}
-
-// firstKey is the key of an lsearch line: a quoted string, or what stands before a colon or white space. The keys of iplsearch
-// may hold colons when they are quoted.
-func firstKey(s string) string {
-	if rest, ok := strings.CutPrefix(s, `"`); ok {
-		key, _, _ := strings.Cut(rest, `"`)
-		return key
-	}
-	if i := strings.IndexAny(s, ": \t"); i >= 0 {
-		return s[:i]
-	}
-	return s
-}
-
-// lookupItem cuts "partial-lsearch;/etc/x" into the search type and the file.
-func lookupItem(item string) (kind, file string, ok bool) {
-	kind, file, ok = strings.Cut(item, ";")
-	kind = strings.TrimSpace(kind)
-	if !ok || kind == "" || strings.ContainsAny(kind, " /.@^[]") {
-		return "", "", false
-	}
-	return kind, strings.TrimSpace(file), true
+	return seen | stop, turned
 }
 
 // parseNet reads "10.0.0.0/8", "10.1.2.3" or an IPv6 network, in square brackets or not.
@@ -180,6 +201,10 @@ func parseNet(s string) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
+// byName is an item of a host list that is compared with names out of DNS: the client may have the name or not, and without an
+// answer the whole list matches nothing.
+const byName = maybe | stop
+
 // matchHost matches an item of a host list against the client.
 func matchHost(e *evaluator, item string, depth int) truth {
 	switch {
@@ -189,116 +214,87 @@ func matchHost(e *evaluator, item string, depth int) truth {
 		return yes
 	case item == "@[]":
 		return sure(e.cfg.ownAddr(e.client))
-	case strings.HasPrefix(item, "/"):
-		lines, ok := e.cfg.table(item, true)
-		if !ok {
-			return maybe
-		}
-		return e.matchLines(lines, "hostlist", depth, matchHost)
 	}
-	if p, ok := parseNet(item); ok {
+	if p, ok := parseNet(item); ok && !strings.ContainsAny(item, "[]") {
 		return sure(p.Contains(e.client))
 	}
 	if kind, file, ok := lookupItem(item); ok {
-		return e.matchHostTable(kind, file, depth)
+		return e.matchHostTable(kind, file)
 	}
-	// A name, a wildcard or an expression: it is compared with the names that DNS gives.
-	return maybe
+	return byName
 }
 
-func (e *evaluator) matchHostTable(kind, file string, depth int) truth {
-	switch kind {
-	case "net-iplsearch", "iplsearch", "net-lsearch", "net32-lsearch":
-		lines, ok := e.cfg.table(file, false)
-		if !ok {
+// matchHostTable looks the client's address up: "net-lsearch;FILE" by the address, "net24-lsearch;FILE" by its network.
+func (e *evaluator) matchHostTable(kind, file string) truth {
+	rest, ok := strings.CutPrefix(kind, "net")
+	bits, search, dash := strings.Cut(rest, "-")
+	if !ok || !dash || strings.Trim(bits, "0123456789") != "" {
+		return byName // the key is a name
+	}
+	key := e.client.String()
+	if bits != "" {
+		p, err := e.client.Prefix(atoi(bits))
+		if err != nil {
 			return maybe
 		}
-		for _, l := range lines {
-			if p, ok := parseNet(l.Key); ok && p.Contains(e.client) {
-				return yes
-			}
-		}
-		return no
+		key = p.String()
 	}
-	return maybe
-}
-
-// matchLines walks the lines of a list file, each of which is an item of its own.
-func (e *evaluator) matchLines(lines []tableLine, kind string, depth int, match matchItem) truth {
-	var seen truth
-	for _, l := range lines {
-		item := l.Key
-		negated := strings.HasPrefix(item, "!")
-		item = strings.TrimSpace(strings.TrimPrefix(item, "!"))
-		t := maybe
-		if name, ok := strings.CutPrefix(item, "+"); ok {
-			if n := e.cfg.lists[kind+" "+name]; n != nil {
-				t = e.matchList(n.Value, kind, depth+1, match)
-			}
-		} else if !strings.HasPrefix(item, "/") {
-			t = match(e, item, depth+1)
-		}
-		if t&yes != 0 {
-			seen |= sure(!negated)
-		}
-		if t == yes {
-			return seen
-		}
+	if e.client.Is6() && search != "iplsearch" {
+		return maybe // its colons become dots in the key, the groups written out
 	}
-	return seen | no
+	_, t := e.lookup(search, file, key)
+	return t
 }
 
 // domainMatcher matches an item of a domain list against a domain in lower case.
 func domainMatcher(domain string) matchItem {
-	var match matchItem
-	match = func(e *evaluator, item string, depth int) truth {
+	return func(e *evaluator, item string, _ int) truth {
 		low := strings.ToLower(item)
 		switch {
 		case low == "@":
 			return sure(domain == strings.ToLower(e.cfg.primary))
 		case low == "@[]":
-			return sure(strings.HasPrefix(domain, "[")) & maybe
+			if !strings.HasPrefix(domain, "[") {
+				return no
+			}
+			a, err := netip.ParseAddr(strings.TrimPrefix(strings.Trim(domain, "[]"), "ipv6:"))
+			return sure(err == nil && e.cfg.ownAddr(a))
 		case strings.HasPrefix(low, "@mx_"):
 			return maybe
-		case strings.HasPrefix(low, "^"):
-			return matchRegexp(item, domain)
-		case strings.HasPrefix(low, "*"):
-			return sure(strings.HasSuffix(domain, low[1:]))
-		case strings.HasPrefix(low, "/"):
-			lines, ok := e.cfg.table(item, true)
-			if !ok {
-				return maybe
-			}
-			return e.matchLines(lines, "domainlist", depth, match)
 		}
-		if kind, file, ok := lookupItem(item); ok {
-			return e.matchKey(kind, file, domain)
-		}
-		return sure(low == domain)
+		return e.matchString(item, domain, true)
 	}
-	return match
 }
 
-// matchKey looks key up in a table; only lsearch, with or without partial-, is followed.
-func (e *evaluator) matchKey(kind, file, key string) truth {
-	partial := strings.HasPrefix(kind, "partial-")
-	if strings.TrimPrefix(kind, "partial-") != "lsearch" {
-		return maybe
-	}
-	lines, ok := e.cfg.table(file, false)
-	if !ok {
-		return maybe
-	}
-	for _, l := range lines {
-		k := strings.ToLower(l.Key)
-		if k == key {
-			return yes
+// plainMatcher matches items of a list of local parts.
+func plainMatcher(word string) matchItem {
+	return func(e *evaluator, item string, _ int) truth { return e.matchString(item, strings.ToLower(word), true) }
+}
+
+// stringMatcher matches items of a list of words, such as the names of authenticators.
+func stringMatcher(word string) matchItem {
+	return func(e *evaluator, item string, _ int) truth { return e.matchString(item, word, false) }
+}
+
+// matchString compares one pattern as match.c's check_string does: an expression, a tail, a table, or the word itself.
+func (e *evaluator) matchString(item, subject string, partial bool) truth {
+	switch {
+	case strings.HasPrefix(item, "^"):
+		return matchRegexp(item, subject)
+	case strings.HasPrefix(item, "*"):
+		return sure(len(subject) >= len(item)-1 && strings.EqualFold(subject[len(subject)-len(item)+1:], item[1:]))
+	case strings.Contains(item, ";"):
+		kind, file, ok := lookupItem(item)
+		if !ok {
+			return maybe
 		}
-		if partial && strings.HasPrefix(k, "*.") && strings.HasSuffix("."+key, k[1:]) && strings.Count(k, ".") >= 2 {
-			return yes
+		if rest, is := strings.CutPrefix(kind, "partial-"); is && !partial {
+			kind = rest
 		}
+		_, t := e.lookup(kind, file, subject)
+		return t
 	}
-	return no
+	return sure(strings.EqualFold(item, subject))
 }
 
 // matchRegexp compares without regard to case, as Exim does for domains and addresses; an expression that Go does not read is maybe.
@@ -310,64 +306,64 @@ func matchRegexp(item, subject string) truth {
 	return sure(re.MatchString(subject))
 }
 
-// plainMatcher matches items of a list of local parts.
-func plainMatcher(word string) matchItem {
-	return func(e *evaluator, item string, _ int) truth {
-		switch {
-		case strings.HasPrefix(item, "^"):
-			return matchRegexp(item, word)
-		case strings.HasPrefix(item, "*"):
-			return sure(strings.HasSuffix(strings.ToLower(word), strings.ToLower(item[1:])))
-		case strings.ContainsAny(item, ";/"):
-			if kind, file, ok := lookupItem(item); ok {
-				return e.matchKey(kind, file, strings.ToLower(word))
-			}
-			return maybe
-		}
-		return sure(strings.EqualFold(item, word))
-	}
-}
-
-// addressMatcher matches items of an address list against an address; "" is the null sender.
+// addressMatcher matches items of an address list against an address; "" is the null sender, which only an empty item or an
+// expression matches.
 func addressMatcher(address string) matchItem {
 	address = strings.ToLower(address)
-	local, domain, _ := strings.Cut(address, "@")
-	var match matchItem
-	match = func(e *evaluator, item string, depth int) truth {
-		switch {
-		case item == "":
-			return sure(address == "")
-		case strings.HasPrefix(item, "^"):
+	return func(e *evaluator, item string, depth int) truth {
+		if strings.HasPrefix(item, "^") {
 			return matchRegexp(item, address)
-		case strings.HasPrefix(item, "/"):
-			lines, ok := e.cfg.table(item, true)
-			if !ok {
-				return maybe
-			}
-			return e.matchLines(lines, "addresslist", depth, match)
 		}
-		if kind, file, ok := lookupItem(item); ok {
-			if kind == "lsearch" {
-				return e.matchKey(kind, file, address)
-			}
-			return maybe
+		if address == "" || item == "" {
+			return sure(address == item)
 		}
-		if strings.HasPrefix(item, "@@") {
-			return maybe
+		at := strings.LastIndex(address, "@")
+		local, domain := address[:max(at, 0)], address[at+1:]
+		if rest, ok := strings.CutPrefix(item, "@@"); ok {
+			return e.matchSplit(rest, local, domain)
 		}
-		if address == "" {
-			return no
+		if kind, _, ok := strings.Cut(item, ";"); ok && strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789-*@,=") == "" {
+			return e.matchString(item, address, false)
 		}
-		l, d, at := strings.Cut(item, "@")
-		if !at {
+		i := strings.LastIndex(item, "@")
+		if i < 0 {
 			return e.matchDomainItem(item, domain, depth)
 		}
-		if !strings.EqualFold(l, local) && !(strings.HasPrefix(l, "*") && strings.HasSuffix(local, strings.ToLower(l[1:]))) {
+		l, d := item[:i], item[i+1:]
+		if strings.HasSuffix(l, "@") && (d == "" || d == "[]" || strings.HasPrefix(d, "mx_")) {
+			l, d = l[:len(l)-1], "@"+d
+		}
+		switch tail, star := strings.CutPrefix(strings.ToLower(l), "*"); {
+		case star && !strings.HasSuffix(local, tail), !star && !strings.EqualFold(l, local):
 			return no
 		}
 		return e.matchDomainItem(d, domain, depth)
 	}
-	return match
+}
+
+// matchSplit looks the domain up in a table whose value is a list of local parts (specification §10.17).
+func (e *evaluator) matchSplit(item, local, domain string) truth {
+	kind, file, ok := lookupItem(item)
+	if !ok {
+		return maybe
+	}
+	value, t := e.lookup(kind, file, domain)
+	if t != yes {
+		return t
+	}
+	items := splitList(value)
+	if n := len(items); n > 0 && strings.HasPrefix(items[n-1], ">") {
+		return maybe // it goes on at another key
+	}
+	for _, one := range items {
+		if m := e.matchString(strings.TrimSpace(strings.TrimPrefix(one, "!")), local, true); m != no {
+			if strings.HasPrefix(one, "!") {
+				return m.not()
+			}
+			return m
+		}
+	}
+	return no
 }
 
 func (e *evaluator) matchDomainItem(item, domain string, depth int) truth {

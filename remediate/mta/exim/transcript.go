@@ -31,6 +31,8 @@ func (x exchange) code() int {
 // session is one process of `exim -bh`.
 type session struct {
 	Client    string
+	User      string // who it said had logged in (-oMai), "" for nobody
+	TLS       bool   // the dialogue was spoken within TLS
 	Listener  string // "ADDR.PORT" as given to -oMi, "" for none
 	Banner    string
 	Exchanges []exchange
@@ -38,11 +40,19 @@ type session struct {
 }
 
 // parseSession joins the dialogue that was sent with the replies (stdout) and the trace (stderr). asked is
-// "CLIENT LISTENER COMMAND|=FORM|COMMAND|…" as the collector noted it.
+// "CLIENT[,user=NAME][,tls] LISTENER COMMAND|=FORM|COMMAND|…" as the collector noted it.
 func parseSession(asked string, stdout, stderr []byte) session {
 	var s session
 	var rest string
 	s.Client, rest, _ = strings.Cut(asked, " ")
+	client, options, _ := strings.Cut(s.Client, ",")
+	s.Client = client
+	for _, o := range strings.Split(options, ",") {
+		s.TLS = s.TLS || o == "tls"
+		if user, ok := strings.CutPrefix(o, "user="); ok {
+			s.User = user
+		}
+	}
 	s.Listener, rest, _ = strings.Cut(rest, " ")
 	if s.Listener == "-" {
 		s.Listener = ""

@@ -16,36 +16,51 @@ type listItem struct {
 	Holder string // the name of the setting, macro, dc_ variable or file that holds it
 	How    string // file, macro, generated, include
 	Fixed  bool   // it can be taken away at At
+
+	Via []reason // the named lists, macros and variables that led to it, the outermost first
 }
 
 // items resolves a list to its plain items, through named lists, macros, Debian's variables and files. "!" items are left out:
 // they trust nobody.
 func (c *config) items(raw, kind, holder string, at place, depth int) []listItem {
+	return c.itemsVia(raw, kind, holder, at, nil, depth)
+}
+
+func (c *config) itemsVia(raw, kind, holder string, at place, via []reason, depth int) []listItem {
 	if depth > maxDepth {
 		return nil
 	}
 	var out []listItem
+	within := func(raw, holder string, at place) {
+		step := reason{at, holder + " = " + raw}
+		for _, item := range c.itemsVia(raw, kind, holder, at, append(slices.Clone(via), step), depth+1) {
+			out = append(out, item)
+		}
+	}
 	for _, item := range splitList(guardBraces(raw)) {
 		item = strings.ReplaceAll(item, "\x01", ":")
 		switch {
 		case item == "" || strings.HasPrefix(item, "!") || strings.HasPrefix(item, "+ignore_") || strings.HasPrefix(item, "+include_"):
 		case strings.HasPrefix(item, "+"):
 			if l := c.lists[kind+" "+item[1:]]; l != nil {
-				out = append(out, c.items(rawValue(l.Statement), kind, l.Kind+" "+l.Name, l.Statement.at(), depth+1)...)
+				within(rawValue(l.Statement), l.Kind+" "+l.Name, l.Statement.at())
 			}
 		case c.macro(item) != nil:
 			m := c.macro(item)
 			if v, ok := c.dcAt(m.At); ok {
-				out = append(out, c.items(semicolons(v.Value), kind, v.Name, m.At, depth+1)...)
+				within(semicolons(v.Value), v.Name, m.At)
 			} else {
-				out = append(out, c.items(m.Raw, kind, m.Name, m.At, depth+1)...)
+				within(m.Raw, m.Name, m.At)
 			}
 		case c.prog.expand(item) != item && !strings.Contains(item, "$"):
 			for _, one := range splitList(c.prog.expand(item)) {
-				out = append(out, listItem{Value: one, At: at, Holder: holder, How: "macro"})
+				out = append(out, listItem{Value: one, At: at, Holder: holder, How: "macro", Via: via})
 			}
 		default:
-			out = append(out, c.plainItem(c.prog.expand(item), item, kind, holder, at)...)
+			for _, one := range c.plainItem(c.prog.expand(item), item, kind, holder, at) {
+				one.Via = via
+				out = append(out, one)
+			}
 		}
 	}
 	return out
@@ -69,19 +84,19 @@ func guardBraces(s string) string {
 
 // plainItem is an item that is no list of its own, or the lines of the file that it names.
 func (c *config) plainItem(value, raw, kind, holder string, at place) []listItem {
-	path, whole := value, true
+	path, search := value, kind
 	if rest, ok := strings.CutPrefix(value, "${if exists{"); ok {
 		path, _, _ = strings.Cut(strings.TrimPrefix(rest, "{"), "}")
 		if c.exists(path) == no && strings.HasSuffix(strings.ReplaceAll(value, " ", ""), "{}}") {
 			return nil
 		}
 	} else if _, file, ok := lookupItem(value); ok {
-		path, whole = file, false
+		path, search = file, "lsearch"
 	}
 	if !strings.HasPrefix(path, "/") {
 		return []listItem{{Value: value, At: at, Holder: holder, How: "file", Fixed: raw == value}}
 	}
-	lines, ok := c.table(path, whole)
+	lines, ok := c.table(path, search)
 	if !ok {
 		return []listItem{{Value: value, At: at, Holder: holder, How: "file"}}
 	}

@@ -1,0 +1,77 @@
+package exim
+
+import (
+	"strings"
+
+	"mtaharden/remediate/judge"
+)
+
+// destination says what becomes of a recipient that the ACLs let pass: relayed, delivered for the host's own domains and the relay
+// domains that are named, by the list of local domains and by the routers.
+func (c *config) destination(e *evaluator) map[judge.Outcome][]reason {
+	_, domain := splitAddress(e.q.Recipient)
+	one := func(o judge.Outcome, why ...reason) map[judge.Outcome][]reason {
+		return map[judge.Outcome][]reason{o: why}
+	}
+	plain := newEvaluator(c, e.q)
+	mine := plain.local(domain)
+	if c.relayDomain(domain) || mine == yes && c.named(domain) {
+		return one(judge.Delivered)
+	}
+	r := c.routesFor(plain, e.q.Recipient, false)
+	switch {
+	case mine == maybe && r.to&toRemote != 0:
+		return map[judge.Outcome][]reason{judge.Relayed: r.why, judge.Delivered: {{text: "whether " + domain + " is local cannot be told"}}}
+	case r.to&toRemote == 0 && r.to&toLocal != 0:
+		return one(judge.Delivered, r.why...)
+	case r.to&toRemote == 0:
+		return one(judge.CannotTell, append([]reason{{text: "the ACLs take it, and no router carries it on: it is sent back, not relayed"}}, r.why...)...)
+	case mine == yes && r.to&toLocal != 0:
+		return map[judge.Outcome][]reason{judge.Relayed: r.why, judge.Delivered: r.why}
+	}
+	return one(judge.Relayed, r.why...)
+}
+
+// named says whether a domain stands by its own name in the list of local domains, or is the host's.
+func (c *config) named(domain string) bool {
+	if strings.EqualFold(domain, c.primary) || strings.EqualFold(domain, c.qualify) {
+		return true
+	}
+	l := c.lists["domainlist local_domains"]
+	if l == nil {
+		return false
+	}
+	for _, item := range c.items(rawValue(l.Statement), "domainlist", "", l.Statement.at(), 0) {
+		if strings.EqualFold(item.Value, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// local says whether a domain is one of the host's own, as far as the named lists say.
+func (e *evaluator) local(domain string) truth {
+	l := e.cfg.lists["domainlist local_domains"]
+	if l == nil {
+		return sure(strings.EqualFold(domain, e.cfg.primary) || strings.EqualFold(domain, e.cfg.qualify))
+	}
+	if t := e.matchList(l.Value, "domainlist", 0, domainMatcher(strings.ToLower(domain))) & maybe; t != 0 {
+		return t
+	}
+	return maybe
+}
+
+// relayDomain says whether a domain is named, not matched by a pattern, in a list of relay domains.
+func (c *config) relayDomain(domain string) bool {
+	for key, l := range c.lists {
+		if !strings.HasPrefix(key, "domainlist ") || strings.HasPrefix(key, "domainlist local") {
+			continue
+		}
+		for _, item := range splitList(l.Value) {
+			if strings.EqualFold(item, domain) {
+				return true
+			}
+		}
+	}
+	return false
+}
