@@ -3,6 +3,8 @@ package exim
 import (
 	"net/netip"
 	"strings"
+
+	"mtaharden/remediate/mta"
 )
 
 // option is a main option as the file sets it.
@@ -49,8 +51,9 @@ type config struct {
 	qualify    string
 	own        []netip.Prefix // addresses of the host, each with its own length
 	open       opener
-	deb        *debian // nil where Debian's generator is not used
-	strange    string  // why this is no whole configuration of Exim 4, "" where it looks like one
+	deb        *debian     // nil where Debian's generator is not used
+	trusts     []mta.Trust // by what somebody may relay, once it is known
+	strange    string      // why this is no whole configuration of Exim 4, "" where it looks like one
 }
 
 var verbs = map[string]bool{"accept": true, "deny": true, "defer": true, "discard": true, "drop": true, "require": true, "warn": true}
@@ -240,6 +243,25 @@ func (c *config) ownAddr(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// interfaceAddr says whether an address is one of the host's interfaces ("@[]"). Where the collector listed no loopback address,
+// 127.0.0.1 is taken for granted alone: IPv6 may be off.
+func (c *config) interfaceAddr(a netip.Addr) truth {
+	loopback := false
+	for _, p := range c.own {
+		if p.Addr() == a {
+			return yes
+		}
+		loopback = loopback || p.Addr().IsLoopback()
+	}
+	if !a.IsLoopback() || loopback {
+		return no
+	}
+	if a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+		return yes
+	}
+	return maybe
 }
 
 // exists says whether a file of the host exists, where the snapshot knows.

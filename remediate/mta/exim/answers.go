@@ -30,13 +30,17 @@ func answers(s *facts.Snapshot, cfg *mta.Config) []judge.Answer {
 		out = m.unasked(s)
 	}
 	var questions []judge.Question
+	said := map[judge.Question]judge.Answer{}
 	for _, a := range out {
-		if !slices.Contains(questions, a.Question) {
+		if _, again := said[a.Question]; !again {
 			questions = append(questions, a.Question)
 		}
+		said[a.Question] = a
 	}
-	questions = append(questions, m.uncovered(questions)...)
 	for _, q := range questions {
+		out = append(out, m.explain(said[q]))
+	}
+	for _, q := range m.uncovered(questions) {
 		out = append(out, m.fromConfig(q))
 	}
 	return append(out, m.claims()...)
@@ -51,7 +55,7 @@ func (m *model) sessions(s *facts.Snapshot) []session {
 		if asked == "" || !ok {
 			continue
 		}
-		ses := parseSession(asked, o.Stdout, o.Stderr)
+		ses := parseSession(asked, o.Stdout, o.Stderr, m.cfg.stages())
 		if o.State == facts.Timeout {
 			ses.Failure = "it did not answer in time"
 		}

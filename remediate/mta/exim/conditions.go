@@ -20,7 +20,9 @@ func (e *evaluator) condition(c *cond, depth int, v *verdict) truth {
 	case "encrypted":
 		return e.encrypted(c.Value, depth)
 	case "condition":
-		return e.conditionTruth(c.Value)
+		t, ignored := e.conditionTruth(c.Value)
+		e.ignored = ignored
+		return t
 	case "acl":
 		return e.subACL(c, depth, v)
 	case "verify":
@@ -108,16 +110,17 @@ func (e *evaluator) encrypted(list string, depth int) truth {
 	return maybe
 }
 
-// conditionTruth is the meaning of "condition = …" (specification §44.25).
-func (e *evaluator) conditionTruth(text string) truth {
+// conditionTruth is the meaning of "condition = …" (specification §44.25). One that is made to fail is as if it were not there in an
+// ACL; a router with it is not run.
+func (e *evaluator) conditionTruth(text string) (t truth, ignored bool) {
 	value, known, forced := e.expandOrFail(text)
 	switch {
 	case forced:
-		return no
+		return yes, true
 	case !known:
-		return maybe
+		return maybe, false
 	}
-	return truthOf(value)
+	return truthOf(value), false
 }
 
 // subACL walks another ACL, with its arguments.
@@ -133,12 +136,21 @@ func (e *evaluator) subACL(c *cond, depth int, v *verdict) truth {
 		text, known := e.expand(words[i])
 		e.vars[name] = value{text, known && !strings.ContainsAny(c.Value, "{")}
 	}
+	verb := e.verb
 	sub := e.walk(words[0], depth+1)
+	e.verb, e.thrown = verb, false
 	for name, old := range held {
 		e.vars[name] = old
 	}
 	var t truth
-	for end, means := range map[ending]truth{accepts: yes, denies: no, defers: later, discards: maybe} {
+	thrown := later // allowed below "accept" and "discard" alone (acl.c)
+	if verb == "accept" || verb == "discard" {
+		thrown, e.thrown = maybe, sub.ends == discards && !c.Neg
+		if e.thrown {
+			thrown = yes
+		}
+	}
+	for end, means := range map[ending]truth{accepts: yes, denies: no, defers: later, discards: thrown} {
 		if sub.ends&end != 0 {
 			t |= means
 		}

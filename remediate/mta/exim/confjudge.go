@@ -38,6 +38,20 @@ func (m *model) fromConfig(q judge.Question) judge.Answer {
 	return a
 }
 
+// explain answers a question that Exim was asked too. Where the ways that the reading leaves open all relay nothing, and what Exim
+// said is one of them, that is the one which is explained.
+func (m *model) explain(said judge.Answer) judge.Answer {
+	a := m.fromConfig(said.Question)
+	if said.Question.Verb != judge.Rcpt || a.Outcome == said.Outcome || a.Outcome == judge.Dead || m.broken != "" || m.cfg.strange != "" || !m.agrees {
+		return a
+	}
+	f := m.cfg.forecast(newEvaluator(m.cfg, said.Question))
+	if because, ok := f.ways[said.Outcome]; ok && !f.relays() {
+		a.Outcome, a.Because, a.Text = said.Outcome, because, textOf(because)
+	}
+	return a
+}
+
 func textOf(because []judge.Line) string {
 	if len(because) == 0 {
 		return ""

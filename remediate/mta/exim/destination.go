@@ -15,7 +15,7 @@ func (c *config) destination(e *evaluator) map[judge.Outcome][]reason {
 	}
 	plain := newEvaluator(c, e.q)
 	mine := plain.local(domain)
-	if c.relayDomain(domain) || mine == yes && c.named(domain) {
+	if c.relayDomain(domain) || c.declares(domain) || mine == yes && c.named(domain) {
 		return one(judge.Delivered)
 	}
 	r := c.routesFor(plain, e.q.Recipient, false)
@@ -74,4 +74,19 @@ func (c *config) relayDomain(domain string) bool {
 		}
 	}
 	return false
+}
+
+// declares says whether an ACL takes mail for a domain by its own name, not by a pattern.
+func (c *config) declares(domain string) bool {
+	for _, t := range c.trusts {
+		if t.Kind == "recipient" && strings.EqualFold(t.Value, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// stages are the ACLs before RCPT that the configuration has.
+func (c *config) stages() stages {
+	return stages{c.option("acl_smtp_connect", "") != "", c.option("acl_smtp_helo", "") != "", c.option("acl_smtp_mail", "") != ""}
 }

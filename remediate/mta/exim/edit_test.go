@@ -245,7 +245,7 @@ func isASCII(s string) bool {
 func FuzzSession(f *testing.F) {
 	f.Add("198.51.100.7 - EHLO x|=plain|MAIL FROM:<>|RCPT TO:<a@b>|", "220 x\n250-a\n250 b\n250 ok\n550 no\n", ">>> using ACL \"r\"\n>>> processing \"deny\" (/f 3)\nLOG: rejected RCPT <a@b>: no\n")
 	f.Fuzz(func(t *testing.T, asked, stdout, stderr string) {
-		s := parseSession(asked, []byte(stdout), []byte(stderr))
+		s := parseSession(asked, []byte(stdout), []byte(stderr), stages{mail: len(stdout)%2 == 0})
 		m := &model{cfg: understand(&program{}, func(string) ([]byte, bool, bool) { return nil, false, false }), names: map[string]string{}}
 		for _, a := range m.heard(s) {
 			if a.Outcome == "" || a.Judge == "" {

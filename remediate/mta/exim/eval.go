@@ -57,6 +57,9 @@ type evaluator struct {
 	vars    map[string]value // acl_c…, acl_m… and the arguments of the ACL that is walked
 	stage   string           // the command that is walked: connect, helo, mail, rcpt …
 	why     []reason         // what matched in the block that is walked
+	verb    string           // of the block that is walked
+	ignored bool             // the condition that was looked at is as if it were not there
+	thrown  bool             // an ACL that it calls throws the message away
 	mistake string           // what in the configuration makes a temporary error, "" for none
 }
 
@@ -98,14 +101,18 @@ func (e *evaluator) blocks(name string, blocks []*block, depth int) verdict {
 			v.add(denies, reason{b.At, "too long to follow"})
 			return v
 		}
-		e.why = nil
+		e.why, e.verb, e.thrown = nil, b.Verb, false
 		t, afterEndpass := e.conditions(b, depth, &v)
 		because := append([]reason{{b.At, b.describe()}}, e.why...)
 		if t&later != 0 && b.Verb != "warn" {
 			v.add(defers, because...)
 		}
 		if t&yes != 0 {
-			e.whenTrue(b, &v, because)
+			if e.thrown {
+				v.add(discards, because...)
+			} else {
+				e.whenTrue(b, &v, because)
+			}
 		}
 		if t&no != 0 && (b.Verb == "require" || afterEndpass&yes != 0 && (b.Verb == "accept" || b.Verb == "discard")) {
 			v.add(denies, append([]reason{{b.At, b.describe() + " is not met" + b.message()}}, e.notMet(b)...)...)
@@ -199,7 +206,11 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 			e.modify(c, t == yes)
 			continue
 		}
+		e.ignored = false
 		one := e.condition(c, depth, v)
+		if e.ignored {
+			continue
+		}
 		if e.free && one == maybe && (c.Name == "hosts" || c.Name == "domains") && c.Neg == (b.Verb == "deny" || b.Verb == "drop") {
 			one = no // a table that neither a stranger nor the domain that was asked about is assumed to be in
 		}
@@ -223,8 +234,11 @@ func (e *evaluator) modify(c *cond, surely bool) {
 	if !ok {
 		return
 	}
-	text, known := e.expand(c.Value)
-	e.vars[strings.TrimSpace(name)] = value{text, known && surely}
+	text, known, forced := e.expandOrFail(c.Value)
+	if forced && surely {
+		return
+	}
+	e.vars[strings.TrimSpace(name)] = value{text, known && surely && !forced}
 }
 
 // notMet are the lists that a block would have taken the client, the sender or the recipient from.

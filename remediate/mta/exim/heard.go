@@ -80,6 +80,9 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 	switch code := x.code(); {
 	case code == 0:
 		a.Outcome, a.Text = judge.CannotTell, "the session ended before this recipient"
+	case code < 300 && d.verb == "discard":
+		a.Outcome = judge.Refused
+		a.Text = "it is taken and thrown away: " + a.Text
 	case code < 300 && q.Form == "local":
 		a.Outcome = judge.Delivered
 	case code < 300:
@@ -117,8 +120,6 @@ func (m *model) taken(a *judge.Answer) {
 	_, relayed := ways[judge.Relayed]
 	_, delivered := ways[judge.Delivered]
 	switch {
-	case m.declared(q, domainOf(q.Recipient)):
-		a.Outcome = judge.Delivered
 	case relayed && delivered && newEvaluator(m.cfg, q).local(domainOf(q.Recipient)) == yes:
 		a.Outcome = judge.CannotTell
 		a.Text = "it is taken, and whether the routers pass it on cannot be told: " + a.Text
@@ -155,16 +156,6 @@ func (m *model) doubt(a *judge.Answer) {
 			}
 		}
 	}
-}
-
-// declared says whether a recipient's domain is a relay domain by its own name, not by a pattern.
-func (m *model) declared(q judge.Question, domain string) bool {
-	for _, t := range m.trusted {
-		if t.Kind == "recipient" && strings.EqualFold(t.Value, domain) {
-			return true
-		}
-	}
-	return false
 }
 
 func domainOf(address string) string {
@@ -245,6 +236,11 @@ func (m *model) greeting(base judge.Question, s session) []judge.Answer {
 			a.Outcome = judge.Disclosed
 		}
 		return a
+	}
+	if !strings.HasPrefix(s.Banner, "220") {
+		q := base
+		q.Verb = judge.Banner
+		return []judge.Answer{{Question: q, Judge: judge.MTA, Outcome: judge.CannotTell, Text: "this client is turned away: " + s.Banner}}
 	}
 	banner := strings.ReplaceAll(s.Banner, m.cfg.primary, "")
 	out := []judge.Answer{one(judge.Banner, productWords.MatchString(banner), s.Banner)}

@@ -213,7 +213,7 @@ func matchHost(e *evaluator, item string, depth int) truth {
 	case item == "*":
 		return yes
 	case item == "@[]":
-		return sure(e.cfg.ownAddr(e.client))
+		return e.cfg.interfaceAddr(e.client)
 	}
 	if p, ok := parseNet(item); ok && !strings.ContainsAny(item, "[]") {
 		return sure(p.Contains(e.client))

@@ -52,6 +52,7 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	m.cfg.deb = deb
 	m.effective()
 	m.trusted = m.cfg.trusted()
+	m.cfg.trusts = m.trusted
 	m.sources(c)
 	m.settings(c)
 	c.Trusted = m.trusted

@@ -120,7 +120,10 @@ func (e *evaluator) preconditions(r *router, verifying bool) truth {
 			if o["condition"] == "" {
 				return yes
 			}
-			return e.conditionTruth(o["condition"])
+			if t, ignored := e.conditionTruth(o["condition"]); !ignored {
+				return t
+			}
+			return no
 		},
 	} {
 		one := step()
@@ -184,7 +187,10 @@ func (e *evaluator) drive(r *router, address string, verifying bool, depth int) 
 	case "accept":
 		return routes{to: e.cfg.carries(o["transport"])}, no
 	case "dnslookup":
-		return routes{to: e.cfg.carries(o["transport"])}, no // the domain exists: that is what the question takes for granted
+		if _, domain := splitAddress(address); e.cfg.named(domain) {
+			return routes{to: toRemote | nowhere | waits}, maybe // what DNS says of the host itself is not known
+		}
+		return routes{to: e.cfg.carries(o["transport"])}, no // a foreign domain exists: that is what the question takes for granted
 	case "ipliteral":
 		_, domain := splitAddress(address)
 		return routes{to: toRemote}, sure(!strings.HasPrefix(domain, "["))

@@ -43,6 +43,7 @@ type talk struct {
 // replies is the answer to an order.
 type replies struct {
 	Version   string
+	Addrs     []string
 	Err       string
 	Broken    string // why Exim does not take the configuration
 	Generated string
@@ -54,6 +55,7 @@ type replies struct {
 
 type shadow struct {
 	version string
+	addrs   []string
 	in      *json.Encoder
 	out     *json.Decoder
 }
@@ -124,7 +126,7 @@ func startShadow(t *testing.T, root string) *shadow {
 	if err := s.out.Decode(&hello); err != nil || hello.Err != "" {
 		t.Fatalf("the shadow Exim over %s did not start: %v %s", root, err, hello.Err)
 	}
-	s.version = hello.Version
+	s.version, s.addrs = hello.Version, hello.Addrs
 	return s
 }
 
@@ -150,6 +152,11 @@ func TestShadowHelper(t *testing.T) {
 	v, err := exec.Command("exim4", "-bV").Output()
 	if hello.Version = strings.TrimSpace(firstLine(string(v))); err != nil {
 		hello.Err = err.Error()
+	}
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			hello.Addrs = append(hello.Addrs, a.String())
+		}
 	}
 	if err := serveNames(); err != nil {
 		hello.Err = err.Error()

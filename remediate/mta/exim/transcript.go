@@ -39,9 +39,12 @@ type session struct {
 	Failure   string // what Exim said where it did not begin a session
 }
 
+// stages says which ACLs the configuration has for what comes before RCPT.
+type stages struct{ connect, helo, mail bool }
+
 // parseSession joins the dialogue that was sent with the replies (stdout) and the trace (stderr). asked is
 // "CLIENT[,user=NAME][,tls] LISTENER COMMAND|=FORM|COMMAND|…" as the collector noted it.
-func parseSession(asked string, stdout, stderr []byte) session {
+func parseSession(asked string, stdout, stderr []byte, acls stages) session {
 	var s session
 	var rest string
 	s.Client, rest, _ = strings.Cut(asked, " ")
@@ -82,7 +85,7 @@ func parseSession(asked string, stdout, stderr []byte) session {
 			s.Exchanges[i].Reply = replies[i+1][len(replies[i+1])-1]
 		}
 	}
-	s.trace(string(stderr))
+	s.trace(string(stderr), acls)
 	s.logs(string(stderr))
 	return s
 }
@@ -160,9 +163,9 @@ func firstLine(texts ...string) string {
 	return "it said nothing"
 }
 
-// trace gives each RCPT, VRFY and EXPN its part of what Exim told of its ACLs. Replies and trace come on different streams, so
+// trace gives each MAIL, RCPT, VRFY and EXPN its part of what Exim told of its ACLs. Replies and trace come on different streams, so
 // they are joined by order: every command that reaches an ACL begins one group. Where the counts differ nothing is joined.
-func (s *session) trace(stderr string) {
+func (s *session) trace(stderr string, acls stages) {
 	var groups [][]string
 	for _, line := range strings.Split(stderr, "\n") {
 		if strings.HasPrefix(line, ">>> using ACL ") || strings.HasPrefix(line, ">>> ACL is NULL") {
@@ -173,33 +176,21 @@ func (s *session) trace(stderr string) {
 		}
 	}
 	var reach []*exchange
-	mails := 0
+	if acls.connect {
+		reach = append(reach, &exchange{})
+	}
 	for i := range s.Exchanges {
 		x := &s.Exchanges[i]
 		verb, _ := cutWord(x.Command)
 		switch c := x.code(); {
 		case c == 0 || c == 500 || c == 501 || c == 503 || c == 504 || c == 421:
-		case verb == "RCPT" || verb == "VRFY" || verb == "EXPN":
+		case verb == "RCPT" || verb == "VRFY" || verb == "EXPN", verb == "MAIL" && acls.mail, verb == "EHLO" && acls.helo:
 			reach = append(reach, x)
-		case verb == "MAIL":
-			reach = append(reach, x)
-			mails++
 		}
 	}
 	if len(groups) == len(reach) {
 		for i, x := range reach {
 			x.Trace = groups[i]
-		}
-		return
-	}
-	// Without an ACL for MAIL that command leaves no trace.
-	if len(groups) == len(reach)-mails {
-		i := 0
-		for _, x := range reach {
-			if !strings.HasPrefix(x.Command, "MAIL") {
-				x.Trace = groups[i]
-				i++
-			}
 		}
 	}
 }
@@ -226,6 +217,8 @@ func decide(trace []string) decision {
 				d.at.Line, _ = strconv.Atoi(rest[i+1:])
 				d.at.File = strings.TrimPrefix(rest[:i], "(")
 			}
+		case strings.HasPrefix(text, "end of ACL ") && strings.HasSuffix(strings.TrimSpace(text), ": DISCARD"):
+			d.verb = "discard" // an ACL that was called said so
 		case strings.HasPrefix(text, "check "):
 			d.verify = ""
 			if _, what, ok := strings.Cut(text, "verify = "); ok {
