@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"sync"
@@ -19,8 +20,10 @@ type asker struct {
 
 	mu      sync.Mutex
 	helo    string
-	wantTLS bool // the server takes nothing without TLS
-	failed  int  // connections in a row that came to no banner
+	local   string // a recipient of the server's own that it took
+	proxied bool   // the listener waits for a PROXY header
+	wantTLS bool   // the server takes nothing without TLS
+	failed  int    // connections in a row that came to no banner
 	opened  int
 	perConn int // dialogues a connection; more than 1 where its greeting is slow
 }
@@ -31,11 +34,22 @@ const slowGreeting = 2 * time.Second
 // maxFailed is how many connections in a row may come to nothing before the server is left alone.
 const maxFailed = 3
 
-// dial opens a connection, under TLS where the listener begins with it. No banner was read yet.
-func (a *asker) dial(ctx context.Context) (*client, error) {
+// sharedDialogues is how many dialogues a connection with a slow greeting carries: few enough not to be thought an attack.
+const sharedDialogues = 6
+
+// dial opens a connection, under TLS where the listener begins with it. No banner was read yet. Where the listener wants to be told who the
+// client is, as says that; "" is this side's own address.
+func (a *asker) dial(ctx context.Context, as string) (*client, error) {
 	c, err := connect(ctx, a.c.Dial, a.l.Addr, a.c.Timeout)
 	if err != nil {
 		return nil, err
+	}
+	if a.proxied {
+		c.conn.SetDeadline(time.Now().Add(c.timeout))
+		if _, err := io.WriteString(c.conn, a.proxyHeader(as)); err != nil {
+			c.close()
+			return nil, err
+		}
 	}
 	if !a.l.TLS {
 		return c, nil
@@ -54,87 +68,6 @@ func (a *asker) introduce(c *client, helo string) (Reply, error) {
 		return banner, err
 	}
 	return c.hello(helo)
-}
-
-// meet makes the first connection: it finds out who is there and what is offered, and whether anything more can be asked.
-func (a *asker) meet(ctx context.Context) bool {
-	r := a.report
-	c, err := a.dial(ctx)
-	if err != nil {
-		r.Err = fmt.Errorf("cannot connect to %s: %w", a.l.Addr, err)
-		return false
-	}
-	defer c.quit()
-	if from, ok := c.from(); ok && a.c.Vantage == "" {
-		r.From = from
-	}
-	a.helo = a.ownHelo()
-	start := time.Now()
-	banner, err := c.greet()
-	r.Greeting = time.Since(start).Round(time.Millisecond)
-	r.Banner = banner.String()
-	a.perConn = 1
-	if r.Greeting >= slowGreeting {
-		a.perConn = 6
-	}
-	if why := a.unserved("BANNER", banner, err, c); why != "" {
-		r.Dead = why
-		return false
-	}
-	reply, err := c.hello(a.helo)
-	if rule := a.tables.rule("EHLO", reply, false); err == nil && rule.Again == otherHelo {
-		a.helo = a.otherHelo()
-		reply, err = c.hello(a.helo)
-	}
-	if why := a.unserved("EHLO", reply, err, c); why != "" {
-		r.Dead = why
-		return false
-	}
-	a.offers(ctx, c)
-	return true
-}
-
-// unserved says why a first reply is no service, "" where it is one.
-func (a *asker) unserved(at string, reply Reply, err error, c *client) string {
-	where := "the banner"
-	if at != "BANNER" {
-		where = at
-	}
-	if err != nil {
-		return where + ": " + plainError(err, c.timeout)
-	}
-	if rule := a.tables.rule(at, reply, false); rule.Verdict != taken {
-		a.report.Refusal = rule.Verdict
-		return fmt.Sprintf("%s: %s: %s", where, rule.Why, reply)
-	}
-	return ""
-}
-
-// offers records what is offered, before and after STARTTLS.
-func (a *asker) offers(ctx context.Context, c *client) {
-	r := a.report
-	if c.secure != nil {
-		r.Secure, r.TLS = c.session, tlsOf(c.secure, a.dnsName(c.session))
-		return
-	}
-	r.Plain = c.session
-	if !r.Plain.StartTLS {
-		return
-	}
-	reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo)
-	switch {
-	case err != nil:
-		r.TLS = &TLS{Error: plainError(err, c.timeout)}
-	case c.secure == nil:
-		r.TLS = &TLS{Error: "STARTTLS: " + reply.String()}
-	default:
-		r.TLS = tlsOf(c.secure, a.dnsName(r.Plain))
-		if reply.good() {
-			r.Secure = c.session
-		} else {
-			r.TLS.Error = "EHLO after STARTTLS: " + reply.String()
-		}
-	}
 }
 
 // canTLS says whether TLS can be had by STARTTLS.

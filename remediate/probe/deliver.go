@@ -39,10 +39,16 @@ func (a *asker) send(ctx context.Context, k *Case, user, domain string) {
 	s := &slot{}
 	defer s.drop()
 	var probe Case
-	c, ok := a.ready(ctx, s, try{helo: k.Helo, tls: k.TLS && !a.l.TLS}, &probe)
+	c, ok := a.ready(ctx, s, k.question, try{helo: k.Helo, tls: k.TLS && !a.l.TLS, as: k.question.as}, &probe)
 	if !ok {
 		k.Why += "; no message could be sent: " + probe.Why
 		return
+	}
+	for _, command := range k.question.prelude {
+		if reply, err := c.say(command); err != nil || !reply.good() {
+			a.unsent(k, command, reply, err, c)
+			return
+		}
 	}
 	rcpt := k.question.rcptCommand(user, domain)
 	word := token()

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -15,7 +16,26 @@ type question struct {
 	local   bool                             // a recipient of the server's own: the control
 	before  string                           // a recipient of its own that is named first in the same transaction
 	helo    string
+	as      string   // the client that a PROXY header names, where the listener reads one
+	prelude []string // what is said before MAIL, each to be granted
 	tls     bool
+}
+
+// sent is the recipient as it is sent, without brackets.
+func (q question) sent(user, domain string) string {
+	wire := strings.TrimPrefix(q.rcptCommand(user, domain), "RCPT TO:")
+	if strings.HasPrefix(wire, "<") && strings.HasSuffix(wire, ">") {
+		return wire[1 : len(wire)-1]
+	}
+	return q.rcpt(user, domain)
+}
+
+func (q question) rcptCommand(user, domain string) string {
+	wire := q.wire
+	if wire == "" {
+		wire = "TO:<%s>"
+	}
+	return "RCPT " + fmt.Sprintf(wire, q.rcpt(user, domain))
 }
 
 // The local parts of addresses that exist nowhere.
@@ -61,9 +81,19 @@ func (m matrixFor) first() []question {
 	return out
 }
 
-func (m matrixFor) control() question {
+// control asks whether a recipient of the server's own is taken: whether mail comes in at all.
+func (m matrixFor) control(account string) question {
 	return question{form: "local", senders: []string{senderUser + "@" + m.third, "", senderUser + "@" + m.second}, local: true,
-		rcpt: func(string, string) string { return m.local }}
+		rcpt: func(string, string) string { return account }}
+}
+
+// accounts are recipients that the server may know, the likeliest first.
+func (m matrixFor) accounts() []string {
+	out := []string{m.local}
+	if len(m.names) > 0 && m.user == "" {
+		out = append(out, "root@"+m.names[0])
+	}
+	return out
 }
 
 // plain is a question with an ordinary recipient.
@@ -141,12 +171,11 @@ func (m matrixFor) oddRecipients(sender string) []question {
 	out = append(out, q)
 	add("trailing-dot", true, func(u, d string) string { return plainRcpt(u, d) + "." })
 	add("upper-case", true, func(u, d string) string { return strings.ToUpper(plainRcpt(u, d)) })
-	for form, wire := range map[string]string{"space-before": "TO:< %s>", "space-after": "TO:<%s >", "space-colon": "TO: <%s>", "no-brackets": "TO:%s"} {
-		q := m.plain(form, sender)
-		q.wire = wire
+	for _, w := range [][2]string{{"space-before", "TO:< %s>"}, {"space-after", "TO:<%s >"}, {"space-colon", "TO: <%s>"}, {"no-brackets", "TO:%s"}} {
+		q := m.plain(w[0], sender)
+		q.wire = w[1]
 		out = append(out, q)
 	}
-	slices.SortStableFunc(out, func(a, b question) int { return strings.Compare(a.wire, b.wire) }) // a map has no order
 	return out
 }
 
@@ -162,6 +191,26 @@ func (m matrixFor) rest(sender string, literalTaken bool) []question {
 	}
 	if literalTaken && sender != fromLiteral {
 		out = append(out, m.routed(fromLiteral)...)
+	}
+	return out
+}
+
+// spoofed are the deciding question by ways that no stranger should have: taking another client's address, or an empty login.
+func (m matrixFor) spoofed(sender string, s Session) []question {
+	var out []question
+	add := func(form string, prelude ...string) {
+		q := m.plain(form, sender)
+		q.prelude = prelude
+		out = append(out, q)
+	}
+	if slices.Contains(s.Spoof, "XCLIENT") {
+		add("xclient", "XCLIENT ADDR=127.0.0.1 NAME=localhost", "EHLO localhost")
+	}
+	if slices.Contains(s.Auth, "ANONYMOUS") {
+		add("anonymous-login", "AUTH ANONYMOUS cHJvYmU=") // "probe" (RFC 4505)
+	}
+	if slices.Contains(s.Auth, "PLAIN") {
+		add("empty-login", "AUTH PLAIN AAA=") // neither name nor password (RFC 4616)
 	}
 	return out
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Helo     string        // the name to greet with; default the vantage's address as a domain literal
 	Forms    []string      // which forms of the relay matrix to ask; nil is all
 	Brief    bool          // relaying, and what its first connection shows, alone: no HELP, VRFY, EXPN, no search for TLS versions
+	Done     []Case        // what an earlier run found out about this listener; it is not asked again
 	Deliver  string        // "" stops before DATA; else the address that one message is sent to in each form that was taken
 	Timeout  time.Duration // bound of one reply, greeting pauses included; default 60 s
 	Budget   time.Duration // bound of the whole listener; default 10 min
@@ -61,6 +62,8 @@ type Report struct {
 	Notes    []string       `json:"notes,omitempty"`
 	Answers  []judge.Answer `json:"answers"`
 	Err      error          `json:"-"` // why the listener could not be asked at all
+
+	help string // what HELP showed
 }
 
 // Session is what a server offers after EHLO (RFC 5321, 4.1.1.1).
@@ -142,6 +145,7 @@ func Ask(ctx context.Context, l Listener, c Config) *Report {
 		a.relay(ctx)
 		a.deliver(ctx)
 	}
+	a.identify()
 	r.Answers = answers(r, c)
 	return r
 }

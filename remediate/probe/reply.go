@@ -15,12 +15,16 @@ type Reply struct {
 	Lines    []string `json:"lines,omitempty"`    // the text of each line, after code and separator, as it came
 }
 
-// String is the reply in one line: the code and the lines' text. Bytes are as the server sent them.
+// String is the reply in one line, cut where it is long: the code and the lines' text. Bytes are as the server sent them.
 func (r Reply) String() string {
-	if r.Code == 0 {
-		return strings.Join(r.Lines, " / ")
+	text := strings.Join(r.Lines, " / ")
+	if r.Code != 0 {
+		text = strings.TrimSpace(fmt.Sprintf("%03d %s", r.Code, text))
 	}
-	return fmt.Sprintf("%03d %s", r.Code, strings.Join(r.Lines, " / "))
+	if len(text) > maxShown {
+		text = text[:maxShown] + "…"
+	}
+	return text
 }
 
 func (r Reply) text() string { return strings.Join(r.Lines, "\n") }
@@ -31,7 +35,11 @@ func (r Reply) good() bool { return r.Code >= 200 && r.Code < 300 }
 const (
 	maxTextLine   = 4096
 	maxReplyLines = 256
+	maxReplyBytes = 64 << 10
 )
+
+// maxShown bounds a reply in one line.
+const maxShown = 400
 
 // errGarbled is a reply that is none.
 var errGarbled = errors.New("the reply is not SMTP")
@@ -39,11 +47,12 @@ var errGarbled = errors.New("the reply is not SMTP")
 // readReply reads one reply, all its lines. What came before an error is in the Reply. Lines may end in LF alone.
 func readReply(r *bufio.Reader) (Reply, error) {
 	var out Reply
-	for n := 0; ; n++ {
-		if n == maxReplyLines {
-			return out, fmt.Errorf("%w: more than %d lines", errGarbled, maxReplyLines)
+	for n, size := 0, 0; ; n++ {
+		if n == maxReplyLines || size > maxReplyBytes {
+			return out, fmt.Errorf("%w: it does not end after %d lines and %d bytes", errGarbled, n, size)
 		}
 		line, err := readLine(r)
+		size += len(line)
 		if err != nil {
 			if line != "" {
 				out.Lines = append(out.Lines, line)

@@ -120,7 +120,7 @@ func (a *asker) tlsVersions(ctx context.Context) {
 // tlsVersion tries one version. An error says that the question was not reached; a failed handshake is the answer no.
 func (a *asker) tlsVersion(ctx context.Context, v uint16) (bool, error) {
 	config := tlsConfig(a.serverName(), v, v)
-	c, err := a.dial(ctx)
+	c, err := a.dial(ctx, "")
 	if err != nil {
 		return false, err
 	}

@@ -1,0 +1,202 @@
+package probe
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
+// once asks a question one time.
+func (a *asker) once(ctx context.Context, s *slot, q question, t try) Case {
+	m := a.matrix()
+	out := Case{Form: q.form, Sender: q.senders[t.sender], Recipient: q.sent(rcptUser, m.domain), Helo: t.helo, TLS: t.tls || a.l.TLS, question: q}
+	c, ok := a.ready(ctx, s, q, t, &out)
+	if !ok {
+		return out
+	}
+	mark := len(c.log)
+	out.shared = c.used > 0
+	c.used++
+	clean := a.transact(c, q, m, &out)
+	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
+	if !clean || t.as != "" || len(q.prelude) > 0 || c.used >= a.perConn {
+		s.drop()
+	}
+	return out
+}
+
+// ready gives the slot a connection on which a transaction may begin. Where there is none, the case says why.
+func (a *asker) ready(ctx context.Context, s *slot, q question, t try, out *Case) (*client, bool) {
+	if s.client != nil && s.helo == t.helo && s.tls == t.tls && t.as == "" && len(q.prelude) == 0 {
+		if reply, err := s.client.say("RSET"); err == nil && reply.good() {
+			return s.client, true
+		}
+	}
+	s.drop()
+	c, err := a.dial(ctx, t.as)
+	if err != nil {
+		a.count(false)
+		out.Verdict, out.Why, out.again = Broken, "cannot connect: "+err.Error(), later
+		return nil, false
+	}
+	banner, err := c.greet()
+	if !a.follows(c, "BANNER", banner, err, out) {
+		a.count(banner.Code != 0)
+		return nil, false
+	}
+	a.count(true)
+	reply, err := c.hello(t.helo)
+	if !a.follows(c, "EHLO", reply, err, out) {
+		return nil, false
+	}
+	if t.tls && c.secure == nil {
+		reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), t.helo)
+		if err == nil && c.secure == nil {
+			err = errors.New("STARTTLS: " + reply.String())
+		}
+		if !a.follows(c, "EHLO", reply, err, out) {
+			return nil, false
+		}
+	}
+	out.Dialogue = c.log
+	c.log = nil
+	s.client, s.helo, s.tls = c, t.helo, t.tls
+	return c, true
+}
+
+// count keeps how many connections in a row came to nothing.
+func (a *asker) count(served bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.opened++
+	a.failed++
+	if served {
+		a.failed = 0
+	}
+}
+
+// follows says whether the dialogue goes on after a reply; where not, the case gets its verdict and the connection is left.
+func (a *asker) follows(c *client, at string, reply Reply, err error, out *Case) bool {
+	if err == nil {
+		rule := a.tables.rule(at, reply, false)
+		if rule.Verdict == taken {
+			return true
+		}
+		out.settle(rule, reply)
+	} else {
+		out.Verdict, out.Why, out.again = Broken, plainError(err, c.timeout), alone
+	}
+	out.Dialogue = c.log
+	c.quit()
+	return false
+}
+
+// settle gives a case the verdict of a reply.
+func (c *Case) settle(r replyRule, reply Reply) {
+	c.again = r.Again
+	c.Why = r.Why + ": " + reply.String()
+	switch r.Verdict {
+	case refused:
+		c.Verdict = Refused
+	case notTested:
+		c.Verdict = NotTested
+	case deferred:
+		c.Verdict = Deferred
+	default:
+		c.Verdict = Broken
+	}
+}
+
+// transact does one transaction up to RCPT. It says whether the connection may be used again.
+func (a *asker) transact(c *client, q question, m matrixFor, out *Case) bool {
+	fail := func(err error) bool {
+		out.Verdict, out.Why, out.again = Broken, plainError(err, c.timeout), alone
+		return false
+	}
+	for _, command := range q.prelude {
+		reply, err := c.say(command)
+		if err != nil {
+			return fail(err)
+		}
+		if !reply.good() {
+			out.Verdict, out.Why = Refused, command+": "+reply.String()
+			return false
+		}
+	}
+	reply, err := c.say("MAIL FROM:<" + out.Sender + ">")
+	if err != nil {
+		return fail(err)
+	}
+	if rule := a.tables.rule("MAIL", reply, false); rule.Verdict != taken {
+		out.settle(rule, reply)
+		return rule.Verdict == refused
+	}
+	out.senderTaken = true
+	if q.before != "" {
+		reply, err := c.say("RCPT TO:<" + q.before + ">")
+		if err != nil {
+			return fail(err)
+		}
+		if !reply.good() {
+			out.Verdict, out.Why = NotTested, "the first recipient, one of the server's own, was not taken: "+reply.String()
+			return true
+		}
+	}
+	reply, err = c.say(q.rcptCommand(rcptUser, m.domain))
+	if err != nil {
+		return fail(err)
+	}
+	rule := a.tables.rule("RCPT", reply, q.foreign)
+	if rule.Verdict != taken {
+		out.settle(rule, reply)
+		out.senderTaken = rule.Again != otherSender
+		return rule.Verdict == refused && rule.Again == ""
+	}
+	if q.local {
+		out.Verdict, out.Why = Taken, reply.String()
+		return true
+	}
+	return a.confirm(c, q, m, reply, out)
+}
+
+// confirm asks, in the transaction where a foreign recipient was taken, for what tells an open relay from a server that takes everything: a
+// recipient of the same form in another domain, one in a domain that exists nowhere (RFC 2606), and an account of its own that does not exist.
+func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *Case) bool {
+	out.Verdict = Relays
+	said := []string{first.String()}
+	all := true
+	ask := func(what, command string) bool {
+		reply, err := c.say(command)
+		switch {
+		case err != nil:
+			all = false
+			said = append(said, what+": "+plainError(err, c.timeout))
+			return false
+		case reply.good():
+			said = append(said, "takes "+what+" too")
+		default:
+			all = false
+			said = append(said, "not "+what+": "+reply.String())
+		}
+		return true
+	}
+	ok := ask("another domain", q.rcptCommand(rcptUser, m.second)) && ask("a domain that exists nowhere", q.rcptCommand(rcptUser, token()+".invalid"))
+	if ok && len(m.names) > 0 {
+		ok = ask("an account that does not exist", "RCPT TO:<"+token()+"@"+m.names[0]+">")
+	}
+	if all {
+		out.Verdict = AcceptsAll
+	}
+	out.Why = strings.Join(said, "; ")
+	return ok
+}
+
+// token is a word that nobody else uses.
+func token() string {
+	b := make([]byte, 6)
+	rand.Read(b)
+	return "mth" + hex.EncodeToString(b)
+}

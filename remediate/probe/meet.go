@@ -1,0 +1,148 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+)
+
+// meet makes the first connection: it finds out who is there and what is offered, and whether anything more can be asked.
+func (a *asker) meet(ctx context.Context) bool {
+	r := a.report
+	c, banner, err := a.greeted(ctx)
+	if c == nil {
+		r.Err = fmt.Errorf("cannot connect to %s: %w", a.l.Addr, err)
+		return false
+	}
+	defer c.quit()
+	if from, ok := c.from(); ok && a.c.Vantage == "" {
+		r.From = from
+	}
+	a.helo = a.ownHelo()
+	r.Banner = banner.String()
+	a.perConn = 1
+	if r.Greeting >= slowGreeting {
+		a.perConn = sharedDialogues
+	}
+	if r.Dead = a.unserved("BANNER", banner, err, c); r.Dead != "" {
+		return false
+	}
+	reply, err := c.hello(a.helo)
+	if rule := a.tables.rule("EHLO", reply, false); err == nil && rule.Again == otherHelo {
+		a.helo = a.otherHelo()
+		reply, err = c.hello(a.helo)
+	}
+	if r.Dead = a.unserved("EHLO", reply, err, c); r.Dead != "" {
+		return false
+	}
+	a.offers(ctx, c)
+	return true
+}
+
+// greeted opens the first connection and waits for its banner. A server that asks for patience is tried again; one that stays silent may wait
+// for the header of a proxy before it (the PROXY protocol), and is tried once with that.
+func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
+	for n := 0; ; n++ {
+		c, err := a.dial(ctx, "")
+		if err != nil {
+			return nil, Reply{}, err
+		}
+		start := time.Now()
+		banner, err := c.greet()
+		a.report.Greeting = time.Since(start).Round(time.Millisecond)
+		rule := a.tables.rule("BANNER", banner, false)
+		switch silent := err != nil && len(banner.Lines) == 0; {
+		case silent && n == 0 && a.c.Relay:
+			if behind, reply := a.behindProxy(ctx); behind != nil {
+				c.close()
+				return behind, reply, nil
+			}
+			return c, banner, err
+		case err == nil && (rule.Again == later || rule.Verdict == broken) && n < maxWaits:
+			c.quit()
+			if !pause(ctx, time.Duration(5<<n)*time.Second) {
+				return c, banner, err
+			}
+		default:
+			return c, banner, err
+		}
+	}
+}
+
+// behindProxy tries whether the listener greets once it was told a client's address: then it believes anybody about that.
+func (a *asker) behindProxy(ctx context.Context) (*client, Reply) {
+	a.proxied = true
+	if c, err := a.dial(ctx, ""); err == nil {
+		if banner, err := c.greet(); err == nil {
+			a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")
+			return c, banner
+		}
+		c.close()
+	}
+	a.proxied = false
+	return nil, Reply{}
+}
+
+// proxyHeader is the first line of a connection that a proxy passes on (PROXY protocol, version 1).
+func (a *asker) proxyHeader(client string) string {
+	to, kind := a.l.Addr.Addr().Unmap(), "TCP4"
+	if to.Is6() {
+		kind = "TCP6"
+	}
+	switch {
+	case client != "" && to.Is6():
+		client = "::1"
+	case client != "":
+	case a.report.From.IsValid() && a.report.From.Is4() == to.Is4():
+		client = a.report.From.String()
+	case to.Is6():
+		client = "2001:db8::25"
+	default:
+		client = "192.0.2.25"
+	}
+	return fmt.Sprintf("PROXY %s %s %s 51234 %d\r\n", kind, client, to, a.l.Addr.Port())
+}
+
+// unserved says why a first reply is no service, "" where it is one.
+func (a *asker) unserved(at string, reply Reply, err error, c *client) string {
+	where := at
+	if at == "BANNER" {
+		where = "no banner"
+	}
+	if err != nil {
+		return where + ": " + plainError(err, c.timeout)
+	}
+	if rule := a.tables.rule(at, reply, false); rule.Verdict != taken {
+		a.report.Refusal = rule.Verdict
+		return fmt.Sprintf("%s: %s", rule.Why, reply)
+	}
+	return ""
+}
+
+// offers records what is offered, before and after STARTTLS.
+func (a *asker) offers(ctx context.Context, c *client) {
+	r := a.report
+	if c.secure != nil {
+		r.Secure, r.TLS = c.session, tlsOf(c.secure, a.dnsName(c.session))
+		return
+	}
+	r.Plain = c.session
+	if !r.Plain.StartTLS {
+		return
+	}
+	reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo)
+	switch {
+	case err != nil:
+		r.TLS = &TLS{Error: plainError(err, c.timeout)}
+	case c.secure == nil:
+		r.TLS = &TLS{Error: "STARTTLS: " + reply.String()}
+	default:
+		r.TLS = tlsOf(c.secure, a.dnsName(r.Plain))
+		if reply.good() {
+			r.Secure = c.session
+		} else {
+			r.TLS.Error = "EHLO after STARTTLS: " + reply.String()
+		}
+	}
+}

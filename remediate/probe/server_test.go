@@ -1,0 +1,345 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// server is a scripted SMTP server. Its script, a line each:
+//
+//	wait DURATION             a pause before the banner; who talks in it gets "554 early" and is left
+//	banner REPLY              default "220 mx.example ESMTP"
+//	errors N REPLY            after N replies of 4yz or 5yz REPLY is sent and the connection closed
+//	connections N REPLY       the (N+1)th and later connections get REPLY for a banner
+//	> REGEXP [ | REGEXP]      what is said next answers commands that fit the first, in a transaction whose MAIL fits the second
+//	< REPLY LINE
+//	< !close, !stall, !tls, !text "quoted Go string"
+//
+// The first fitting block answers; without one it is 500.
+type server struct {
+	wait        time.Duration
+	banner      string
+	errors      int
+	errorReply  string
+	limit       int
+	limitReply  string
+	header      bool // "header": it waits for a PROXY header first
+	blocks      []block
+	certificate tls.Certificate
+	implicit    bool // TLS from the first byte
+	fault       func(n int) string
+
+	mu          sync.Mutex
+	connections int
+	replies     int
+	early       int
+	commands    []string
+	messages    []string
+}
+
+type block struct {
+	command, mail *regexp.Regexp
+	lines         []string
+}
+
+func parseServer(t testing.TB, script string) *server {
+	t.Helper()
+	s := &server{banner: "220 mx.example ESMTP", certificate: testCertificate(t)}
+	for i, line := range strings.Split(script, "\n") {
+		word, rest, _ := strings.Cut(line, " ")
+		var err error
+		switch word {
+		case "", "#":
+		case "wait":
+			s.wait, err = time.ParseDuration(rest)
+		case "banner":
+			s.banner = rest
+		case "header":
+			s.header = true
+		case "errors", "connections":
+			count, reply, _ := strings.Cut(rest, " ")
+			n, bad := strconv.Atoi(count)
+			if err = bad; word == "errors" {
+				s.errors, s.errorReply = n, reply
+			} else {
+				s.limit, s.limitReply = n, reply
+			}
+		case ">":
+			command, mail, _ := strings.Cut(rest, " | ")
+			b := block{command: regexp.MustCompile("(?i)^(?:" + command + ")$")}
+			if mail != "" {
+				b.mail = regexp.MustCompile("(?i)^(?:" + mail + ")$")
+			}
+			s.blocks = append(s.blocks, b)
+		case "<":
+			if len(s.blocks) == 0 {
+				t.Fatalf("script line %d: a reply without a command", i+1)
+			}
+			b := &s.blocks[len(s.blocks)-1]
+			b.lines = append(b.lines, rest)
+		default:
+			err = errors.New("unknown word " + word)
+		}
+		if err != nil {
+			t.Fatalf("script line %d: %v", i+1, err)
+		}
+	}
+	return s
+}
+
+func testCertificate(t testing.TB) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mx.example"}, DNSNames: []string{"mx.example"},
+		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// dial is a Dial to the server, over a pipe.
+func (s *server) dial(_ context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	s.mu.Lock()
+	s.connections++
+	n := s.connections
+	s.mu.Unlock()
+	go func() {
+		defer far.Close()
+		s.serve(far, n)
+	}()
+	return near, nil
+}
+
+// peer is one connection of the server.
+type peer struct {
+	s    *server
+	conn net.Conn
+	r    *bufio.Reader
+	mail string
+	bad  int
+}
+
+func (s *server) serve(conn net.Conn, n int) {
+	p := &peer{s: s, conn: conn, r: bufio.NewReader(conn)}
+	if s.implicit && !p.tls() {
+		return
+	}
+	if s.header {
+		if line, err := p.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "PROXY TCP") {
+			return
+		}
+	}
+	if s.wait > 0 && !p.quiet(s.wait) {
+		return
+	}
+	banner := s.banner
+	if s.limit > 0 && n > s.limit {
+		banner = s.limitReply
+	}
+	if !p.reply(banner) {
+		return
+	}
+	for {
+		line, err := p.r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if !p.answer(strings.TrimRight(line, "\r\n")) {
+			return
+		}
+	}
+}
+
+// quiet waits, and says whether the client did too.
+func (p *peer) quiet(d time.Duration) bool {
+	p.conn.SetReadDeadline(time.Now().Add(d))
+	_, err := p.r.Peek(1)
+	p.conn.SetReadDeadline(time.Time{})
+	if err != nil {
+		var late net.Error
+		return errors.As(err, &late) && late.Timeout()
+	}
+	p.s.mu.Lock()
+	p.s.early++
+	p.s.mu.Unlock()
+	p.reply("554 early")
+	return false
+}
+
+func (p *peer) answer(command string) bool {
+	p.s.mu.Lock()
+	p.s.commands = append(p.s.commands, command)
+	p.s.mu.Unlock()
+	if strings.HasPrefix(strings.ToUpper(command), "MAIL") {
+		p.mail = command
+	}
+	if p.s.errors > 0 && p.bad >= p.s.errors {
+		p.reply(p.s.errorReply)
+		return false
+	}
+	for _, b := range p.s.blocks {
+		if b.command.MatchString(command) && (b.mail == nil || b.mail.MatchString(p.mail)) {
+			return p.reply(b.lines...)
+		}
+	}
+	switch strings.ToUpper(command) {
+	case "QUIT":
+		p.reply("221 bye")
+		return false
+	case "RSET":
+		return p.reply("250 reset")
+	}
+	return p.reply("500 unrecognized command")
+}
+
+// reply sends lines and does what the words with "!" say.
+func (p *peer) reply(lines ...string) bool {
+	p.s.mu.Lock()
+	n := p.s.replies
+	p.s.replies++
+	p.s.mu.Unlock()
+	if p.s.fault != nil {
+		if what := p.s.fault(n); what != "" {
+			lines = []string{what}
+		}
+	}
+	for _, line := range lines {
+		word, rest, _ := strings.Cut(line, " ")
+		switch word {
+		case "!close":
+			return false
+		case "!stall":
+			io.Copy(io.Discard, p.conn)
+			return false
+		case "!tls":
+			if !p.tls() {
+				return false
+			}
+		case "!text":
+			text, err := strconv.Unquote(rest)
+			if err != nil {
+				panic(err)
+			}
+			if _, err := io.WriteString(p.conn, text); err != nil {
+				return false
+			}
+		case "!drip":
+			for range 1000 {
+				if _, err := io.WriteString(p.conn, "2"); err != nil {
+					return false
+				}
+				time.Sleep(10 * time.Second)
+			}
+		case "!endless":
+			for {
+				if _, err := io.WriteString(p.conn, "250-more\r\n"); err != nil {
+					return false
+				}
+			}
+		default:
+			if line[0] == '4' || line[0] == '5' {
+				p.bad++
+			}
+			if _, err := io.WriteString(p.conn, line+"\r\n"); err != nil {
+				return false
+			}
+			if strings.HasPrefix(line, "354") {
+				return p.message()
+			}
+		}
+	}
+	return true
+}
+
+// message reads a message up to its dot.
+func (p *peer) message() bool {
+	var b strings.Builder
+	for {
+		line, err := p.r.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		if line == ".\r\n" {
+			break
+		}
+		b.WriteString(line)
+	}
+	p.s.mu.Lock()
+	p.s.messages = append(p.s.messages, b.String())
+	p.s.mu.Unlock()
+	return p.answer("(message)")
+}
+
+func (p *peer) tls() bool {
+	conn := tls.Server(p.conn, &tls.Config{Certificates: []tls.Certificate{p.s.certificate}, MinVersion: tls.VersionTLS11})
+	if err := conn.Handshake(); err != nil {
+		return false
+	}
+	p.conn, p.r = conn, bufio.NewReader(conn)
+	return true
+}
+
+// summary is a report in lines, without what changes from run to run.
+func summary(r *Report, s *server) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("banner %q after %v", r.Banner, r.Greeting)
+	if r.Err != nil {
+		line("error %v", r.Err)
+	}
+	if r.Dead != "" {
+		line("dead %s", r.Dead)
+	}
+	line("product %q version %q", r.Product, r.Version)
+	line("plain %q %q", r.Plain.Greeting, r.Plain.Extensions)
+	line("secure %q %q", r.Secure.Greeting, r.Secure.Extensions)
+	if t := r.TLS; t != nil {
+		line("tls %s %s names %s error %q verify %v", t.Version, t.Versions, t.Names, t.Error, t.VerifyError != "")
+	}
+	for _, n := range r.Notes {
+		line("note %s", n)
+	}
+	for _, v := range r.Services {
+		line("%s%s %s: %s", v.Verb, underTLS(v.TLS), v.Outcome, v.Text)
+	}
+	for _, c := range r.Cases {
+		line("%s <%s> <%s>%s %s: %s", c.Form, c.Sender, c.Recipient, underTLS(c.TLS), c.Verdict, c.Why)
+	}
+	for _, a := range r.Answers {
+		line("= %s %s%s %s", a.Question.Verb, a.Question.Form, underTLS(a.Question.TLS), a.Outcome)
+	}
+	line("connections %d, early %d, messages %d", s.connections, s.early, len(s.messages))
+	return tokens.ReplaceAllString(b.String(), "mthTOKEN")
+}
+
+var tokens = regexp.MustCompile(`mth[0-9a-f]{12}`)
+
+func underTLS(yes bool) string {
+	if yes {
+		return " (TLS)"
+	}
+	return ""
+}
