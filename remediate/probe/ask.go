@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net/netip"
 	"strings"
@@ -17,6 +16,8 @@ type asker struct {
 	c      Config
 	tables *tables
 	report *Report
+	cases  []asked
+	help   string // what HELP showed
 
 	mu      sync.Mutex
 	helo    string
@@ -26,6 +27,15 @@ type asker struct {
 	failed  int    // connections in a row that came to no banner
 	opened  int
 	perConn int // dialogues a connection; more than 1 where its greeting is slow
+}
+
+// asked is a case while it is being asked.
+type asked struct {
+	Case
+	question    question
+	again       remedy // what another attempt has to do differently
+	shared      bool   // the connection had been used before
+	senderTaken bool
 }
 
 // slowGreeting is a pause before the banner that is a policy (greet_pause, postscreen), so that a connection a dialogue would take too long.
@@ -40,6 +50,10 @@ const sharedDialogues = 6
 // dial opens a connection, under TLS where the listener begins with it. No banner was read yet. Where the listener wants to be told who the
 // client is, as says that; "" is this side's own address.
 func (a *asker) dial(ctx context.Context, as string) (*client, error) {
+	return a.dialTLS(ctx, as, tlsConfig(a.serverName(), tls.VersionTLS10, 0))
+}
+
+func (a *asker) dialTLS(ctx context.Context, as string, offer *tls.Config) (*client, error) {
 	c, err := connect(ctx, a.c.Dial, a.l.Addr, a.c.Timeout)
 	if err != nil {
 		return nil, err
@@ -54,9 +68,9 @@ func (a *asker) dial(ctx context.Context, as string) (*client, error) {
 	if !a.l.TLS {
 		return c, nil
 	}
-	if err := c.handshake(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0)); err != nil {
+	if err := c.handshake(ctx, offer); err != nil {
 		c.close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, err
 	}
 	return c, nil
 }

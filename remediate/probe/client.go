@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type client struct {
 	secure  *tls.ConnectionState
 	used    int // transactions so far
 	stop    func() bool
+	over    atomic.Bool // the time for the listener is out, and the connection was closed for that
 }
 
 // errTurn is a server that goes on talking where it was this side's turn: replies can no longer be told apart.
@@ -40,7 +42,10 @@ func connect(ctx context.Context, dial Dial, addr netip.AddrPort, timeout time.D
 		return nil, err
 	}
 	c := &client{conn: conn, r: bufio.NewReader(conn), timeout: timeout}
-	c.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	c.stop = context.AfterFunc(ctx, func() {
+		c.over.Store(true)
+		conn.Close()
+	})
 	return c, nil
 }
 
@@ -82,7 +87,7 @@ func (c *client) say(command string) (Reply, error) {
 	}
 	c.conn.SetDeadline(time.Now().Add(c.timeout))
 	if _, err := io.WriteString(c.conn, command+"\r\n"); err != nil {
-		c.log = append(c.log, Exchange{Sent: command, Error: plainError(err, c.timeout)})
+		c.log = append(c.log, Exchange{Sent: command, Error: c.explain(err)})
 		return Reply{}, err
 	}
 	return c.await(command)
@@ -94,13 +99,20 @@ func (c *client) await(sent string) (Reply, error) {
 	reply, err := readReply(c.r)
 	x := Exchange{Sent: sent, Reply: reply}
 	if err != nil {
-		x.Error = plainError(err, c.timeout)
+		x.Error = c.explain(err)
 	}
 	c.log = append(c.log, x)
 	return reply, err
 }
 
-// plainError says in plain words how a connection failed.
+// explain says in plain words how a connection failed.
+func (c *client) explain(err error) string {
+	if c.over.Load() {
+		return timeIsOver
+	}
+	return plainError(err, c.timeout)
+}
+
 func plainError(err error, timeout time.Duration) string {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -112,6 +124,9 @@ func plainError(err error, timeout time.Duration) string {
 	}
 	return err.Error()
 }
+
+// timeIsOver is why what was left was not asked.
+const timeIsOver = "the time for this listener was over"
 
 // hello greets the server: EHLO, and HELO where the server does not know that.
 func (c *client) hello(name string) (Reply, error) {

@@ -15,8 +15,8 @@ func (a *asker) deliver(ctx context.Context) {
 		return
 	}
 	var sent []string
-	for i := range a.report.Cases {
-		k := &a.report.Cases[i]
+	for i := range a.cases {
+		k := &a.cases[i]
 		if !k.Verdict.Open() || slices.Contains(sent, k.Form) || ctx.Err() != nil {
 			continue
 		}
@@ -35,10 +35,10 @@ func cutAddress(s string) (user, domain string, ok bool) {
 }
 
 // send does a case once more with the caller's address, and this time hands over a message.
-func (a *asker) send(ctx context.Context, k *Case, user, domain string) {
+func (a *asker) send(ctx context.Context, k *asked, user, domain string) {
 	s := &slot{}
 	defer s.drop()
-	var probe Case
+	var probe asked
 	c, ok := a.ready(ctx, s, k.question, try{helo: k.Helo, tls: k.TLS && !a.l.TLS, as: k.question.as}, &probe)
 	if !ok {
 		k.Why += "; no message could be sent: " + probe.Why
@@ -70,18 +70,18 @@ func (a *asker) send(ctx context.Context, k *Case, user, domain string) {
 }
 
 // unsent records that the server took the recipient and not the message.
-func (a *asker) unsent(k *Case, command string, reply Reply, err error, c *client) {
+func (a *asker) unsent(k *asked, command string, reply Reply, err error, c *client) {
 	command, _, _ = strings.Cut(command, "\r\n")
 	if verb, _, _ := strings.Cut(command, " "); err == nil && reply.Code/100 == 5 && (verb == "DATA" || verb == "From:") {
 		k.Verdict = Refused
 		k.Why = "the recipient was taken and the message refused: " + reply.String()
 		return
 	}
-	k.Why += "; no message could be sent: " + command + ": " + heard(reply, err, c.timeout)
+	k.Why += "; no message could be sent: " + command + ": " + c.heard(reply, err)
 }
 
 // message is the text of a message that says what it is, up to the closing dot.
-func (a *asker) message(k *Case, word, to string) string {
+func (a *asker) message(k *asked, word, to string) string {
 	from := k.Sender
 	if !strings.Contains(from, "@") {
 		from = senderUser + "@" + a.matrix().third
@@ -106,8 +106,8 @@ func (a *asker) await(ctx context.Context) {
 	defer cancel()
 	for {
 		open := 0
-		for i := range a.report.Cases {
-			k := &a.report.Cases[i]
+		for i := range a.cases {
+			k := &a.cases[i]
 			if k.Token == "" || k.Verdict == Proven {
 				continue
 			}

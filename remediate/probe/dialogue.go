@@ -10,9 +10,9 @@ import (
 )
 
 // once asks a question one time.
-func (a *asker) once(ctx context.Context, s *slot, q question, t try) Case {
+func (a *asker) once(ctx context.Context, s *slot, q question, t try) asked {
 	m := a.matrix()
-	out := Case{Form: q.form, Sender: q.senders[t.sender], Recipient: q.sent(rcptUser, m.domain), Helo: t.helo, TLS: t.tls || a.l.TLS, question: q}
+	out := asked{question: q, Case: Case{Form: q.form, Sender: q.senders[t.sender], Recipient: q.sent(rcptUser, m.domain), Helo: t.helo, TLS: t.tls || a.l.TLS}}
 	c, ok := a.ready(ctx, s, q, t, &out)
 	if !ok {
 		return out
@@ -29,7 +29,7 @@ func (a *asker) once(ctx context.Context, s *slot, q question, t try) Case {
 }
 
 // ready gives the slot a connection on which a transaction may begin. Where there is none, the case says why.
-func (a *asker) ready(ctx context.Context, s *slot, q question, t try, out *Case) (*client, bool) {
+func (a *asker) ready(ctx context.Context, s *slot, q question, t try, out *asked) (*client, bool) {
 	if s.client != nil && s.helo == t.helo && s.tls == t.tls && t.as == "" && len(q.prelude) == 0 {
 		if reply, err := s.client.say("RSET"); err == nil && reply.good() {
 			return s.client, true
@@ -79,7 +79,7 @@ func (a *asker) count(served bool) {
 }
 
 // follows says whether the dialogue goes on after a reply; where not, the case gets its verdict and the connection is left.
-func (a *asker) follows(c *client, at string, reply Reply, err error, out *Case) bool {
+func (a *asker) follows(c *client, at string, reply Reply, err error, out *asked) bool {
 	if err == nil {
 		rule := a.tables.rule(at, reply, false)
 		if rule.Verdict == taken {
@@ -87,7 +87,7 @@ func (a *asker) follows(c *client, at string, reply Reply, err error, out *Case)
 		}
 		out.settle(rule, reply)
 	} else {
-		out.Verdict, out.Why, out.again = Broken, plainError(err, c.timeout), alone
+		out.Verdict, out.Why, out.again = Broken, c.explain(err), alone
 	}
 	out.Dialogue = c.log
 	c.quit()
@@ -95,7 +95,7 @@ func (a *asker) follows(c *client, at string, reply Reply, err error, out *Case)
 }
 
 // settle gives a case the verdict of a reply.
-func (c *Case) settle(r replyRule, reply Reply) {
+func (c *asked) settle(r replyRule, reply Reply) {
 	c.again = r.Again
 	c.Why = r.Why + ": " + reply.String()
 	switch r.Verdict {
@@ -111,9 +111,12 @@ func (c *Case) settle(r replyRule, reply Reply) {
 }
 
 // transact does one transaction up to RCPT. It says whether the connection may be used again.
-func (a *asker) transact(c *client, q question, m matrixFor, out *Case) bool {
+func (a *asker) transact(c *client, q question, m matrixFor, out *asked) bool {
 	fail := func(err error) bool {
-		out.Verdict, out.Why, out.again = Broken, plainError(err, c.timeout), alone
+		out.Verdict, out.Why, out.again = Broken, c.explain(err), alone
+		if errors.Is(err, errTurn) || errors.Is(err, errGarbled) {
+			out.Verdict = NotTested
+		}
 		return false
 	}
 	for _, command := range q.prelude {
@@ -164,7 +167,7 @@ func (a *asker) transact(c *client, q question, m matrixFor, out *Case) bool {
 
 // confirm asks, in the transaction where a foreign recipient was taken, for what tells an open relay from a server that takes everything: a
 // recipient of the same form in another domain, one in a domain that exists nowhere (RFC 2606), and an account of its own that does not exist.
-func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *Case) bool {
+func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *asked) bool {
 	out.Verdict = Relays
 	said := []string{first.String()}
 	all := true
@@ -173,7 +176,7 @@ func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *Ca
 		switch {
 		case err != nil:
 			all = false
-			said = append(said, what+": "+plainError(err, c.timeout))
+			said = append(said, what+": "+c.explain(err))
 			return false
 		case reply.good():
 			said = append(said, "takes "+what+" too")

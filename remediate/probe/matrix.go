@@ -83,7 +83,7 @@ func (m matrixFor) first() []question {
 
 // control asks whether a recipient of the server's own is taken: whether mail comes in at all.
 func (m matrixFor) control(account string) question {
-	return question{form: "local", senders: []string{senderUser + "@" + m.third, "", senderUser + "@" + m.second}, local: true,
+	return question{form: "local", senders: []string{senderUser + "@" + m.third, senderUser + "@" + m.second, ""}, local: true,
 		rcpt: func(string, string) string { return account }}
 }
 

@@ -111,7 +111,7 @@ func (a *asker) unserved(at string, reply Reply, err error, c *client) string {
 		where = "no banner"
 	}
 	if err != nil {
-		return where + ": " + plainError(err, c.timeout)
+		return where + ": " + c.explain(err)
 	}
 	if rule := a.tables.rule(at, reply, false); rule.Verdict != taken {
 		a.report.Refusal = rule.Verdict
@@ -134,7 +134,7 @@ func (a *asker) offers(ctx context.Context, c *client) {
 	reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo)
 	switch {
 	case err != nil:
-		r.TLS = &TLS{Error: plainError(err, c.timeout)}
+		r.TLS = &TLS{Error: c.explain(err)}
 	case c.secure == nil:
 		r.TLS = &TLS{Error: "STARTTLS: " + reply.String()}
 	default:

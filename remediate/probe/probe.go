@@ -62,8 +62,6 @@ type Report struct {
 	Notes    []string       `json:"notes,omitempty"`
 	Answers  []judge.Answer `json:"answers"`
 	Err      error          `json:"-"` // why the listener could not be asked at all
-
-	help string // what HELP showed
 }
 
 // Session is what a server offers after EHLO (RFC 5321, 4.1.1.1).
@@ -112,10 +110,6 @@ type Case struct {
 	Dialogue  []Exchange `json:"dialogue,omitempty"`
 	Token     string     `json:"token,omitempty"` // what the message that was sent holds, in subject and body
 
-	again       remedy // what another attempt has to do differently
-	shared      bool   // the connection had been used before
-	senderTaken bool
-	question    question
 }
 
 // Service is one dialogue about what is not relaying.
@@ -141,9 +135,13 @@ func Ask(ctx context.Context, l Listener, c Config) *Report {
 	}
 	a := &asker{l: l, c: c, tables: t, report: r}
 	if a.meet(ctx) {
+		a.decide(ctx)
 		a.services(ctx)
-		a.relay(ctx)
+		a.matrixForms(ctx)
 		a.deliver(ctx)
+	}
+	for _, k := range a.cases {
+		r.Cases = append(r.Cases, k.Case)
 	}
 	a.identify()
 	r.Answers = answers(r, c)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// relay asks the relay matrix: first whether the server takes mail at all, then what decides most, then every other form.
-func (a *asker) relay(ctx context.Context) {
+// decide asks what decides most: whether the server takes mail at all, and whether it sends a stranger's mail on.
+func (a *asker) decide(ctx context.Context) {
 	a.control(ctx)
 	if !a.c.Relay {
 		a.report.Notes = append(a.report.Notes, "relaying was not asked: it is not known that this client is one from outside")
@@ -18,17 +18,22 @@ func (a *asker) relay(ctx context.Context) {
 	m := a.matrix()
 	a.stage(ctx, m.first())
 	a.stage(ctx, []question{m.plain("literal-sender", senderUser+"@"+m.literal)})
-	sender, literalTaken, ok := a.takenSender()
-	if !ok {
-		a.report.Notes = append(a.report.Notes, "no sender was taken: the other forms were not asked")
-	} else {
-		a.stage(ctx, m.rest(sender, literalTaken))
-	}
-	if a.canTLS() && !a.needsTLS() {
-		a.stage(ctx, m.secured())
-	}
-	if ok {
-		a.spoof(ctx, m, sender)
+}
+
+// matrixForms asks every other form.
+func (a *asker) matrixForms(ctx context.Context) {
+	if a.c.Relay {
+		m := a.matrix()
+		sender, literalTaken, ok := a.takenSender()
+		if ok {
+			a.stage(ctx, m.rest(sender, literalTaken))
+			a.spoof(ctx, m, sender)
+		} else {
+			a.report.Notes = append(a.report.Notes, "no sender was taken: the other forms were not asked")
+		}
+		if a.canTLS() && !a.needsTLS() {
+			a.stage(ctx, m.secured())
+		}
 	}
 	if !a.c.Brief {
 		a.tlsVersions(ctx)
@@ -39,11 +44,23 @@ func (a *asker) relay(ctx context.Context) {
 func (a *asker) control(ctx context.Context) {
 	for _, account := range a.matrix().accounts() {
 		a.stage(ctx, []question{a.matrix().control(account)})
-		if last := a.report.Cases[len(a.report.Cases)-1]; last.Verdict == Taken {
+		last := a.cases[len(a.cases)-1]
+		if last.Verdict == Taken {
 			a.local = account
+		}
+		if !last.unknownAccount() {
 			return
 		}
 	}
+}
+
+// unknownAccount says whether a recipient was refused because it is none.
+func (c Case) unknownAccount() bool {
+	if c.Verdict != Refused || len(c.Dialogue) == 0 {
+		return false
+	}
+	reply := c.Dialogue[len(c.Dialogue)-1].Reply
+	return reply.Code == 550 && (reply.Enhanced == "" || strings.HasPrefix(reply.Enhanced, "5.1."))
 }
 
 // spoof asks what should need a right of its own, under TLS where a login is offered there alone.
@@ -86,16 +103,16 @@ func (a *asker) matrix() matrixFor {
 	return m
 }
 
-// takenSender is the sender to ask the routed forms with: the first that the server took, a stranger's rather than its own.
+// takenSender is the sender to ask the routed forms with: one that the server took, a stranger's rather than its own.
 func (a *asker) takenSender() (sender string, literalTaken, ok bool) {
-	for _, c := range a.report.Cases {
-		if !c.senderTaken {
+	for _, c := range a.cases {
+		if !c.senderTaken || c.TLS != (a.l.TLS || a.needsTLS()) {
 			continue
 		}
 		if c.Form == "literal-sender" {
 			literalTaken = true
 		}
-		if !ok {
+		if !ok || c.Form == "plain" {
 			sender, ok = c.Sender, true
 		}
 	}
@@ -107,7 +124,7 @@ func (a *asker) stage(ctx context.Context, questions []question) {
 	questions = slices.DeleteFunc(questions, func(q question) bool {
 		return a.c.Forms != nil && !q.local && !slices.Contains(a.c.Forms, q.form)
 	})
-	cases := make([]Case, len(questions))
+	cases := make([]asked, len(questions))
 	next := make(chan int)
 	var wait sync.WaitGroup
 	for range min(a.c.Parallel, len(questions)) {
@@ -124,7 +141,7 @@ func (a *asker) stage(ctx context.Context, questions []question) {
 	}
 	close(next)
 	wait.Wait()
-	a.report.Cases = append(a.report.Cases, cases...)
+	a.cases = append(a.cases, cases...)
 }
 
 // slot holds a connection that one worker may use for several dialogues.
@@ -157,7 +174,7 @@ const (
 )
 
 // run asks one question until its reply is about the recipient, as far as another attempt can bring that.
-func (a *asker) run(ctx context.Context, s *slot, q question) Case {
+func (a *asker) run(ctx context.Context, s *slot, q question) asked {
 	t := try{as: q.as, helo: a.helo, tls: q.tls || a.needsTLS()}
 	if q.helo != "" {
 		t.helo = q.helo
@@ -165,10 +182,10 @@ func (a *asker) run(ctx context.Context, s *slot, q question) Case {
 	if done, ok := a.done(q, t); ok {
 		return done
 	}
-	c := Case{Form: q.form, Sender: q.senders[0], Recipient: q.sent(rcptUser, a.matrix().domain), Verdict: NotAsked}
+	c := asked{Case: Case{Form: q.form, Sender: q.senders[0], Recipient: q.sent(rcptUser, a.matrix().domain), Verdict: NotAsked}}
 	for range maxTries {
 		if ctx.Err() != nil {
-			c.Verdict, c.Why = NotAsked, "the time for this listener was over"
+			c.Verdict, c.Why = NotAsked, timeIsOver
 			return c
 		}
 		if a.givenUp() {
@@ -184,15 +201,14 @@ func (a *asker) run(ctx context.Context, s *slot, q question) Case {
 }
 
 // done is what an earlier run found out about a question.
-func (a *asker) done(q question, t try) (Case, bool) {
+func (a *asker) done(q question, t try) (asked, bool) {
 	rcpt := q.sent(rcptUser, a.matrix().domain)
 	for _, c := range a.c.Done {
 		if c.Form == q.form && slices.Contains(q.senders, c.Sender) && c.Recipient == rcpt && c.TLS == (t.tls || a.l.TLS) && c.Verdict != NotAsked {
-			c.question, c.senderTaken = q, c.took()
-			return c, true
+			return asked{Case: c, question: q, senderTaken: c.took()}, true
 		}
 	}
-	return Case{}, false
+	return asked{}, false
 }
 
 // took says whether the server took the sender.
@@ -206,7 +222,7 @@ func (c Case) took() bool {
 }
 
 // another says whether a further attempt is worth it, and what it does differently.
-func (a *asker) another(ctx context.Context, s *slot, q question, t *try, c Case) bool {
+func (a *asker) another(ctx context.Context, s *slot, q question, t *try, c asked) bool {
 	switch {
 	case c.again == "":
 		return false

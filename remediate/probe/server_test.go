@@ -28,7 +28,8 @@ import (
 //	banner REPLY              default "220 mx.example ESMTP"
 //	errors N REPLY            after N replies of 4yz or 5yz REPLY is sent and the connection closed
 //	connections N REPLY       the (N+1)th and later connections get REPLY for a banner
-//	> REGEXP [ | REGEXP]      what is said next answers commands that fit the first, in a transaction whose MAIL fits the second
+//	header                    a PROXY header is waited for first
+//	> REGEXP [ | REGEXP]      (or >tls, >plain: in that state alone) what is said next answers commands that fit the first, where the last greeting and MAIL, put together, hold the second
 //	< REPLY LINE
 //	< !close, !stall, !tls, !text "quoted Go string"
 //
@@ -55,6 +56,7 @@ type server struct {
 }
 
 type block struct {
+	when          string // "", or in which state alone: tls, plain
 	command, mail *regexp.Regexp
 	lines         []string
 }
@@ -81,11 +83,11 @@ func parseServer(t testing.TB, script string) *server {
 			} else {
 				s.limit, s.limitReply = n, reply
 			}
-		case ">":
+		case ">", ">tls", ">plain":
 			command, mail, _ := strings.Cut(rest, " | ")
-			b := block{command: regexp.MustCompile("(?i)^(?:" + command + ")$")}
+			b := block{when: strings.TrimPrefix(word, ">"), command: regexp.MustCompile("(?i)^(?:" + command + ")$")}
 			if mail != "" {
-				b.mail = regexp.MustCompile("(?i)^(?:" + mail + ")$")
+				b.mail = regexp.MustCompile("(?i)" + mail)
 			}
 			s.blocks = append(s.blocks, b)
 		case "<":
@@ -138,8 +140,11 @@ type peer struct {
 	s    *server
 	conn net.Conn
 	r    *bufio.Reader
+	helo string
 	mail string
 	bad  int
+
+	secure bool
 }
 
 func (s *server) serve(conn net.Conn, n int) {
@@ -196,12 +201,18 @@ func (p *peer) answer(command string) bool {
 	if strings.HasPrefix(strings.ToUpper(command), "MAIL") {
 		p.mail = command
 	}
+	if strings.HasPrefix(strings.ToUpper(command), "EHLO") || strings.HasPrefix(strings.ToUpper(command), "HELO") {
+		p.helo, p.mail = command, ""
+	}
 	if p.s.errors > 0 && p.bad >= p.s.errors {
 		p.reply(p.s.errorReply)
 		return false
 	}
 	for _, b := range p.s.blocks {
-		if b.command.MatchString(command) && (b.mail == nil || b.mail.MatchString(p.mail)) {
+		if (b.when == "" || (b.when == "tls") == p.secure) && b.command.MatchString(command) && (b.mail == nil || b.mail.MatchString(p.helo+" "+p.mail)) {
+			if strings.HasPrefix(b.lines[0], "235") {
+				p.helo += " (logged in)"
+			}
 			return p.reply(b.lines...)
 		}
 	}
@@ -298,7 +309,7 @@ func (p *peer) tls() bool {
 	if err := conn.Handshake(); err != nil {
 		return false
 	}
-	p.conn, p.r = conn, bufio.NewReader(conn)
+	p.conn, p.r, p.secure = conn, bufio.NewReader(conn), true
 	return true
 }
 

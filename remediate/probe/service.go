@@ -28,25 +28,23 @@ func (a *asker) services(ctx context.Context) {
 		r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), r.Plain.Greeting}, everything(r), names)
 		return
 	}
-	log, secure, err := a.dialogue(ctx, false, "HELP")
-	var help string
-	if reply, ok := lastReply(log, err); ok {
-		help = reply.text()
-		shown(judge.Help, reply.String(), help, secure, log)
+	log, secure, err := a.dialogue(ctx, false, "HELP", "ETRN "+token()+".invalid")
+	if len(log) > 0 && log[0].Error == "" {
+		a.help = log[0].Reply.text()
+		shown(judge.Help, log[0].Reply.String(), a.help, secure, log[:1])
 	} else {
 		r.Services = append(r.Services, untold(judge.Help, log, err))
 	}
 	r.Services = append(r.Services, a.accounts(ctx, judge.Vrfy), a.accounts(ctx, judge.Expn))
-	for _, command := range []string{"ETRN " + token() + ".invalid", "VERB", "DEBUG", "WIZ"} {
-		r.Services = append(r.Services, a.oddity(ctx, command))
-	}
-	r.help = help
+	a.oddities(log, 1, secure)
+	odd, secure, _ := a.dialogue(ctx, false, "VERB", "DEBUG", "WIZ")
+	a.oddities(odd, 0, secure)
 }
 
 // identify names the product, from what it shows and from its way of talking.
 func (a *asker) identify() {
 	r := a.report
-	r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), r.help, r.Plain.Greeting}, everything(r), a.names())
+	r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), a.help, r.Plain.Greeting}, everything(r), a.names())
 }
 
 // everything is the text of all dialogues so far.
@@ -87,11 +85,11 @@ func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) (
 	}
 	defer c.quit()
 	if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
-		return c.log, secure, errors.New("the server did not greet: " + heard(reply, err, c.timeout))
+		return nil, secure, errors.New("the server did not greet: " + c.heard(reply, err))
 	}
 	if secure && c.secure == nil {
 		if reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo); err != nil || !reply.good() {
-			return c.log, secure, errors.New("STARTTLS: " + heard(reply, err, c.timeout))
+			return nil, secure, errors.New("STARTTLS: " + c.heard(reply, err))
 		}
 	}
 	mark := len(c.log)
@@ -107,15 +105,12 @@ func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) (
 	return c.log[mark:], secure || a.l.TLS, nil
 }
 
-func lastReply(log []Exchange, err error) (Reply, bool) {
-	if err != nil || len(log) == 0 {
-		return Reply{}, false
-	}
-	return log[len(log)-1].Reply, true
-}
-
 func untold(verb judge.Verb, log []Exchange, err error) Service {
-	return Service{Verb: verb, Outcome: judge.CannotTell, Text: fmt.Sprintf("no reply to %s: %v", verb, err), Dialogue: log}
+	text := said(log)
+	if len(log) == 0 && err != nil {
+		text = err.Error()
+	}
+	return Service{Verb: verb, Outcome: judge.CannotTell, Text: fmt.Sprintf("no reply to %s: %s", verb, text), Dialogue: log}
 }
 
 // accounts asks VRFY or EXPN for accounts that are there and for some that are not, with and without a domain: where the replies differ, anybody
@@ -138,6 +133,9 @@ func (a *asker) accounts(ctx context.Context, verb judge.Verb) Service {
 		}
 		log, secure, err := a.dialogue(ctx, false, commands...)
 		outcome, text := compare(log, asked)
+		if len(log) > 0 && a.tables.rule("MAIL", log[0].Reply, false).Again == useTLS {
+			outcome, text = judge.CannotTell, "not tested: the server wants TLS first: "+log[0].Reply.String()
+		}
 		if len(log) == 0 && err != nil {
 			text = err.Error()
 		}
@@ -184,6 +182,9 @@ func compare(log []Exchange, asked []string) (judge.Outcome, string) {
 	if !told {
 		return judge.CannotTell, "not tested: the server does not read this form of address: " + replies[1].String()
 	}
+	if !replies[0].good() {
+		return judge.Refused, replies[0].String()
+	}
 	return judge.Refused, "the same for accounts that exist and that do not: " + replies[0].String()
 }
 
@@ -223,17 +224,19 @@ func said(log []Exchange) string {
 	return x.Reply.String()
 }
 
-// oddity asks for a command that no stranger needs.
-func (a *asker) oddity(ctx context.Context, command string) Service {
-	verb, _, _ := strings.Cut(command, " ")
-	log, secure, err := a.dialogue(ctx, false, command)
-	reply, ok := lastReply(log, err)
-	if !ok {
-		return untold(judge.Verb(verb), log, err)
+// oddities records what became of commands that no stranger needs.
+func (a *asker) oddities(log []Exchange, from int, secure bool) {
+	for _, x := range log[min(from, len(log)):] {
+		verb, _, _ := strings.Cut(x.Sent, " ")
+		s := Service{Verb: judge.Verb(verb), TLS: secure, Outcome: judge.Refused, Text: x.Reply.String(), Dialogue: []Exchange{x}}
+		switch {
+		case x.Error != "":
+			s.Outcome, s.Text = judge.CannotTell, x.Error
+		case x.Reply.good() && x.Reply.Code != 252:
+			s.Outcome = judge.Disclosed
+		case x.Reply.Code/100 == 4 && x.Reply.Code != 458 && x.Reply.Code != 459: // the two that RFC 1985 has for ETRN
+			s.Outcome = judge.CannotTell
+		}
+		a.report.Services = append(a.report.Services, s)
 	}
-	s := Service{Verb: judge.Verb(verb), TLS: secure, Outcome: judge.Refused, Text: reply.String(), Dialogue: log}
-	if reply.good() && reply.Code != 252 {
-		s.Outcome = judge.Disclosed
-	}
-	return s
 }

@@ -41,15 +41,22 @@ func tlsConfig(name string, lowest, highest uint16) *tls.Config {
 	return config
 }
 
+// handshakeError is a TLS handshake that came to nothing.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+func (e *handshakeError) Unwrap() error { return e.err }
+
 // handshake puts the connection under TLS.
 func (c *client) handshake(ctx context.Context, config *tls.Config) error {
 	if c.r.Buffered() > 0 {
-		return fmt.Errorf("%w before the TLS handshake", errTurn)
+		return &handshakeError{fmt.Errorf("%w before the TLS handshake", errTurn)}
 	}
 	c.conn.SetDeadline(time.Now().Add(c.timeout))
 	conn := tls.Client(c.conn, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return err
+		return &handshakeError{err}
 	}
 	state := conn.ConnectionState()
 	c.conn, c.r, c.secure = conn, bufio.NewReader(conn), &state
@@ -63,7 +70,7 @@ func (c *client) startTLS(ctx context.Context, config *tls.Config, helo string) 
 		return reply, err
 	}
 	if err := c.handshake(ctx, config); err != nil {
-		c.log = append(c.log, Exchange{Sent: "(TLS handshake)", Error: plainError(err, c.timeout)})
+		c.log = append(c.log, Exchange{Sent: "(TLS handshake)", Error: c.explain(err)})
 		return Reply{}, err
 	}
 	return c.hello(helo)
@@ -119,34 +126,36 @@ func (a *asker) tlsVersions(ctx context.Context) {
 
 // tlsVersion tries one version. An error says that the question was not reached; a failed handshake is the answer no.
 func (a *asker) tlsVersion(ctx context.Context, v uint16) (bool, error) {
-	config := tlsConfig(a.serverName(), v, v)
-	c, err := a.dial(ctx, "")
+	offer := tlsConfig(a.serverName(), v, v)
+	c, err := a.dialTLS(ctx, "", offer)
+	var refused *handshakeError
+	if errors.As(err, &refused) {
+		return false, ctx.Err()
+	}
 	if err != nil {
 		return false, err
 	}
 	defer c.close()
-	if !a.l.TLS {
-		if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
-			return false, errors.New("the server did not greet: " + heard(reply, err, c.timeout))
-		}
-		if reply, err := c.say("STARTTLS"); err != nil || !reply.good() {
-			return false, errors.New("STARTTLS: " + heard(reply, err, c.timeout))
-		}
+	if a.l.TLS {
+		return true, nil
 	}
-	err = c.handshake(ctx, config)
+	if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
+		return false, errors.New("the server did not greet: " + c.heard(reply, err))
+	}
+	if reply, err := c.say("STARTTLS"); err != nil || !reply.good() {
+		return false, errors.New("STARTTLS: " + c.heard(reply, err))
+	}
+	err = c.handshake(ctx, offer)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
-	}
-	if err == nil {
-		c.quit()
 	}
 	return err == nil, nil
 }
 
 // heard is a reply in one line, or why there was none.
-func heard(r Reply, err error, timeout time.Duration) string {
+func (c *client) heard(r Reply, err error) string {
 	if err != nil {
-		return plainError(err, timeout)
+		return c.explain(err)
 	}
 	return r.String()
 }
