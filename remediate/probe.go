@@ -55,16 +55,20 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 	return out
 }
 
-// listener asks one listener: this machine first, then each vantage, until questions about relaying were answered to a stranger. From any
-// other machine what does not depend on the client is asked, once.
+// listener asks one listener: from this machine first, then from each vantage, until questions about relaying were answered to a stranger;
+// after that only from those that stand within an entry too wide to make them known. From any other machine what does not depend on the
+// client is asked, once.
 func (n *network) listener(ctx context.Context, t Target, in plan.Input, target plan.Target) heard {
 	var out heard
-	var reasons []string
+	var reasons, entries []string
+	stranger, told := false, false
 	for _, p := range n.places {
 		st, client, err := n.stand(ctx, p, t, in, target)
 		switch {
 		case err != nil:
 			reasons = append(reasons, p.name()+": "+err.Error())
+			continue
+		case stranger && (st.Entry == "" || slices.Contains(entries, st.Entry)):
 			continue
 		case !st.Remote || st.Class == "" && len(out.contacts) > 0:
 			reasons = append(reasons, p.name()+": "+st.Why)
@@ -75,15 +79,21 @@ func (n *network) listener(ctx context.Context, t Target, in plan.Input, target 
 			reasons = append(reasons, p.name()+": "+r.Err.Error())
 			continue
 		}
-		answers, told := translated(r, p, target, st)
+		answers, now := translated(r, p, target, st)
 		out.answers, out.contacts = append(out.answers, answers...), append(out.contacts, contact(r, p, target, client))
-		if told {
-			return out
+		if now {
+			told = told || st.Class == judge.Outside
+			stranger = stranger || st.Class == judge.Outside && st.Entry == ""
+			entries = append(entries, st.Entry)
+			continue
 		}
 		if st.Why == "" {
 			st.Why = "no question about relaying was answered"
 		}
 		reasons = append(reasons, p.name()+": "+st.Why)
+	}
+	if told {
+		return out
 	}
 	out.answers = append(out.answers, judge.Answer{
 		Question: judge.Question{Listener: target.Name(), Class: judge.Outside, Form: "plain", Verb: judge.Rcpt},

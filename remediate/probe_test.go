@@ -170,6 +170,24 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestProbeEntry: every vantage within an entry too wide is asked from, beside one stranger; a second stranger adds nothing.
+func TestProbeEntry(t *testing.T) {
+	sound, open := smtpServer(t, false), smtpServer(t, true)
+	first, within, second := &remotetest.Server{Forward: forwardTo(sound)}, &remotetest.Server{Forward: forwardTo(open)}, &remotetest.Server{Forward: forwardTo(sound)}
+	probing := &Probing{Vantages: []Vantage{
+		vantage(t, first, "first", "198.51.100.2"), vantage(t, within, "within", "203.0.113.7"), vantage(t, second, "second", "198.51.100.3"),
+	}}
+	target := sshTarget(t, &remotetest.Server{})
+	target.Here = true
+	c := Config{Targets: []Target{target}, Drivers: []*mta.Driver{served("203.0.0.0/8")}, Forks: 1, Now: time.Now, Probe: probing}
+	Run(t.Context(), c, func(o Outcome) {
+		probed(t, o.Result, plan.Fail, "from within (203.0.113.7)", plan.Pass)
+	})
+	if first.Forwards.Load() == 0 || within.Forwards.Load() == 0 || second.Forwards.Load() != 0 {
+		t.Errorf("%d connections from the first stranger, %d from within the entry, %d from the second stranger", first.Forwards.Load(), within.Forwards.Load(), second.Forwards.Load())
+	}
+}
+
 func probed(t *testing.T, res *plan.Result, status plan.Status, says string, differ plan.Status) {
 	t.Helper()
 	for _, f := range res.Findings {

@@ -61,7 +61,7 @@ func (s *subject) stale() text {
 	}
 	for _, n := range s.judged.Config.Notes {
 		if n.Code == "stale-daemon" {
-			return text{n.Text, "데몬 재적재 필요: " + n.Text}
+			return older(text{n.Text, n.Text})
 		}
 	}
 	began := s.began()
@@ -77,8 +77,11 @@ func (s *subject) stale() text {
 	if newest == nil {
 		return text{}
 	}
-	return say("the daemon runs since %s, and %s was changed on %s: it may hold the configuration of before", "데몬 기동 %s, %s 변경 %s: 변경 전 설정으로 동작 중일 수 있음",
-		began.UTC().Format(moment), newest.Path, newest.ModTime.UTC().Format(moment))
+	return older(say("it runs since %s, and %s was changed on %s", "기동 %s, %s 변경 %s", began.UTC().Format(moment), newest.Path, newest.ModTime.UTC().Format(moment)))
+}
+
+func older(how text) text {
+	return text{"the running daemon is older than the file: " + how.en, "실행 중인 데몬이 설정 파일보다 오래됨: " + how.ko}
 }
 
 // moment is how a cause writes a time.
