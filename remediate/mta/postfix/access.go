@@ -71,6 +71,8 @@ func (r *run) lookAll(t *table, list []lookupKey, context string) verdict {
 			continue
 		case f.unread != "":
 			return r.anything(t.spec+" says of "+k.text, f.unread)
+		case f.value == "":
+			return tableFailed(t.spec + " has an empty value for " + k.text)
 		}
 		v := r.action(f.value, context)
 		if v.kind != dunno && f.line > 0 {

@@ -175,7 +175,7 @@ func (r *run) classify(a address) target {
 		}
 		t.class = c
 		if c != classAlias {
-			t.entry, t.wide = h.pattern.text, wide(h.pattern, a.domain)
+			t.entry, t.wide = h.pattern.text, r.m.wide(h.pattern, a.domain)
 		}
 		if c == classRelay {
 			r.note(h.origin, "relay_domains holds "+h.pattern.text)
@@ -186,7 +186,7 @@ func (r *run) classify(a address) target {
 }
 
 // wide reports whether an entry of relay_domains covers names of many owners: it has no dot, or its table says yes to anything.
-func wide(p *pattern, domain string) bool {
+func (m *model) wide(p *pattern, domain string) bool {
 	if p.table == nil {
 		return !strings.Contains(strings.Trim(p.text, "."), ".")
 	}
@@ -197,5 +197,6 @@ func wide(p *pattern, domain string) bool {
 			}
 		}
 	}
-	return p.table.unread == ""
+	said, _ := m.told(p.table, domain)
+	return p.table.unread == "" || said.ok
 }

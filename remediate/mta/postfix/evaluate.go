@@ -88,8 +88,12 @@ func (m *model) answer(q judge.Question, l listener) judge.Answer {
 		a.Outcome, a.Text, a.Because = judge.Dead, why, at
 		return a
 	}
+	clear(m.wanted)
 	ways, cut := m.ways(q, l.smtpd)
 	a.Outcome, a.Text, a.Because = settle(ways, cut, q)
+	if a.Outcome == judge.CannotTell && foreign(q) {
+		m.keepWanted()
+	}
 	return a
 }
 

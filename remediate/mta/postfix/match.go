@@ -66,6 +66,10 @@ func (r *run) look(t *table, key string) found {
 	r.m.meet(t.kind)
 	f := t.look(key)
 	if f.unread != "" {
+		if said, ok := r.m.told(t, key); ok {
+			return said
+		}
+		r.m.want(t, key)
 		if !r.maybe(t.spec+" "+key, f.unread) {
 			return found{}
 		}

@@ -21,6 +21,8 @@ type model struct {
 	lists     map[cacheKey][]pattern
 	words     map[cacheKey][]member
 	values    map[cacheKey]string
+	wanted    map[string][]string // by table: keys that an answer needed of tables that were not read
+	asked     map[string][]string // the same, of answers that stayed open for it
 	listeners []listener
 	visit     func(word string) // told each restriction, table type and parameter that an evaluation meets; nil: nobody asks
 }

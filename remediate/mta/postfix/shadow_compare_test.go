@@ -130,7 +130,8 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 	}
 	switch {
 	case len(ways) > 1:
-		if ans.Outcome == judge.Relayed && end != judge.Relayed {
+		hindered := slices.ContainsFunc(ways, func(w way) bool { return w.hindered && taken(w.outcome) == end })
+		if ans.Outcome == judge.Relayed && end != judge.Relayed && !hindered {
 			return "not relayed"
 		}
 		return ""

@@ -15,6 +15,7 @@ type table struct {
 	path    string // what stands behind the type
 	keys    map[string]row
 	rules   []rule // cidr, regexp, pcre, in order
+	parts   []*table
 	every   string // static: the value of every key
 	unread  string // why its contents are not known
 	missing string // why every lookup in it fails
@@ -70,6 +71,8 @@ func (m *model) table(spec string) *table {
 		t.every = staticValue(t.path)
 	case t.kind == "fail":
 		t.missing = "a table of type fail"
+	case t.kind == "unionmap", t.kind == "pipemap":
+		t.openParts(m)
 	default:
 		t.unread = fmt.Sprintf("%s: tables of type %s are not read", spec, t.kind)
 	}
@@ -105,7 +108,10 @@ func (t *table) open(s *facts.Snapshot, compiled bool) {
 	if t.checkFile(f, ok); t.missing != "" || t.unread != "" {
 		return
 	}
-	t.keys = readKeys(f.Data)
+	twice := 0
+	if t.keys, twice = readKeys(f.Data); twice > 0 && !compiled {
+		t.keys, t.missing = nil, fmt.Sprintf("%s:%d: duplicate entry", t.path, twice)
+	}
 }
 
 // checkCompiled compares the compiled map, which is what Postfix reads, with its text.
@@ -137,21 +143,41 @@ func (t *table) checkFile(f *facts.File, ok bool) {
 	}
 }
 
-// readKeys reads "key value" lines; the first of two equal keys holds, as postmap(1) has it. Keys are folded to lower case.
-func readKeys(data []byte) map[string]row {
-	keys := map[string]row{}
+// readKeys reads "key value" lines; the first of two equal keys holds, as postmap(1) has it, and twice is the line of a second one. Keys
+// are folded to lower case.
+func readKeys(data []byte) (keys map[string]row, twice int) {
+	keys = map[string]row{}
 	lines, _ := logicalLines(data)
 	for _, l := range lines {
-		key, value := splitKey(l.text)
-		if value == "" {
+		key, value := splitRow(l.text)
+		if value == "" || key == "" {
 			continue
 		}
 		key = strings.ToLower(key)
 		if _, dup := keys[key]; !dup {
 			keys[key] = row{value, l.line}
+		} else if twice == 0 {
+			twice = l.line
 		}
 	}
-	return keys
+	return keys, twice
+}
+
+// splitRow parts a line at its first white space outside double quotes; the key keeps its quotes. A line with an odd quote is left out.
+func splitRow(text string) (key, value string) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			i++
+		case text[i] == '"':
+			quoted = !quoted
+		case isSpace(text[i]) && !quoted:
+			value, _ = trimSpace(text[i:])
+			return text[:i], value
+		}
+	}
+	return text, ""
 }
 
 // splitKey parts a table line at its first white space; a key may be in double quotes.
@@ -195,7 +221,12 @@ func (t *table) readInline() {
 }
 
 // fixed reports whether partial keys are looked up in the table (DICT_FLAG_FIXED): not so in tables of patterns.
-func (t *table) fixed() bool { return t.kind != "cidr" && t.kind != "regexp" && t.kind != "pcre" }
+func (t *table) fixed() bool {
+	if len(t.parts) > 0 {
+		return t.parts[0].fixed() // dict_union.c: "the first table determines the pattern-matching flags"
+	}
+	return t.kind != "cidr" && t.kind != "regexp" && t.kind != "pcre"
+}
 
 // look looks key up.
 func (t *table) look(key string) found {
@@ -204,6 +235,8 @@ func (t *table) look(key string) found {
 		return found{failed: t.missing}
 	case t.unread != "":
 		return found{unread: t.unread}
+	case t.parts != nil:
+		return t.lookParts(key)
 	case t.kind == "static":
 		return found{ok: true, value: t.every}
 	case t.keys != nil:
