@@ -15,21 +15,22 @@ func (m *model) chain(end ran, outcome judge.Outcome) []judge.Line {
 		return m.holeLines(outcome)
 	}
 	e := end.trace[at]
-	var lines []judge.Line
-	if h != nil {
+	rule := judge.Line{File: m.cf.path, Line: e.rule.line, Text: "ruleset " + e.set + ": " + e.rule.text}
+	lines := []judge.Line{rule}
+	by, brought := m.broughtBy(e, h)
+	written := h != nil && h.at.File != "" // the finding stands in a file: it is what decided
+	switch {
+	case written && brought:
+		lines = append(m.named(*h), rule, by)
+	case written:
+		lines = append(m.named(*h), rule)
+	case brought: // the FEATURE alone is the reason
+		lines = []judge.Line{by, rule}
+	case h == nil && outcome != judge.Refused:
+		lines = append(m.holeLines(outcome), rule)
+	}
+	if h != nil && !written {
 		lines = append(lines, m.named(*h)...)
-	}
-	lines = append(lines, judge.Line{File: m.cf.path, Line: e.rule.line, Text: "ruleset " + e.set + ": " + e.rule.text})
-	if line, ok := m.broughtBy(e, h); ok {
-		if h == nil { // the FEATURE alone is the reason
-			return append([]judge.Line{line}, lines...)
-		}
-		lines = append(lines, line)
-	}
-	if h == nil && outcome != judge.Refused {
-		if holes := m.holeLines(outcome); len(holes) > 0 {
-			return append(holes, lines...)
-		}
 	}
 	return lines
 }

@@ -3,6 +3,7 @@ package sendmail
 import (
 	"bytes"
 	_ "embed"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/judge"
@@ -216,4 +219,103 @@ func TestDifferenceCorpus(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDifferenceSites: the cases of testdata/sites, with what both judges must say and where the reading must find it. A line is
+// "want CLASS ENTRY FORM OUTCOME PLACE… @LISTENER", or "want VERB CLASS OUTCOME PLACE…"; a place is FILE or FILE:LINE, in order.
+func TestDifferenceSites(t *testing.T) {
+	list := roots(t)
+	files, err := filepath.Glob("testdata/sites/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	sites, wants := map[string]site{}, map[string][]string{}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		sites[name] = site{}
+		for _, f := range a.Files {
+			sites[name][f.Name] = f.Data
+		}
+		for line := range strings.Lines(string(a.Comment)) {
+			if rest, ok := strings.CutPrefix(line, "want "); ok {
+				wants[name] = append(wants[name], strings.TrimSpace(rest))
+			}
+		}
+	}
+	for _, root := range list {
+		t.Run(filepath.Base(root), func(t *testing.T) {
+			n := newTally()
+			snapshots := collected(t, root, sites)
+			for _, name := range slices.Sorted(maps.Keys(sites)) {
+				if snapshots[name] == nil {
+					t.Errorf("%s: not generated", name)
+					continue
+				}
+				n.compare(t, name, snapshots[name])
+				expect(t, name, snapshots[name], wants[name])
+			}
+			n.log(t)
+		})
+	}
+}
+
+// expect looks for each wanted answer among those of both judges.
+func expect(t *testing.T, name string, s *facts.Snapshot, wants []string) {
+	t.Helper()
+	c, err := read(s, detect(s)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := answers(s, c)
+	for _, want := range wants {
+		f := strings.Fields(want)
+		verb, class, entry, form, rest := judge.Rcpt, f[0], strings.TrimPrefix(f[1], "-"), f[2], f[3:]
+		if f[0] == "expn" || f[0] == "vrfy" {
+			verb, class, entry, form, rest = judge.Verb(strings.ToUpper(f[0])), f[1], "", "", f[2:]
+		}
+		listener := ""
+		if last := rest[len(rest)-1]; last[0] == '@' {
+			listener, rest = last[1:], rest[:len(rest)-1]
+		}
+		met := false
+		for _, a := range all {
+			q := a.Question
+			if q.Verb != verb || string(q.Class) != class || q.Entry != entry || q.Form != form || q.Listener != listener || verb == judge.Rcpt && q.Class == judge.Outside && q.ClientName == "" {
+				continue
+			}
+			if a.Judge == judge.MTA && a.Outcome != judge.CannotTell && string(a.Outcome) != rest[0] {
+				t.Errorf("%s: want %s: sendmail %s: %s", name, want, a.Outcome, a.Text)
+			}
+			if a.Judge != judge.Config {
+				continue
+			}
+			met = met || string(a.Outcome) == rest[0]
+			if string(a.Outcome) != rest[0] || !placed(a.Because, rest[1:]) {
+				t.Errorf("%s: want %s: reading %s: %s: %v", name, want, a.Outcome, a.Text, a.Because)
+			}
+		}
+		if !met {
+			t.Errorf("%s: want %s: nobody says so", name, want)
+		}
+	}
+}
+
+func placed(lines []judge.Line, places []string) bool {
+	if len(lines) < len(places) {
+		return false
+	}
+	for i, p := range places {
+		have := filepath.Base(lines[i].File)
+		if strings.Contains(p, ":") {
+			have += fmt.Sprintf(":%d", lines[i].Line)
+		}
+		if have != p {
+			return false
+		}
+	}
+	return true
 }

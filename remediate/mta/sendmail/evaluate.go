@@ -76,11 +76,14 @@ func tableOf(s *facts.Snapshot, k cfMap) (entries []entry, path, unread string) 
 		return nil, "", "its file is " + k.path
 	}
 	t := readTable(s, k)
+	_, collected := s.File(t.text)
 	switch {
 	case t.dumped, t.compiledThere(s) && t.file != nil:
 		return t.effective(), t.text, ""
 	case t.compiledThere(s):
 		return nil, "", "neither the text nor the compiled form of " + t.text + " was readable"
+	case !collected:
+		return nil, "", t.text + " was not collected"
 	case readFlags(k).optional:
 		return nil, t.text, ""
 	}

@@ -1,8 +1,6 @@
 package sendmail
 
 import (
-	"strings"
-
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 )
@@ -51,58 +49,51 @@ func (m *model) readEnumeration(c *mta.Config, q asked, says judge.Answer) judge
 func (m *model) enumerated(c *mta.Config, q asked) judge.Answer {
 	a := judge.Answer{Question: q.Question, Judge: judge.Config}
 	privacy, set := c.Setting("PrivacyOptions", "")
-	letters, from := m.featuresFor(q.Question)
 	bits := flagWords(privacy.Value)
-	a.Outcome, a.Text = enumerate(q.Verb, bits, letters)
 	option := judge.Line{File: privacy.File, Line: privacy.Line, Text: "PrivacyOptions=" + privacy.Raw}
 	if !set {
 		option = judge.Line{File: m.cf.path, Text: "PrivacyOptions is not set"}
 	}
-	a.Because = []judge.Line{option}
-	if from.key != "" && q.Verb == judge.Expn {
-		at := judge.Line{File: m.access.text, Line: from.line, Text: "access: " + from.key + " " + from.value}
-		a.Because = append(a.Because, at)
-		if without, _ := enumerate(q.Verb, bits, ""); without != a.Outcome {
-			a.Because = []judge.Line{at, option}
-		}
+	letters, from, why := m.features(q)
+	if why != "" && q.Verb == judge.Expn {
+		a.Outcome, a.Text = judge.CannotTell, why
+		return a
 	}
-	if q.Verb == judge.Expn && a.Outcome == judge.Refused && m.access != nil && m.access.file == nil && !m.access.dumped {
-		a.Outcome, a.Text = judge.CannotTell, "the access database was not read: its Srv_Features may offer EXPN"
+	a.Outcome, a.Text = enumerate(q.Verb, bits, letters)
+	a.Because = []judge.Line{option}
+	if without, _ := enumerate(q.Verb, bits, ""); from.File != "" && q.Verb == judge.Expn {
+		from.Text = "access: " + from.Text
+		a.Because = append(a.Because, from)
+		if without != a.Outcome {
+			a.Because = []judge.Line{from, option}
+		}
 	}
 	return a
 }
 
-// featuresFor looks up Srv_Features as sendmail does: the client's name and its parents, its address and the octets
-// before, then the empty key (proto.m4, ruleset srv_features).
-func (m *model) featuresFor(q judge.Question) (string, entry) {
-	if m.access == nil {
-		return "", entry{}
+// features are the letters that ruleset srv_features gives a client, and the entry of the access database that they come from; why
+// says why they cannot be told.
+func (m *model) features(q asked) (letters string, from judge.Line, why string) {
+	if m.prog.sets["srv_features"] == nil {
+		return "", judge.Line{}, ""
 	}
-	table := map[string]entry{}
-	for _, e := range m.serverFeatures() {
-		table[strings.Trim(splitKey(e.key).what, "[]")] = e
-	}
-	keys := []string{}
-	for name := strings.ToLower(q.ClientName); name != ""; {
-		keys = append(keys, name)
-		_, rest, ok := strings.Cut(name, ".")
-		if !ok {
-			break
+	ends := m.prog.apply(m.prog.cut.cut(plain(q.name), m.prog.level < 9), macrosOf(q, m.mechanism()), "srv_features")
+	for i, end := range ends {
+		if end.err != nil {
+			return "", judge.Line{}, end.err.Error()
 		}
-		name = rest
-	}
-	for addr := q.ClientAddr; addr != ""; {
-		keys = append(keys, addr)
-		i := strings.LastIndexByte(addr, '.')
-		if i < 0 {
-			break
-		}
-		addr = addr[:i]
-	}
-	for _, k := range append(keys, "") {
-		if e, ok := table[k]; ok {
-			return strings.ReplaceAll(e.value, " ", ""), e
+		if got := featureLetters(show(end.value)); i == 0 {
+			letters = got
+		} else if got != letters {
+			return "", judge.Line{}, end.why
 		}
 	}
-	return "", entry{}
+	for _, e := range ends[0].trace {
+		for _, h := range e.hits {
+			if splitKey(firstWord(h.at.Text)).tag == "srv_features" {
+				from = h.at
+			}
+		}
+	}
+	return letters, from, ""
 }

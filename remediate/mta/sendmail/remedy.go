@@ -58,9 +58,9 @@ func (m *model) remedyExpn(c *mta.Config, a judge.Answer) []mta.Fix {
 	if p, _ := c.Setting("PrivacyOptions", ""); !slices.Contains(flagWords(p.Value), "noexpn") {
 		fixes = append(fixes, mta.Fix{Name: "PrivacyOptions", Op: mta.Add, Value: "noexpn"})
 	}
-	letters, e := m.featuresFor(a.Question)
-	if e.line > 0 && slices.Contains([]rune(letters), 'x') {
-		fixes = append(fixes, mta.Fix{Name: "access", Op: mta.Remove, Value: e.key, File: m.source(m.access.text), Line: e.line})
+	letters, from, _ := m.features(askedOf(a.Question))
+	if from.Line > 0 && slices.Contains([]rune(letters), 'x') {
+		fixes = append(fixes, mta.Fix{Name: "access", Op: mta.Remove, Value: firstWord(from.Text), File: m.source(from.File), Line: from.Line})
 	}
 	return fixes
 }
