@@ -245,23 +245,30 @@ func (c *config) ownAddr(a netip.Addr) bool {
 	return false
 }
 
-// interfaceAddr says whether an address is one of the host's interfaces ("@[]"). Where the collector listed no loopback address,
-// 127.0.0.1 is taken for granted alone: IPv6 may be off.
+// interfaceAddr says whether an address is one that Exim takes for the host's ("@[]", specification §10.11): those of
+// local_interfaces, or of all interfaces. -bh of 4.94 and 4.96 writes an IPv6 client's address out and so finds it in no such list.
 func (c *config) interfaceAddr(a netip.Addr) truth {
-	loopback := false
-	for _, p := range c.own {
-		if p.Addr() == a {
-			return yes
+	t := no
+	list := c.option("local_interfaces", "<; ::0 ; 0.0.0.0") + "\n"
+	if strings.ContainsAny(list, "$") {
+		return maybe
+	}
+	for _, item := range splitList(strings.TrimSpace(list)) {
+		p, err := netip.ParseAddr(item)
+		if err != nil {
+			at, fault := netip.ParseAddrPort(item)
+			if p = at.Addr(); fault != nil {
+				return maybe // "10.1.1.1.25", or what is none
+			}
 		}
-		loopback = loopback || p.Addr().IsLoopback()
+		if p == a || p.IsUnspecified() && p.Is4() == a.Is4() && c.ownAddr(a) {
+			t = yes
+		}
 	}
-	if !a.IsLoopback() || loopback {
-		return no
+	if t == yes && a.Is6() || c.options["extra_local_interfaces"] != nil {
+		return maybe
 	}
-	if a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
-		return yes
-	}
-	return maybe
+	return t
 }
 
 // exists says whether a file of the host exists, where the snapshot knows.

@@ -120,7 +120,11 @@ func (e *evaluator) conditionTruth(text string) (t truth, ignored bool) {
 	case !known:
 		return maybe, false
 	}
-	return truthOf(value), false
+	t = truthOf(value)
+	if t == maybe {
+		t = later // Exim calls it an invalid value
+	}
+	return t, false
 }
 
 // subACL walks another ACL, with its arguments.

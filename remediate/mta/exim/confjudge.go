@@ -46,7 +46,11 @@ func (m *model) explain(said judge.Answer) judge.Answer {
 		return a
 	}
 	f := m.cfg.forecast(newEvaluator(m.cfg, said.Question))
-	if because, ok := f.ways[said.Outcome]; ok && !f.relays() {
+	because, ok := f.ways[said.Outcome]
+	switch {
+	case ok && said.Outcome == judge.Deferred && f.relays():
+		a.Outcome = judge.CannotTell // a temporary error hides what lies behind it
+	case ok && !f.relays():
 		a.Outcome, a.Because, a.Text = said.Outcome, because, textOf(because)
 	}
 	return a

@@ -211,7 +211,7 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 		if e.ignored {
 			continue
 		}
-		if e.free && one == maybe && (c.Name == "hosts" || c.Name == "domains") && c.Neg == (b.Verb == "deny" || b.Verb == "drop") {
+		if e.free && one&maybe == maybe && (c.Name == "hosts" || c.Name == "domains") && c.Neg == (b.Verb == "deny" || b.Verb == "drop") {
 			one = no // a table that neither a stranger nor the domain that was asked about is assumed to be in
 		}
 		if c.Neg {

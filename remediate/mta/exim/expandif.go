@@ -89,7 +89,11 @@ func (x *expansion) single(name, v string) truth {
 	case "exists":
 		return x.e.cfg.exists(v)
 	case "bool", "bool_lax":
-		return truthOf(v)
+		t := truthOf(v)
+		if t == maybe && name == "bool_lax" {
+			return yes
+		}
+		return t
 	}
 	a, err := netip.ParseAddr(v)
 	return sure(err == nil && (name == "isip" || a.Is4() == (name == "isip4")))

@@ -32,8 +32,12 @@ func (f forecast) outcome() (judge.Outcome, []judge.Line) {
 			because = append(because, lines[:min(len(lines), 2)]...)
 		}
 	}
-	if len(ends) == 1 {
-		return ends[0], f.ways[ends[0]]
+	if _, deferred := f.ways[judge.Deferred]; len(ends) == 1 || len(ends) == 2 && deferred {
+		for _, o := range ends {
+			if o != judge.Deferred || len(ends) == 1 {
+				return o, f.ways[o] // a name server that is away is no policy
+			}
+		}
 	}
 	_, dead := f.ways[judge.Dead]
 	if _, refused := f.ways[judge.Refused]; refused && !f.relays() && !dead {
@@ -87,6 +91,10 @@ func (c *config) forecast(e *evaluator) forecast {
 		}
 		e.stage = stage
 		before := e.option(option, value)
+		if stage == "helo" && before.ends&denies != 0 && !e.drops() {
+			e.q.Helo = "" // the command is refused, and the client may go on without it
+			continue
+		}
 		if before.ends == accepts {
 			continue
 		}
@@ -105,6 +113,16 @@ func (c *config) forecast(e *evaluator) forecast {
 		last.merge(total)
 	}
 	return c.ways(e, last)
+}
+
+// drops says whether some ACL closes the connection.
+func (e *evaluator) drops() bool {
+	for _, blocks := range e.cfg.acls {
+		if slices.ContainsFunc(blocks, func(b *block) bool { return b.Verb == "drop" }) {
+			return true
+		}
+	}
+	return false
 }
 
 // atConnect are the options that decide before any ACL.

@@ -203,7 +203,7 @@ func parseNet(s string) (netip.Prefix, bool) {
 
 // byName is an item of a host list that is compared with names out of DNS: the client may have the name or not, and without an
 // answer the whole list matches nothing.
-const byName = maybe | stop
+const byName = maybe | stop | later
 
 // matchHost matches an item of a host list against the client.
 func matchHost(e *evaluator, item string, depth int) truth {
@@ -260,7 +260,7 @@ func domainMatcher(domain string) matchItem {
 			a, err := netip.ParseAddr(strings.TrimPrefix(strings.Trim(domain, "[]"), "ipv6:"))
 			return sure(err == nil && e.cfg.ownAddr(a))
 		case strings.HasPrefix(low, "@mx_"):
-			return maybe
+			return maybe | later
 		}
 		return e.matchString(item, domain, true)
 	}

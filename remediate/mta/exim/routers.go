@@ -120,10 +120,7 @@ func (e *evaluator) preconditions(r *router, verifying bool) truth {
 			if o["condition"] == "" {
 				return yes
 			}
-			if t, ignored := e.conditionTruth(o["condition"]); !ignored {
-				return t
-			}
-			return no
+			return e.routerCondition(o["condition"])
 		},
 	} {
 		one := step()
@@ -133,6 +130,21 @@ func (e *evaluator) preconditions(r *router, verifying bool) truth {
 		}
 	}
 	return t
+}
+
+// routerCondition: empty, "0", "no" and "false" do not hold, and one that is made to fail does not (§15.1).
+func (e *evaluator) routerCondition(text string) truth {
+	value, known, forced := e.expandOrFail(text)
+	switch {
+	case forced:
+		return no
+	case !known:
+		return maybe
+	}
+	if t := truthOf(value); t != maybe {
+		return t
+	}
+	return yes
 }
 
 // given is t where an option is set, and yes where it is not.

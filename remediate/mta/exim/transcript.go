@@ -217,7 +217,7 @@ func decide(trace []string) decision {
 				d.at.Line, _ = strconv.Atoi(rest[i+1:])
 				d.at.File = strings.TrimPrefix(rest[:i], "(")
 			}
-		case strings.HasPrefix(text, "end of ACL ") && strings.HasSuffix(strings.TrimSpace(text), ": DISCARD"):
+		case strings.HasPrefix(text, "accept: condition test yielded \"discard\""):
 			d.verb = "discard" // an ACL that was called said so
 		case strings.HasPrefix(text, "check "):
 			d.verify = ""

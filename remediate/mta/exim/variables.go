@@ -55,7 +55,7 @@ func (e *evaluator) envelope(name string) (string, bool) {
 	mailed := e.stage == "mail" || e.stage == "rcpt"
 	switch name {
 	case "sender_host_address":
-		return e.client.String(), true
+		return e.client.String(), e.client.Is4() // of IPv6 the daemon and -bh of 4.96 write different forms
 	case "sender_helo_name":
 		return e.q.Helo, e.q.Helo != ""
 	case "local_part", "original_local_part":
