@@ -96,6 +96,7 @@ func (t *testRun) all(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, workers: 3, out: t.out})
 		}},
 	}
+	stages = append(stages, t.differenceStages()...)
 	if !wasUp {
 		stages = append(stages, stage{"lab down", func(ctx context.Context) error { return t.lab.Down(context.WithoutCancel(ctx), nil) }})
 	}

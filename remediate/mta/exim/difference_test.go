@@ -147,7 +147,11 @@ func TestDifferenceCorpus(t *testing.T) {
 		t.Fatalf("%d hosts: %v", len(hosts), err)
 	}
 	script := facts.Script(Driver.Collect)
-	for _, root := range shadowRoots(t) {
+	roots := shadowRoots(t)
+	if os.Getenv("MTAHARDEN_EXIM_CORPUS") != "all" { // a full run takes every release, another the one that the seed picks
+		roots = roots[howMany("MTAHARDEN_DIFFERENCE_SEED", 1)%len(roots):][:1]
+	}
+	for _, root := range roots {
 		s := startShadow(t, root)
 		c, taken := newTally(), 0
 		for _, host := range hosts {

@@ -20,8 +20,8 @@ import (
 )
 
 // A shadow is a real Exim in namespaces of its own, over a directory that holds an installed system: it is given one configuration
-// after the other and asked with -bh. MTAHARDEN_EXIM_ROOTS lists such directories, parted by colons; nothing in them is changed (they
-// are the lower layer of an overlay). Without it, the recorded cases alone are judged. The test's own program runs in there: build it
+// after the other and asked with -bh. MTAHARDEN_EXIM_ROOTS lists such systems, parted by blanks; each is one directory, or several
+// layers parted by colons; nothing in them is changed (they are the lower layers of an overlay). Without it, the recorded cases alone are judged. The test's own program runs in there: build it
 // with CGO_ENABLED=0. A name server in there knows the domains of examples, so that a foreign recipient is one that exists.
 
 // order is what the test sends into the namespaces, one JSON value a configuration.
@@ -63,16 +63,11 @@ type shadow struct {
 // shadowRoots are the systems named; a test that has none compares nothing and says so, rather than pass.
 func shadowRoots(t *testing.T) []string {
 	t.Helper()
-	var out []string
-	for _, r := range strings.Split(os.Getenv("MTAHARDEN_EXIM_ROOTS"), ":") {
-		if r != "" {
-			out = append(out, r)
-		}
-	}
-	if len(out) == 0 {
+	roots := strings.Fields(os.Getenv("MTAHARDEN_EXIM_ROOTS"))
+	if len(roots) == 0 {
 		t.Skip("compares nothing: MTAHARDEN_EXIM_ROOTS names no installed Exim")
 	}
-	return out
+	return roots
 }
 
 const enterShadow = `set -e
