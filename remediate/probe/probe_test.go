@@ -66,6 +66,7 @@ func askCase(t *testing.T, config, script string) string {
 	var got string
 	synctest.Test(t, func(t *testing.T) {
 		got = summary(Ask(t.Context(), l, c), s)
+		s.open.Wait()
 	})
 	return got
 }

@@ -47,6 +47,7 @@ type server struct {
 	implicit    bool // TLS from the first byte
 	fault       func(n int) string
 
+	open        sync.WaitGroup
 	mu          sync.Mutex
 	connections int
 	replies     int
@@ -128,10 +129,10 @@ func (s *server) dial(_ context.Context, _, _ string) (net.Conn, error) {
 	s.connections++
 	n := s.connections
 	s.mu.Unlock()
-	go func() {
+	s.open.Go(func() {
 		defer far.Close()
 		s.serve(far, n)
-	}()
+	})
 	return near, nil
 }
 
@@ -262,7 +263,7 @@ func (p *peer) reply(lines ...string) bool {
 				if _, err := io.WriteString(p.conn, "2"); err != nil {
 					return false
 				}
-				time.Sleep(10 * time.Second)
+				time.Sleep(7 * time.Second)
 			}
 		case "!endless":
 			for {
