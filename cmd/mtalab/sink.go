@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/mail"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,11 +19,12 @@ const sinkMaxBytes = 1 << 20
 
 // A sinkRecord is one message that the sink took, one JSON object a line in STATE/sink.jsonl.
 type sinkRecord struct {
-	Time   time.Time `json:"time"`
-	Client string    `json:"client"`
-	From   string    `json:"from"`
-	To     []string  `json:"to"`
-	Bytes  int64     `json:"bytes"`
+	Time    time.Time `json:"time"`
+	Client  string    `json:"client"`
+	From    string    `json:"from"`
+	To      []string  `json:"to"`
+	Bytes   int64     `json:"bytes"`
+	Subject string    `json:"subject,omitempty"`
 }
 
 // sink takes every message for any domain, and writes down that it did.
@@ -67,9 +70,14 @@ func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 func (s *sinkSession) Data(r io.Reader) error {
-	n, err := io.Copy(io.Discard, r)
+	var message bytes.Buffer
+	n, err := io.Copy(&message, r) // the server bounds it: MaxMessageBytes
 	if err != nil {
 		return err
+	}
+	s.record.Subject = ""
+	if m, err := mail.ReadMessage(&message); err == nil {
+		s.record.Subject = m.Header.Get("Subject")
 	}
 	s.record.Bytes, s.record.Time = n, time.Now().UTC()
 	s.sink.mu.Lock()
