@@ -80,7 +80,7 @@ func (n *network) listener(ctx context.Context, t Target, in plan.Input, target 
 			continue
 		}
 		answers, now := translated(r, p, target, st)
-		out.answers, out.contacts = append(out.answers, answers...), append(out.contacts, contact(r, p, target, client))
+		out.answers, out.contacts = append(out.answers, answers...), append(out.contacts, contact(r, p, target, client, st))
 		if now {
 			told = told || st.Class == judge.Outside
 			stranger = stranger || st.Class == judge.Outside && st.Entry == ""
@@ -215,8 +215,17 @@ func translated(r *probe.Report, p *place, target plan.Target, st plan.Standing)
 // seenAs finds the client's address in a server's reply to EHLO: "mx.example.com Hello x [192.0.2.1], pleased to meet you".
 var seenAs = regexp.MustCompile(`\[(?:IPv6:)?([0-9A-Fa-f.:]+)\]`)
 
-func contact(r *probe.Report, p *place, target plan.Target, client plan.Client) plan.Contact {
-	c := plan.Contact{Listener: target.Name(), Dialled: target.Dial, Vantage: p.v.Name, From: r.From, Banner: r.Banner, Product: r.Product}
+func contact(r *probe.Report, p *place, target plan.Target, client plan.Client, st plan.Standing) plan.Contact {
+	c := plan.Contact{
+		Listener: target.Name(), Dialled: target.Dial, Vantage: p.v.Name, From: r.From, Outside: st.Class == judge.Outside,
+		Banner: r.Banner, Product: r.Product, Offers: r.Plain.Extensions, Auth: r.Plain.Auth,
+	}
+	if t := r.TLS; t != nil {
+		c.TLS = &plan.Secured{
+			Version: t.Version, Versions: t.Versions, Cipher: t.Cipher, Subject: t.Subject, Issuer: t.Issuer, Names: t.Names,
+			NotAfter: t.NotAfter, SHA256: t.SHA256, VerifyError: t.VerifyError, Error: t.Error,
+		}
+	}
 	if !c.From.IsValid() && len(client.Addrs) > 0 {
 		c.From = client.Addrs[0]
 	}

@@ -32,7 +32,11 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 			// No client from outside reaches it as it is; whatever forwards connections to it makes it an open relay.
 			v.have = v.have.and(say("only this machine reaches %s", "%s는 이 장비에서만 접근 가능", listener))
 		}
-		if w.Remedy {
+		v.live = !slices.ContainsFunc(t.bad, func(a judge.Answer) bool { return a.Judge != judge.Network }) && s.judged.Config != nil
+		if v.live && len(t.good) > 0 && slices.ContainsFunc(t.good, func(a judge.Answer) bool { return a.Judge != judge.Network }) {
+			v.have = v.have.and(say("what is on disk says otherwise: see judges-disagree", "디스크의 설정과 다름: judges-disagree 참조"))
+		}
+		if w.Remedy && !v.live {
 			v.fixes = s.remedies(t.bad)
 		}
 	case len(t.dead) > 0:
@@ -170,6 +174,9 @@ func tell(answers []judge.Answer) text {
 	}
 	what := fmt.Sprintf("%s %s (%s%s)", first.Question.Verb, first.Outcome, strings.Join(forms, ", "), more)
 	ko := fmt.Sprintf("%s %s (%s%s)", first.Question.Verb, outcomeKo(first.Outcome), strings.Join(forms, ", "), more)
+	if i := slices.IndexFunc(answers, func(a judge.Answer) bool { return a.Outcome == first.Outcome && len(a.Because) > 0 }); i > 0 {
+		first = answers[i] // of several that say the same, the one that shows by which line
+	}
 	if reason := reasonOf(first); reason != "" {
 		what, ko = what+": "+reason, ko+": "+reason
 	}

@@ -11,17 +11,6 @@ import (
 	"mtaharden/remediate/judge"
 )
 
-// Contact is what the network judge met at one listener of a host.
-type Contact struct {
-	Listener string         // as the answers name it
-	Dialled  netip.AddrPort // what was dialled
-	Vantage  string         // the inventory's name of the host that was dialled through, "" for this machine
-	From     netip.Addr     // the vantage's address as it knows it; invalid where it does not
-	Seen     netip.Addr     // the client's address as the server's reply to EHLO names it; invalid where it names none
-	Banner   string
-	Product  string // the product that banner and replies show, "" where they show none
-}
-
 // cause says what may explain that two judges differ, the likeliest first; nothing where the snapshot shows nothing of the kind.
 func (s *subject) cause(d *dispute) text {
 	t := s.stale()
@@ -41,7 +30,8 @@ func (s *subject) cause(d *dispute) text {
 		return say("something before the server filters, or the daemon was not reloaded yet", "서버 앞단의 필터링 또는 데몬 재적재 누락")
 	}
 	if t.empty() {
-		return say("not found: the daemon may run an older configuration, or another machine answers at this address", "확인되지 않음: 데몬이 이전 설정으로 동작 중이거나 이 주소에서 다른 장비가 응답할 수 있음")
+		return say("not found: the daemon may run an older configuration, a gateway or proxy may show it every client by an address that it trusts, or another machine answers here",
+			"확인되지 않음: 데몬이 이전 설정으로 동작 중이거나, 게이트웨이 또는 프록시로 인해 모든 클라이언트가 신뢰 주소로 보이거나, 이 주소에서 다른 장비가 응답할 수 있음")
 	}
 	return t
 }

@@ -92,6 +92,7 @@ type Finding struct {
 	fixes []mta.Fix
 	modes []Change
 	relay bool // its rule judges who may relay
+	live  bool // the running server is wrong, and what is on disk is not
 }
 
 // In returns the finding's texts in the language "en" or "ko".
@@ -157,6 +158,7 @@ type verdict struct {
 	file       string
 	line       int
 	evidence   []Evidence
+	live       bool // the network alone says so: what is on disk is not what is wrong
 	fixes      []mta.Fix
 	modes      []Change
 }
@@ -171,6 +173,7 @@ func (v verdict) join(w verdict) verdict {
 	case worse(w.status, v.status):
 		out = w
 	case w.status == v.status:
+		out.live = v.live && w.live
 		out.have = joinOnce(v.have, w.have)
 		out.want = joinOnce(v.want, w.want)
 		if out.file == "" {

@@ -69,6 +69,7 @@ type Result struct {
 	Changes  []Change
 	Commands []Commands // one for each installation that the changes concern
 	Impact   []Impact
+	Contacts []Contact // what the network judge met, as it was given
 	Problems []string // what could not be collected, for people
 }
 
@@ -80,7 +81,7 @@ func New(in Input) *Result {
 	}
 	s := in.Snapshot
 	res.OS = OS{s.OS.ID, s.OS.Version, s.OS.Kernel}
-	res.Problems = s.Problems
+	res.Problems, res.Contacts = s.Problems, in.Contacts
 	for i, j := range in.Installs {
 		res.Installs = append(res.Installs, installOf(j.Install))
 		res.Findings = append(res.Findings, newSubject(in, i).findings(in.Rules)...)

@@ -25,7 +25,7 @@ func prove(in Input, i int, files []mta.File, mended []*Finding, all []Finding) 
 	}
 	for k := range all {
 		f := &all[k]
-		open := f.Install == i && f.Status == Fail && f.relay && !f.Fixable && len(f.fixes)+len(f.modes) == 0 && !in.waived(f.Rule)
+		open := f.Install == i && f.Status == Fail && f.relay && !f.live && !f.Fixable && len(f.fixes)+len(f.modes) == 0 && !in.waived(f.Rule)
 		if open && passes(in, i, after, again, f) {
 			f.Fixable, f.Proof = true, ByEvaluator
 			along = append(along, f)

@@ -123,7 +123,24 @@ func (s *subject) met(wants []playbooks.Want, who text) verdict {
 		v.have = v.have.and(say("so the network saw it from one address; its configuration is not known", "한 주소에서 네트워크로 확인한 결과이며 설정은 알 수 없음"))
 	}
 	v.have = who.and(v.have)
+	if behind := s.behind(); v.status == Fail && !behind.empty() {
+		v.have = v.have.and(behind)
+	}
 	return v
+}
+
+// behind names an installation that listens on loopback where the stranger listens for everyone: what passes connections on to it makes
+// every client one of its own machine.
+func (s *subject) behind() text {
+	for _, j := range s.in.Installs {
+		for _, l := range j.Install.Listen {
+			at, ok := parseListener(l)
+			if ok && loopback(l) && slices.ContainsFunc(s.judged.Install.Listen, func(m string) bool { b, fine := parseListener(m); return fine && b.Port() == at.Port() }) {
+				return say("it may pass connections on to %s at %s, which then sees its own machine for every client", "%s(%s)로 연결을 중계할 수 있으며, 그 경우 모든 클라이언트가 자기 장비로 보임", j.Install.MTA, l)
+			}
+		}
+	}
+	return text{}
 }
 
 // askable returns the wants of a rule that the network can judge whatever the program is: those about answers, each once.

@@ -222,7 +222,7 @@ func (s *subject) want(w playbooks.Want, listener string) verdict {
 	if v.status == Fail && w.Result == string(Review) {
 		v.status = Review
 	}
-	if v.status == Fail {
+	if v.status == Fail && !v.live {
 		v.fixes = append(v.fixes, fixesOf(w.Fix)...)
 	}
 	return v
@@ -312,7 +312,7 @@ func (s *subject) finding(r playbooks.Rule, listener string, v verdict) Finding 
 		File: v.file, Line: v.line, Controls: r.Controls, Evidence: v.evidence,
 		Words: Words{Title: r.Title, Why: r.Why, Have: v.have.en, Want: v.want.en, GuideText: r.GuideText},
 		Ko:    Words{Title: r.TitleKo, Why: r.WhyKo, Have: v.have.ko, Want: v.want.ko, GuideText: r.GuideTextKo},
-		fixes: v.fixes, modes: v.modes, relay: judgesRelay(r),
+		fixes: v.fixes, modes: v.modes, relay: judgesRelay(r), live: v.live,
 	}
 	if guide := s.applicable(r.GuideFor(s.mta())); len(guide) > 0 {
 		g := s.judge(guide, listener)

@@ -109,8 +109,8 @@ func reachable(a netip.Addr, own []netip.Prefix, reached []netip.Addr) bool {
 	switch {
 	case a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified():
 		return false
-	case !a.IsPrivate() && !netip.MustParsePrefix("100.64.0.0/10").Contains(a):
-		return true
+	case a.Is6(), !a.IsPrivate() && !netip.MustParsePrefix("100.64.0.0/10").Contains(a):
+		return true // a private address of IPv6 is nobody else's (RFC 4193, 3.2.2)
 	}
 	return slices.ContainsFunc(own, func(p netip.Prefix) bool {
 		return p.Bits() < p.Addr().BitLen() && unmap(p).Contains(a) && slices.ContainsFunc(reached, func(r netip.Addr) bool { return unmap(p).Contains(r.Unmap()) })

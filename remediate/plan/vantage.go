@@ -108,7 +108,7 @@ func (st *Standing) trusted(intent Intent, c *mta.Config, a netip.Addr) {
 			return
 		case usual.empty():
 			st.Class, st.Entry = judge.Inside, t.ID
-		case st.Entry == "":
+		case st.Entry == "" && t.Net.Bits() > 0: // an entry that holds everyone makes nobody special
 			st.Entry = t.ID
 		}
 	}

@@ -33,6 +33,7 @@ type jsonHost struct {
 	Findings []jsonFinding  `json:"findings"`
 	Changes  []jsonChange   `json:"changes"`
 	Impact   []plan.Impact  `json:"impact"`
+	Network  []plan.Contact `json:"network,omitempty"` // what the network judge met; absent where it was not asked
 	Problems []string       `json:"problems"`
 	Steps    []struct{}     `json:"steps"`
 	Outcome  string         `json:"outcome"`
@@ -103,6 +104,7 @@ func hostOf(h *Host, lang string) jsonHost {
 		return out
 	}
 	out.OS, out.Impact, out.Problems = h.Result.OS, list(h.Result.Impact), list(h.Result.Problems)
+	out.Network = h.Result.Contacts
 	for _, i := range h.Result.Installs {
 		i.Listen = list(i.Listen)
 		out.Installs = append(out.Installs, i)
