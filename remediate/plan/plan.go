@@ -70,7 +70,7 @@ type Result struct {
 	Commands []Commands // one for each installation that the changes concern
 	Impact   []Impact
 	Contacts []Contact // what the network judge met, as it was given
-	Problems []string // what could not be collected, for people
+	Problems []string  // what could not be collected, for people
 }
 
 // New judges a host. It never fails: what cannot be judged is a finding of status unknown that says why.
