@@ -207,24 +207,3 @@ func leaks(text string, m *model) string {
 	}
 	return ""
 }
-
-// auth: disclosed when AUTH is offered before TLS.
-func (m *model) auth(a judge.Answer, l listener) judge.Answer {
-	s := l.smtpd
-	a.Because = []judge.Line{m.line("smtpd_sasl_auth_enable", s)}
-	a.Outcome = judge.Refused
-	switch {
-	case !m.yes("smtpd_sasl_auth_enable", s):
-		a.Text = "AUTH is not offered"
-	case m.yes("smtpd_tls_wrappermode", l.front), m.value("smtpd_tls_security_level", s) == "encrypt", m.yes("smtpd_enforce_tls", s):
-		a.Text = "nothing is offered before TLS"
-		a.Because = append(a.Because, m.line("smtpd_tls_security_level", s))
-	case m.yes("smtpd_tls_auth_only", s):
-		a.Text = "AUTH is offered under TLS only"
-		a.Because = append(a.Because, m.line("smtpd_tls_auth_only", s))
-	default:
-		a.Outcome, a.Text = judge.Disclosed, "AUTH is offered without TLS"
-		a.Because = append(a.Because, m.line("smtpd_tls_auth_only", s))
-	}
-	return a
-}

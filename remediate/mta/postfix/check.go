@@ -8,6 +8,9 @@ import (
 // checkRecipient is what smtpd asks itself at RCPT TO: the lists of the earlier stages (at once with smtpd_delay_reject, else each in
 // its time), then the relay and recipient lists in this version's order, then the built-in checks.
 func (r *run) checkRecipient() verdict {
+	if v := r.withoutTLS(); v.kind == refuse {
+		return v
+	}
 	if strings.EqualFold(r.rcpt, "postmaster") {
 		return verdict{} // RFC 5321 4.5.1: always taken
 	}
@@ -32,7 +35,7 @@ func (r *run) checkRecipient() verdict {
 		return v
 	}
 	if r.deferPermit && r.warn == 0 {
-		return verdict{kind: refuse, code: 450, text: "450: deferred because of an earlier temporary error (defer_if_permit)"}
+		return verdict{kind: refuse, code: 450, text: "450 4.7.0 deferred: defer_if_permit was met", policy: true}
 	}
 	if !r.listed && !r.discard && r.m.yes("smtpd_reject_unlisted_recipient", r.s) {
 		return r.soften(r.unlisted(r.rcpt, "smtpd_reject_unlisted_recipient"))
@@ -87,7 +90,7 @@ func (r *run) checkData() verdict {
 		r.deferPermit = false
 		v := r.items(r.m.members(list, r.s), "")
 		if v.kind != refuse && r.deferPermit {
-			v = verdict{kind: refuse, code: 450, text: "450: deferred because of an earlier temporary error (defer_if_permit)"}
+			v = verdict{kind: refuse, code: 450, text: "450 4.7.0 deferred: defer_if_permit was met", policy: true}
 		}
 		if v.kind == refuse {
 			v.text = "RCPT TO is taken, then " + list + ": " + v.text

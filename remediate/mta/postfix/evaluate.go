@@ -286,7 +286,7 @@ func settle(all []way, cut bool, q judge.Question) (judge.Outcome, string, []jud
 }
 
 // foreign reports whether the question is about relaying, so that every end but relayed means the same.
-func foreign(q judge.Question) bool { return q.Form != "" }
+func foreign(q judge.Question) bool { return q.Form != "" && q.Form != "local" }
 
 func allReasons(ways []way) string {
 	var all []string

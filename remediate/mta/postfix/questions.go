@@ -104,8 +104,7 @@ func (a *asker) reach() bool {
 
 // tls reports whether the listener talks only under TLS, so that a question without it would say nothing.
 func (a *asker) tls() bool {
-	s := a.l.smtpd
-	return a.m.yes("smtpd_tls_wrappermode", a.l.front) || a.m.value("smtpd_tls_security_level", s) == "encrypt" || a.m.yes("smtpd_enforce_tls", s)
+	return a.m.yes("smtpd_tls_wrappermode", a.l.front) || a.m.wantsTLS(a.l.smtpd)
 }
 
 func (a *asker) ask(class judge.Class, entry, form, addr, name, sender, rcpt string) {
@@ -142,10 +141,28 @@ func (a *asker) questions(trusted []mta.Trust) []judge.Question {
 		}
 		a.own()
 		a.entries(trusted)
+		a.sessions(outside)
 		a.service(outside)
 	}
 	a.ask(judge.Localhost, "", "plain", "127.0.0.1", "localhost", "antispam@"+a.third, "relaytest@"+a.foreign)
 	return a.out
+}
+
+// sessions asks the plain form again in the other kinds of session that the listener offers: under TLS, and logged in; and whether mail for
+// this host itself comes in.
+func (a *asker) sessions(addr string) {
+	a.ask(judge.Outside, "", "local", addr, outsideName, "antispam@"+a.third, "postmaster@"+a.names[0])
+	secure := a.tls()
+	if !secure && a.m.offersTLS(a.l.smtpd) {
+		secure = true
+		a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+		a.out[len(a.out)-1].TLS = true
+	}
+	if a.m.yes("smtpd_sasl_auth_enable", a.l.smtpd) {
+		a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+		last := &a.out[len(a.out)-1]
+		last.TLS, last.User = secure, "relaytest"
+	}
 }
 
 // outsider is the first outsider that no narrow entry of mynetworks names.

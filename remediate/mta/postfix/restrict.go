@@ -181,13 +181,6 @@ func (r *run) permitInterfaces(*member, string) verdict {
 	return verdict{}
 }
 
-func (r *run) permitSASL(*member, string) verdict {
-	if r.q.User != "" && r.m.yes("smtpd_sasl_auth_enable", r.s) {
-		return verdict{kind: permit}
-	}
-	return verdict{}
-}
-
 func (r *run) permitAuthDestination(*member, string) verdict {
 	if r.have < atRcpt {
 		return verdict{}

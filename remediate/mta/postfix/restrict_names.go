@@ -165,7 +165,7 @@ func (r *run) unlisted(addr, by string) verdict {
 		return v
 	}
 	if maps != "" {
-		if r.m.value(maps, r.s) == "" {
+		if r.m.value(maps, r.s) == "" || t.class == classLocal && r.alwaysLocal(t.addr) {
 			return verdict{}
 		}
 		if ok, v := r.mapped(maps, t); ok || v.kind != dunno {
@@ -173,6 +173,13 @@ func (r *run) unlisted(addr, by string) verdict {
 		}
 	}
 	return denied(550, "5.1.1 User unknown ("+by+")")
+}
+
+// alwaysLocal reports the names that every list of local users is taken to hold.
+func (r *run) alwaysLocal(addr string) bool {
+	local, _, _ := cutLast(addr)
+	bounce := r.m.value("double_bounce_sender", r.s)
+	return strings.EqualFold(local, "postmaster") || strings.EqualFold(local, "mailer-daemon") || bounce != "" && strings.EqualFold(local, bounce)
 }
 
 // mapped reports whether a list of tables holds an address.
