@@ -191,6 +191,9 @@ func TestProbeEntry(t *testing.T) {
 func probed(t *testing.T, res *plan.Result, status plan.Status, says string, differ plan.Status) {
 	t.Helper()
 	for _, f := range res.Findings {
+		if f.MTA == "unknown" {
+			continue // the host is this machine: who else listens on a mail port here is no matter of ours
+		}
 		switch f.Rule {
 		case "open-relay":
 			network := ""
