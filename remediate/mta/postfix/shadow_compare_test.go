@@ -15,30 +15,31 @@ import (
 //	relayed, delivered   2xx to the recipient and 354 to DATA; which of the two is held against the class that the real rewrite service
 //	                     finds: elsewhere is relayed, the host's own classes are delivered, a relay domain may be either
 //	refused              5xx, or 4xx of the configuration's own rules
-//	deferred             4xx that says "configuration error", "lookup failure" or "local problem"
+//	deferred             4xx that says "configuration error", "lookup failure" or "local problem"; another 4xx may be either, since whether a
+//	                     temporary no is policy does not show in it: the reply code is held against the evaluator's all the same
 //	dead                 no reply, and a daemon's last words in the log
 //
 // An answer of one way must agree, its reply code too. An answer of several ways that end alike in what matters (nothing is relayed) must
 // hold the real end among the ways' ends, and so must cannot-tell, which is counted by its cause.
 
-// realEnd is the outcome that a real reply stands for, "" where the question could not be put. Taken is said as relayed.
-func realEnd(reply string) judge.Outcome {
+// realEnds are the outcomes that a real reply may stand for, none where the question could not be put. Taken is said as relayed.
+func realEnds(reply string) []judge.Outcome {
 	switch {
 	case strings.HasPrefix(reply, "unasked"):
-		return ""
+		return nil
 	case strings.HasPrefix(reply, "dead"):
-		return judge.Dead
+		return []judge.Outcome{judge.Dead}
 	case strings.HasPrefix(reply, "2"), strings.HasPrefix(reply, "354"):
-		return judge.Relayed
+		return []judge.Outcome{judge.Relayed}
 	case strings.HasPrefix(reply, "5"):
-		return judge.Refused
+		return []judge.Outcome{judge.Refused}
 	}
 	for _, words := range []string{"configuration error", "lookup failure", "lookup error", "local problem", "queue file write error"} {
 		if strings.Contains(strings.ToLower(reply), words) {
-			return judge.Deferred
+			return []judge.Outcome{judge.Deferred}
 		}
 	}
-	return judge.Refused
+	return []judge.Outcome{judge.Refused, judge.Deferred}
 }
 
 func taken(o judge.Outcome) judge.Outcome {
@@ -95,24 +96,24 @@ func (k *comparison) one(m *model, a ask, reply string, to *resolved) {
 		k.differ = append(k.differ, "no listener "+a.Q.Listener)
 		return
 	}
-	end := realEnd(reply)
-	if end == "" {
+	ends := realEnds(reply)
+	if ends == nil {
 		k.unasked++
 		return
 	}
 	k.asked++
-	k.ends[string(end)]++
+	k.ends[string(ends[0])]++
 	q := unquoted(a.Q)
 	ans := m.reply(q, l)
-	if why := k.judged(m, l, ans, q, end, reply, to); why != "" {
+	if why := k.judged(m, l, ans, q, ends, reply, to); why != "" {
 		k.differ = append(k.differ, fmt.Sprintf("%s %s from %s (%s) user %q tls %v helo %s <%s> to <%s>: %s: the evaluator says %s (%s), Postfix says %q", a.Q.Listener, a.Q.Form,
 			a.Q.ClientAddr, a.Q.ClientName, a.Q.User, a.Q.TLS, a.Q.Helo, a.Q.Sender, a.Q.Recipient, why, ans.Outcome, ans.Text, reply))
 	}
 }
 
-func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Question, end judge.Outcome, reply string, to *resolved) string {
-	if ans.Outcome == judge.Dead || end == judge.Dead {
-		if ans.Outcome == end {
+func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Question, ends []judge.Outcome, reply string, to *resolved) string {
+	if ans.Outcome == judge.Dead || ends[0] == judge.Dead {
+		if ans.Outcome == ends[0] {
 			return ""
 		}
 		return "dead or not"
@@ -125,18 +126,18 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 	if ans.Outcome == judge.CannotTell {
 		k.undecided(ways)
 	}
-	if !cut && !slices.ContainsFunc(ways, func(w way) bool { return taken(w.outcome) == end }) {
+	if !cut && !slices.ContainsFunc(ways, func(w way) bool { return slices.Contains(ends, taken(w.outcome)) }) {
 		return "no way ends so"
 	}
 	switch {
 	case len(ways) > 1:
-		hindered := slices.ContainsFunc(ways, func(w way) bool { return w.hindered && taken(w.outcome) == end })
-		if ans.Outcome == judge.Relayed && end != judge.Relayed && !hindered {
+		hindered := slices.ContainsFunc(ways, func(w way) bool { return w.hindered && slices.Contains(ends, taken(w.outcome)) })
+		if ans.Outcome == judge.Relayed && ends[0] != judge.Relayed && !hindered {
 			return "not relayed"
 		}
 		return ""
-	case end == judge.Relayed:
-		if strings.Contains(ans.Text, "(DISCARD)") || strings.Contains(ans.Text, "(REDIRECT)") {
+	case ends[0] == judge.Relayed:
+		if strings.Contains(ans.Text, "thrown away") || strings.Contains(ans.Text, "(REDIRECT)") {
 			return "" // it goes to nobody, or to somebody else
 		}
 		return misplaced(ans.Outcome, to)

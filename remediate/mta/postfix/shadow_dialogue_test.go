@@ -71,13 +71,19 @@ func (v *conversation) talk(a ask) string {
 	v.say("EHLO probe")
 	last := ""
 	for _, line := range a.lines() {
-		if last = v.say(line); !strings.HasPrefix(last, "2") {
+		switch last = v.say(line); {
+		case strings.HasPrefix(line, "XCLIENT") && strings.HasPrefix(last, "501"):
+			return "unasked: " + last // an address of a protocol that is off
+		case !strings.HasPrefix(last, "2"):
 			return last
 		}
 	}
 	last = v.say("DATA")
 	if strings.HasPrefix(last, "354") && v.h.judgesMessages() {
-		return v.say("Subject: a trial\r\n\r\nnothing\r\n.") // it stays in the shadow's queue
+		last = v.say("Subject: a trial\r\n\r\nnothing\r\n.") // it stays in the shadow's queue
+		if strings.HasPrefix(last, "451 4.6.0") {
+			return "unasked: the restrictions take it, and the queue does not: " + last
+		}
 	}
 	return last
 }

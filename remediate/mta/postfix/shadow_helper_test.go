@@ -95,7 +95,10 @@ func (h *helper) carryOut(o order) replies {
 	for _, q := range o.Asks {
 		reply := dead
 		if dead == "" {
-			reply = h.dialogue(q)
+			mark := h.log.mark()
+			if reply = h.dialogue(q); reply != "" && !strings.ContainsAny(reply[:1], "23") {
+				reply += h.log.complaints(mark)
+			}
 		}
 		r.Replies = append(r.Replies, reply)
 		if strings.HasPrefix(reply, "dead") {

@@ -104,6 +104,17 @@ func (l *shadowLog) fatal(mark int) string {
 	return ""
 }
 
+// complaints are the warnings of one dialogue, to be read beside its reply.
+func (l *shadowLog) complaints(mark int) string {
+	text := ""
+	for _, line := range l.since(mark) {
+		if _, warning, ok := strings.Cut(line, "warning: "); ok && len(text) < 500 {
+			text += " [" + warning + "]"
+		}
+	}
+	return text
+}
+
 // shadowTLS is a certificate that is its own authority, of both sides.
 type shadowTLS struct{ cert tls.Certificate }
 
