@@ -8,13 +8,13 @@ import (
 // checkRecipient is what smtpd asks itself at RCPT TO: the lists of the earlier stages (at once with smtpd_delay_reject, else each in
 // its time), then the relay and recipient lists in this version's order, then the built-in checks.
 func (r *run) checkRecipient() verdict {
-	if v := r.withoutTLS(); v.kind == refuse {
-		return v
-	}
-	if strings.EqualFold(r.rcpt, "postmaster") {
-		return verdict{} // RFC 5321 4.5.1: always taken
-	}
 	delay := r.m.yes("smtpd_delay_reject", r.s)
+	postmaster := strings.EqualFold(r.rcpt, "postmaster") // at RCPT TO always taken (RFC 5321 4.5.1)
+	if delay {
+		if v := r.beforeMail(); v.kind == refuse || postmaster {
+			return v
+		}
+	}
 	r.have = atRcpt
 	for _, st := range []struct {
 		at   stage
@@ -22,6 +22,12 @@ func (r *run) checkRecipient() verdict {
 	}{{atConnect, "smtpd_client_restrictions"}, {atHelo, "smtpd_helo_restrictions"}, {atMail, "smtpd_sender_restrictions"}} {
 		if !delay {
 			r.have = st.at
+			if v := r.beforeMail(); st.at == atMail && v.kind == refuse {
+				return v
+			}
+		}
+		if st.at == atHelo && r.helo == "" {
+			continue // who does not say HELO is not asked about it
 		}
 		if v := r.list(st.list, strings.TrimSuffix(st.list, "_restrictions")); v.kind == refuse {
 			return v
@@ -31,6 +37,9 @@ func (r *run) checkRecipient() verdict {
 		}
 	}
 	r.have = atRcpt
+	if postmaster {
+		return verdict{}
+	}
 	if v := r.relayAndRecipient(); v.kind == refuse {
 		return v
 	}
@@ -39,6 +48,17 @@ func (r *run) checkRecipient() verdict {
 	}
 	if !r.listed && !r.discard && r.m.yes("smtpd_reject_unlisted_recipient", r.s) {
 		return r.soften(r.unlisted(r.rcpt, "smtpd_reject_unlisted_recipient"))
+	}
+	return verdict{}
+}
+
+// beforeMail is what smtpd answers to MAIL FROM whatever its lists say: no TLS where it wants TLS, no HELO where it wants one.
+func (r *run) beforeMail() verdict {
+	if v := r.withoutTLS(); v.kind == refuse {
+		return v
+	}
+	if r.helo == "" && r.m.yes("smtpd_helo_required", r.s) {
+		return denied(503, "5.5.1 Error: send HELO/EHLO first")
 	}
 	return verdict{}
 }

@@ -114,7 +114,9 @@ func simple(name string) restriction {
 		"reject_unauth_destination": func(r *run, _ *member, _ string) verdict {
 			return r.unauthDestination(r.code("relay_domains_reject_code", 554))
 		},
-		"defer_unauth_destination":      func(r *run, _ *member, _ string) verdict { return r.unauthDestination(454) },
+		"defer_unauth_destination": func(r *run, _ *member, _ string) verdict {
+			return r.unauthDestination(r.code("relay_domains_reject_code", 554) - 100)
+		},
 		"check_relay_domains":           (*run).checkRelayDomains,
 		"reject_plaintext_session":      (*run).rejectPlaintext,
 		"reject_unauth_pipelining":      func(*run, *member, string) verdict { return verdict{} }, // the questions wait for every reply

@@ -146,6 +146,12 @@ func (r *run) unlistedFrom(by string) verdict {
 	return v
 }
 
+// unlistedCode names the parameter with the reply code for an address of a class that is not in its list.
+var unlistedCode = map[class]string{
+	classLocal: "unknown_local_recipient_reject_code", classAlias: "unknown_virtual_alias_reject_code",
+	classVirtual: "unknown_virtual_mailbox_reject_code", classRelay: "unknown_relay_recipient_reject_code",
+}
+
 // unlisted refuses an address of a class with a list of its users in which it is not found.
 func (r *run) unlisted(addr, by string) verdict {
 	t := r.resolve(addr)
@@ -172,7 +178,7 @@ func (r *run) unlisted(addr, by string) verdict {
 			return v
 		}
 	}
-	return denied(550, "5.1.1 User unknown ("+by+")")
+	return denied(r.code(unlistedCode[t.class], 550), "5.1.1 User unknown ("+by+")")
 }
 
 // alwaysLocal reports the names that every list of local users is taken to hold.

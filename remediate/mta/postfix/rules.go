@@ -167,6 +167,9 @@ func lookRules(rules []rule, key string) found {
 			return found{unread: r.opaque + " is not understood"}
 		}
 		match := r.matches(key, addr) != r.negate
+		if r.re == nil && !addr.IsValid() {
+			match = false // what is no address is in no network, and outside of none (cidr_table(5))
+		}
 		switch {
 		case r.opens && !match:
 			skip = 1
