@@ -10,12 +10,12 @@ import (
 func (r *run) checkRecipient() verdict {
 	delay := r.m.yes("smtpd_delay_reject", r.s)
 	postmaster := strings.EqualFold(r.rcpt, "postmaster") // at RCPT TO always taken (RFC 5321 4.5.1)
+	r.have = atRcpt
 	if delay {
 		if v := r.beforeMail(); v.kind == refuse || postmaster {
 			return v
 		}
 	}
-	r.have = atRcpt
 	for _, st := range []struct {
 		at   stage
 		list string
@@ -149,6 +149,7 @@ func (r *run) items(items []member, context string) verdict {
 		it := items[i]
 		name := strings.ToLower(it.text)
 		if name == "warn_if_reject" {
+			r.m.meet(name)
 			if r.warn == 0 {
 				r.warn = r.depth
 			}

@@ -17,6 +17,7 @@ type member struct {
 // members returns the words of a list parameter. A word that is only a reference ($other) gives the words of that parameter, with
 // their own places.
 func (m *model) members(name string, s *service) []member {
+	m.meet(name)
 	key := cacheKey{name, s}
 	out, ok := m.words[key]
 	if !ok {
@@ -98,6 +99,7 @@ type pattern struct {
 
 // patterns parses a match list as match_list(3): members in order, "!" negates, "/file" is replaced by the file's members.
 func (m *model) patterns(name string, s *service) []pattern {
+	m.meet(name)
 	key := cacheKey{name, s}
 	if out, ok := m.lists[key]; ok {
 		return out

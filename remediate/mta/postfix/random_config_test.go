@@ -226,7 +226,7 @@ func (g *gen) entry(word string) string {
 // randomCase makes a configuration: the host's names and networks, then its lists, most of them with a guard at the end.
 func randomCase(seed uint64) (testCase, map[string]bool) {
 	g := &gen{r: rand.New(rand.NewPCG(seed, 7)), files: map[string]string{}, words: map[string]bool{}}
-	g.open = g.chance(25)
+	g.open = g.chance(50)
 	g.set("compatibility_level", g.pick("0", "1", "2", "2", "2", "2", "2", "2", "3.6"))
 	g.set("myhostname", "lab.example.edu")
 	g.set("other", "192.0.2.0/24")

@@ -42,7 +42,7 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 			q.Sender = g.pick("user@lab.example.edu", "short@host", "noname", "", "antispam@example.com", "x%example.org@lab.example.edu", "nobody@lab.example.edu", "a@nowhere.example.net", "user+ext@lab.example.edu")
 		}
 		a := ask{Helo: g.chance(15), Reverse: g.pick("", "", "rev.example.net")}
-		if g.chance(25) {
+		if m.yes("smtpd_sasl_auth_enable", l.smtpd) && g.chance(50) { // else nobody logs in, whom XCLIENT could name all the same
 			q.User = g.pick("alice", "bob")
 		}
 		// Who wants to relay encrypts where that is to be had, says the evaluator of reject_plaintext_session.

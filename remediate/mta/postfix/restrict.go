@@ -221,7 +221,7 @@ func (r *run) checkRelayDomains(*member, string) verdict {
 	if v := r.permitAuthDestination(nil, ""); v.kind != dunno {
 		return v
 	}
-	return denied(554, "5.7.1 Relay access denied")
+	return denied(r.code("relay_domains_reject_code", 554), "5.7.1 Relay access denied")
 }
 
 // permitMXBackup permits destinations of which this host is a mail exchanger: DNS decides.
@@ -300,5 +300,5 @@ func (r *run) rejectPlaintext(*member, string) verdict {
 	if r.q.TLS || r.m.offersTLS(r.s) { // whoever wants to relay encrypts
 		return verdict{}
 	}
-	return denied(450, "4.7.1 Session encryption is required")
+	return denied(r.code("plaintext_reject_code", 450), "4.7.1 Session encryption is required")
 }

@@ -83,10 +83,11 @@ func (r *run) shortAddress(at stage, addr string) verdict {
 		return verdict{}
 	}
 	_, domain, ok := cutLast(addr)
-	if ok && (strings.HasPrefix(domain, "[") || strings.Contains(domain, ".") && validName(domain)) {
+	literal := strings.HasPrefix(domain, "[") && strings.HasSuffix(domain, "]")
+	if ok && (literal || strings.Contains(domain, ".") && validName(domain)) {
 		return verdict{}
 	}
-	return denied(504, "5.5.2 need fully-qualified address")
+	return denied(r.code("non_fqdn_reject_code", 504), "5.5.2 need fully-qualified address")
 }
 
 // unknownDomain refuses addresses whose domain DNS does not know; those that end here are not asked about.
@@ -136,15 +137,8 @@ func (r *run) unlistedSenderNow(*member, string) verdict {
 	return r.unlistedFrom("reject_unlisted_sender")
 }
 
-// unlistedFrom refuses an unlisted sender, but relies on it for nothing: Postfix 3.10 was seen to let one pass where mynetworks held a
-// regexp table with a group, and we do not know why.
-func (r *run) unlistedFrom(by string) verdict {
-	v := r.unlisted(r.sender, by)
-	if v.kind == refuse && !v.broken && !r.maybe("unlisted "+r.sender, by+": an unlisted sender is not always refused") {
-		return verdict{}
-	}
-	return v
-}
+// unlistedFrom refuses an unlisted sender.
+func (r *run) unlistedFrom(by string) verdict { return r.unlisted(r.sender, by) }
 
 // unlistedCode names the parameter with the reply code for an address of a class that is not in its list.
 var unlistedCode = map[class]string{

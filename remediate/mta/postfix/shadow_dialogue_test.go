@@ -15,6 +15,7 @@ import (
 // conversation is one SMTP session with the real Postfix.
 type conversation struct {
 	h    *helper
+	port string
 	c    net.Conn
 	r    *bufio.Reader
 	mark int // where the log stood when it began
@@ -27,7 +28,7 @@ func (h *helper) dialogue(a ask) string {
 	if _, p, err := net.SplitHostPort(a.Q.Listener); err == nil {
 		port = p
 	}
-	v := &conversation{h: h, mark: h.log.mark()}
+	v := &conversation{h: h, port: port, mark: h.log.mark()}
 	var err error
 	if v.c, err = net.Dial("tcp", "127.0.0.1:"+port); err != nil {
 		return "dead: " + err.Error()
@@ -144,12 +145,12 @@ func (v *conversation) read() string {
 		case !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) && !isReset(err):
 			return "dead: " + err.Error()
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if line := v.h.log.fatal(v.mark); line != "" {
+			if line := v.h.log.fatal(v.mark, v.port); line != "" {
 				return "dead: " + line
 			}
 		default:
 			v.h.log.settle()
-			return "dead: the connection ended: " + v.h.log.fatal(v.mark)
+			return "dead: the connection ended: " + v.h.log.fatal(v.mark, v.port)
 		}
 		if time.Since(start) > patience {
 			return "unasked: no reply in a minute"

@@ -92,9 +92,10 @@ func (h *helper) carryOut(o order) replies {
 		return replies{Err: err.Error()}
 	}
 	var r replies
+	gone := map[string]string{} // by listener: one that is dead is not asked again
 	for _, q := range o.Asks {
-		reply := dead
-		if dead == "" {
+		reply := dead + gone[q.Q.Listener]
+		if reply == "" {
 			mark := h.log.mark()
 			if reply = h.dialogue(q); reply != "" && !strings.ContainsAny(reply[:1], "23") {
 				reply += h.log.complaints(mark)
@@ -102,11 +103,11 @@ func (h *helper) carryOut(o order) replies {
 		}
 		r.Replies = append(r.Replies, reply)
 		if strings.HasPrefix(reply, "dead") {
-			dead = reply
+			gone[q.Q.Listener] = reply
 		}
 	}
 	for _, a := range o.Addrs {
-		if dead != "" {
+		if dead != "" || len(gone) > 0 {
 			break
 		}
 		x, err := resolveBy(a)

@@ -93,11 +93,11 @@ func (l *shadowLog) settle() {
 	}
 }
 
-// fatal is the last thing that a daemon which answers clients said before it gave up.
-func (l *shadowLog) fatal(mark int) string {
+// fatal is the last thing that a daemon which answers the clients of a port said before it gave up.
+func (l *shadowLog) fatal(mark int, port string) string {
 	for _, line := range slices.Backward(l.since(mark)) {
 		if (strings.Contains(line, "fatal:") || strings.Contains(line, "panic:")) &&
-			(strings.Contains(line, "/smtpd[") || strings.Contains(line, "/trivial-rewrite[") || strings.Contains(line, "/postscreen[")) {
+			(strings.Contains(line, "postfix/at"+port+"/") || strings.Contains(line, "postfix/atsmtpd/") || strings.Contains(line, "/trivial-rewrite[") || strings.Contains(line, "/postscreen[")) {
 			return line
 		}
 	}
@@ -108,7 +108,7 @@ func (l *shadowLog) fatal(mark int) string {
 func (l *shadowLog) complaints(mark int) string {
 	text := ""
 	for _, line := range l.since(mark) {
-		if _, warning, ok := strings.Cut(line, "warning: "); ok && len(text) < 500 {
+		if _, warning, ok := strings.Cut(line, "warning: "); ok && len(text) < 300 && !strings.Contains(text, warning) && !strings.Contains(warning, "comment at end") {
 			text += " [" + warning + "]"
 		}
 	}

@@ -192,7 +192,8 @@ func (c testCase) shadowMaster() string {
 		text := strings.TrimRight(s.text, " \n")
 		switch {
 		case s.command == "smtpd" && (s.kind == "inet" || s.kind == "pass"):
-			text += shadowOptions
+			_, port := splitService(s.name)
+			text += shadowOptions + " -o syslog_name=postfix/at" + port
 		case s.command == "postscreen":
 			text += " -o postscreen_greet_wait=1s"
 		case s.kind == "inet":
