@@ -154,7 +154,12 @@ func (p *place) told(run context.Context, target netip.Addr) []netip.Addr {
 	defer p.asking.Unlock()
 	ctx, cancel := context.WithTimeout(run, askLimit)
 	defer cancel()
-	res, err := p.host.Run(ctx, remote.Cmd{Argv: []string{"/bin/sh", "-s", target.String()}, Stdin: []byte(sourceSh)}, 64<<10)
+	return Source(ctx, p.host, target)
+}
+
+// Source asks a host for its own addresses towards a target: the one that its routes choose, else every one that might be chosen; none where it does not say.
+func Source(ctx context.Context, host remote.Host, target netip.Addr) []netip.Addr {
+	res, err := host.Run(ctx, remote.Cmd{Argv: []string{"/bin/sh", "-s", target.String()}, Stdin: []byte(sourceSh)}, 64<<10)
 	if err != nil {
 		return nil
 	}

@@ -73,7 +73,7 @@ func exactArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 func interrupted(err error) error {
-	return &status{code: exitInterrupted, err: errors.Join(errors.New("interrupted: an audit changes nothing, so nothing is left to undo"), dropCancelled(err))}
+	return &status{code: exitInterrupted, err: errors.Join(errors.New("interrupted: no host was changed, so nothing is left to undo"), dropCancelled(err))}
 }
 
 func dropCancelled(err error) error {

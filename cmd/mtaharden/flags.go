@@ -148,23 +148,30 @@ func (r *reach) load() (inv *inventory.Inventory, hosts []*inventory.Host, err e
 	return inv, hosts, nil
 }
 
+// stateDir is the program's own directory, "" where there is no place for one. Nothing is made.
+func (r *reach) stateDir() string {
+	if r.state != "" {
+		return r.state
+	}
+	base := os.Getenv("XDG_STATE_HOME")
+	if home := inventory.Home(); base == "" && home != "" {
+		base = filepath.Join(home, ".local", "state")
+	}
+	if base == "" {
+		return ""
+	}
+	return filepath.Join(base, "mtaharden")
+}
+
 // acceptedKeys is the program's own known_hosts file. Its directory is made only where --accept-new may write there: an audit needs none.
 func (r *reach) acceptedKeys() (string, error) {
-	dir := r.state
-	if dir == "" {
-		base := os.Getenv("XDG_STATE_HOME")
-		if home := inventory.Home(); base == "" && home != "" {
-			base = filepath.Join(home, ".local", "state")
-		}
-		if base == "" && r.acceptNew {
-			return "", badInput(errors.New("cannot find the state directory for --accept-new: there is no home directory; name one with --state"))
-		}
-		if base == "" {
-			return "", nil
-		}
-		dir = filepath.Join(base, "mtaharden")
-	}
-	if r.acceptNew {
+	dir := r.stateDir()
+	switch {
+	case dir == "" && r.acceptNew:
+		return "", badInput(errors.New("cannot find the state directory for --accept-new: there is no home directory; name one with --state"))
+	case dir == "":
+		return "", nil
+	case r.acceptNew:
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", badInput(fmt.Errorf("cannot make the state directory: %w", err))
 		}

@@ -63,6 +63,7 @@ would mend each finding. An audit changes nothing on a host.`,
 		newAuditCommand(),
 		newPlanCommand(),
 		newCollectCommand(),
+		newProbeCommand(),
 		newInventoryCommand(),
 		newPlaybookCommand(),
 	)

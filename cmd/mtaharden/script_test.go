@@ -23,7 +23,9 @@ func TestScript(t *testing.T) {
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": endsWith},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": endsWith, "smtp": serveMail, "httpproxy": serveProxy, "dns": serveNames, "await": await,
+		},
 	})
 }
 

@@ -30,13 +30,22 @@ func (j *judging) probing(stderr io.Writer) *remediate.Probing {
 	return p
 }
 
-// vantageHost is a vantage as it is logged in to. Connections from there need no root.
-func vantageHost(inv *inventory.Inventory, name string) *inventory.Host {
-	h := &inventory.Host{Name: name}
-	if known, ok := inv.Host(name); ok {
-		h = known
+// vantageHost is a vantage, [user@]host[:port], as it is logged in to. Connections from there need no root.
+func vantageHost(inv *inventory.Inventory, word string) *inventory.Host {
+	plain := inventory.Host{Name: word}
+	user, name, port, ok := inventory.SplitJump(word)
+	if ok {
+		plain.Name = name
 	}
-	plain := *h
+	if known, ok := inv.Host(plain.Name); ok {
+		plain = *known
+	}
+	if user != "" {
+		plain.User = user
+	}
+	if port != 0 {
+		plain.Port = port
+	}
 	plain.Become, plain.CollectCommand = "none", nil
 	return &plain
 }

@@ -67,7 +67,11 @@ func AskProxy(ctx context.Context, at netip.AddrPort, c ProxyConfig) ([]ProxyAns
 	web := false // it has spoken HTTP
 	for _, kind := range proxyKinds() {
 		for _, sink := range c.Sinks {
-			a, err := askProxy(ctx, at, kind, sink, c)
+			limited := c
+			if web && strings.HasPrefix(string(kind), "socks") {
+				limited.Timeout = min(c.Timeout, webSOCKS)
+			}
+			a, err := askProxy(ctx, at, kind, sink, limited)
 			if err != nil && len(out) == 0 {
 				return nil, err
 			}
@@ -90,6 +94,9 @@ func AskProxy(ctx context.Context, at netip.AddrPort, c ProxyConfig) ([]ProxyAns
 	}
 	return out, nil
 }
+
+// webSOCKS is how long a port that speaks HTTP has for an answer of SOCKS: a proxy of both gives it at once.
+const webSOCKS = 5 * time.Second
 
 // OpenProxies are the answers that prove one.
 func OpenProxies(answers []ProxyAnswer) []ProxyAnswer {

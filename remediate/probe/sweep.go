@@ -34,6 +34,7 @@ type Port struct {
 type SweepConfig struct {
 	Config
 	Ask        func(context.Context, Listener, Config) *Report // nil is Ask of this package
+	Sources    []netip.Addr                                    // the vantage's own addresses: of each family the first is where connections come from
 	Connect    time.Duration                                   // how long a port has to take a connection; default 10 s
 	Hosts      int                                             // hosts at the same time, each over one connection at a time; default 1
 	Rate       float64                                         // new connections a second, of all hosts together; 0 is as many as come
@@ -118,6 +119,11 @@ func (c *SweepConfig) listener(ctx context.Context, h Host, port Port, p *pace) 
 		ask = Ask
 	}
 	config.Dial = one.dial
+	for _, a := range slices.Backward(c.Sources) {
+		if a.Is4() == h.Addr.Is4() {
+			config.From = a
+		}
+	}
 	out.State = Open
 	out.Report = ask(ctx, Listener{Addr: at, TLS: port.TLS, Name: h.Name, Domains: h.Domains, Local: h.Local}, config)
 	if out.Report.Err != nil {
@@ -190,7 +196,8 @@ func dialState(err error) PortState {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "connection refused"):
 		return Closed
-	case errors.Is(err, errSilent), isTimeout(err), strings.Contains(text, "timed out"), strings.Contains(text, "no answer within"):
+	case errors.Is(err, errSilent), isTimeout(err), strings.Contains(text, "timed out"), strings.Contains(text, "no answer within"),
+		errors.Is(err, syscall.EHOSTUNREACH), strings.Contains(text, "no route to host"): // so says the last router where no machine has the address
 		return Silent
 	}
 	return Unreachable

@@ -118,7 +118,8 @@ func TestSweepStates(t *testing.T) {
 		"cannot open a connection to 192.0.2.1:25 from outside: Connection refused":          Closed,
 		"cannot open a connection to 192.0.2.1:25 from outside: Connection timed out":        Silent,
 		"cannot open a connection to 192.0.2.1:25 from outside: no answer within 10s":        Silent,
-		"cannot open a connection to 192.0.2.1:25 from outside: No route to host":            Unreachable,
+		"cannot open a connection to 192.0.2.1:25 from outside: No route to host":            Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: Network is unreachable":      Unreachable,
 		"cannot open a connection to 192.0.2.1:25 from outside: administratively prohibited": Unreachable,
 	} {
 		c := SweepConfig{Config: Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New(says) }}}

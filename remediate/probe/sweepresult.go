@@ -13,7 +13,7 @@ type PortState string
 const (
 	Open        PortState = "open"
 	Closed      PortState = "closed"      // the connection was refused
-	Silent      PortState = "silent"      // nothing answered in time
+	Silent      PortState = "silent"      // nothing answered in time, or no machine has the address
 	Unreachable PortState = "unreachable" // there is no way to it, or the host dialled through allows none
 )
 
@@ -21,7 +21,8 @@ const (
 type HostResult struct {
 	Target    string           `json:"target"`
 	Addr      netip.Addr       `json:"address"`
-	Own       bool             `json:"own,omitempty"` // the address is of the very machine that asked
+	Own       bool             `json:"own,omitempty"`   // the address is of the very machine that asked
+	Error     string           `json:"error,omitempty"` // why there is no address to ask
 	Listeners []ListenerResult `json:"listeners"`
 	Proxies   []ProxyResult    `json:"proxies,omitempty"`
 	DNSBL     []Listing        `json:"dnsbl,omitempty"`
@@ -57,6 +58,9 @@ func Verdicts() []Verdict {
 	return []Verdict{Proven, Relays, AcceptsAll, Unsure, OwnRelays, Refused, NoService, NotOpen}
 }
 
+// LocalForm is the form of the question for a recipient of the server's own, which shows whether it takes mail at all.
+const LocalForm = "local"
+
 // graver is the graver of two verdicts.
 func graver(a, b Verdict) Verdict {
 	if slices.Index(Verdicts(), a) < slices.Index(Verdicts(), b) {
@@ -85,6 +89,7 @@ func (l *ListenerResult) Verdict(own bool) Verdict {
 	out, refused, unsure := Verdict(""), 0, 0
 	for _, c := range l.Report.Cases {
 		switch {
+		case c.Form == LocalForm:
 		case c.Verdict.Open() && out == "":
 			out = c.Verdict
 		case c.Verdict.Open():
