@@ -70,7 +70,7 @@ function closing(s, a,   i, d, c) {
 # literal marks the literal at column a, a secret unless it is itself an expansion.
 function literal(s, a) { if (substr(s, a, 1) != "$" && substr(s, a, 1) != "}") spot(a, closing(s, a)) }
 
-# scan knows: PEM keys, AuthInfo of sendmail's access table, exim's hide and its plaintext authenticators, passwords of SQL and LDAP
+# scan knows: PEM keys, AuthInfo of sendmail's access table, its macros and m4 definitions of passwords, exim's hide and its plaintext authenticators, passwords of SQL and LDAP
 # tables, inline tables of passwords, passwords in URLs, password hashes. It looks into comments too.
 function scan(s,   lo, t, a) {
   lo = tolower(s)
@@ -84,7 +84,7 @@ function scan(s,   lo, t, a) {
   if (carry == 1 || (carry == 2 && s ~ /^[ \t]+[^ \t]/)) { match(s, /^[ \t]*/); t = carry; whole(s, RLENGTH + 1); if (!carry && t == 2) carry = 2; return }
   carry = 0
   if (match(lo, /^[# \t]*authinfo:[^ \t]*[ \t]+/) || match(lo, /^[# \t]*hide[ \t]+[a-z0-9_]+[ \t]*=[ \t]*/) || iskey(lo)) { whole(s, RSTART + RLENGTH); return }
-  pairs(s, lo); authenticators(s, lo); tables(s, lo)
+  macros(s, lo); pairs(s, lo); authenticators(s, lo); tables(s, lo)
   t = lo; a = 0
   while (match(t, /[{ \t,;]servers[ \t]*=[ \t]*[^;{}]*\/[^;{}]*;/)) { # of a look-up: host/base/user/password
     t = substr(t, RSTART + 1); a += RSTART; spot(a + index(t, "="), index(t, ";") - index(t, "=") - 1); t = substr(t, index(t, ";")); a = length(lo) - length(t)
@@ -108,6 +108,18 @@ function iskey(lo,   r, l, v) {
   if (t ~ /_(maps?|file|path|dir|scheme|query|filter|attribute|format|method|type|delimiter|options|expire|verify)[ \t]*=/) return 0
   RSTART = r; RLENGTH = l
   return 1
+}
+
+# macros marks the value of a macro of sendmail.cf, D{name}VALUE, and of an m4 definition, define(`NAME', `VALUE'), whose name is that of
+# a password and whose value is no path and no reference.
+function macros(s, lo,   a, l, t) {
+  if (match(lo, /^[# \t]*d\{[a-z0-9_.-]*(passw|passphrase|secret|pwd|cred|_pw|bindpw)[a-z0-9_.-]*\}[ \t]*/)) {
+    a = RSTART + RLENGTH; t = substr(s, a); sub(/[ \t\r]+$/, "", t); l = length(t)
+  } else if (match(lo, /define\(`?[a-z0-9_.-]*(passw|passphrase|secret|pwd|cred|_pw|bindpw)[a-z0-9_.-]*\047?[ \t]*,[ \t]*`*/)) {
+    a = RSTART + RLENGTH; t = substr(s, a); l = length(t)
+    if (match(t, /\047/) || match(t, /\)/)) l = RSTART - 1
+  } else return
+  if (substr(s, a) !~ /^(\/|\$|`|[a-z0-9]+:\/)/) spot(a, l)
 }
 
 # pairs marks password=VALUE inside a line.

@@ -167,7 +167,11 @@ func unowned(s *facts.Snapshot, config string) []string {
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-var versionLine = regexp.MustCompile(`(?m)^Version (\d+\.\d+[0-9A-Za-z.+-]*)`)
+// A vendor may put its system before the number: "Version AIX7.2/8.14.4".
+var (
+	versionLine = regexp.MustCompile(`(?m)^Version (?:[A-Za-z][0-9A-Za-z.+-]*/)?(\d+\.\d+[0-9A-Za-z.+-]*)`)
+	versionZ    = regexp.MustCompile(`(?:^|/)(\d+\.\d+[0-9A-Za-z.+-]*)`)
+)
 
 // version is what the program says when asked, or what the package or the Z macro of the .cf says.
 func version(s *facts.Snapshot, program, config string) string {
@@ -179,8 +183,9 @@ func version(s *facts.Snapshot, program, config string) string {
 		}
 	}
 	if f, ok := s.File(config); ok {
-		z, _, _ := strings.Cut(parseCF(config, f.Data).macros["Z"].word, "/")
-		return z
+		if m := versionZ.FindStringSubmatch(parseCF(config, f.Data).macros["Z"].word); m != nil {
+			return m[1]
+		}
 	}
 	return ""
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,9 +154,9 @@ func (g generator) site() site {
 // TestDifferenceGenerated: configurations made at random; a fault is found again by its seed.
 func TestDifferenceGenerated(t *testing.T) {
 	list := roots(t)
-	count, seed := number(t, "MTAHARDEN_SENDMAIL_GENERATED", 12), number(t, "MTAHARDEN_SENDMAIL_SEED", 1)
+	count, seed := number(t, "MTAHARDEN_SENDMAIL_GENERATED", 12), number(t, "MTAHARDEN_DIFFERENCE_SEED", 1)
 	for i, root := range list {
-		t.Run(filepath.Base(root), func(t *testing.T) {
+		t.Run(fmt.Sprint("system ", i+1), func(t *testing.T) {
 			sites := map[string]site{}
 			for n := range count {
 				g := generator{rand.New(rand.NewPCG(uint64(seed), uint64(n*len(list)+i)))}

@@ -11,6 +11,7 @@ mount --bind "$3" "$2/m/x"
 ip link set lo up
 ip addr add 10.9.9.1/24 dev lo
 hostname mx.lab.test
+rm -f "$2/m/etc/hosts" "$2/m/etc/resolv.conf" # they may be links
 printf '127.0.0.1 localhost\n10.9.9.1 mx.lab.test mx\n' >"$2/m/etc/hosts"
 : >"$2/m/etc/resolv.conf"
 exec chroot "$2/m" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh /x/within.sh
