@@ -32,11 +32,10 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 			// No client from outside reaches it as it is; whatever forwards connections to it makes it an open relay.
 			v.have = v.have.and(say("only this machine reaches %s", "%s는 이 장비에서만 접근 가능", listener))
 		}
-		v.live = !slices.ContainsFunc(t.bad, func(a judge.Answer) bool { return a.Judge != judge.Network }) && s.judged.Config != nil
-		if v.live && len(t.good) > 0 && slices.ContainsFunc(t.good, func(a judge.Answer) bool { return a.Judge != judge.Network }) {
+		if v.live = s.live(t.bad); v.live {
 			v.have = v.have.and(say("what is on disk says otherwise: see judges-disagree", "디스크의 설정과 다름: judges-disagree 참조"))
 		}
-		if w.Remedy && !v.live {
+		if w.Remedy {
 			v.fixes = s.remedies(t.bad)
 		}
 	case len(t.dead) > 0:
@@ -258,9 +257,32 @@ func (s *subject) remedies(answers []judge.Answer) []mta.Fix {
 	}
 	var out []mta.Fix
 	for _, a := range answers {
-		out = addFixes(out, d.Remedy(s.judged.Config, a)...)
+		if a.Judge != judge.Network { // what it alone shows is not in the files
+			out = addFixes(out, d.Remedy(s.judged.Config, a)...)
+		}
 	}
 	return out
+}
+
+// live says that the running server alone is wrong: the network says so, and another judge says otherwise to every one of its questions
+// that it was asked.
+func (s *subject) live(bad []judge.Answer) bool {
+	contrary := false
+	for _, b := range bad {
+		if b.Judge != judge.Network {
+			return false
+		}
+		for _, a := range s.judged.Answers {
+			if !definite(a) || loose(a) != loose(b) || !meet(a.Question, b.Question) {
+				continue
+			}
+			if kind(a.Outcome) == kind(b.Outcome) {
+				return false
+			}
+			contrary = true
+		}
+	}
+	return contrary
 }
 
 // doubt turns a pass into a review where nobody ever saw such an installation run: only the network has then seen this one.

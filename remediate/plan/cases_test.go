@@ -85,7 +85,8 @@ type testCase struct {
 	network
 	// Want holds what findings must come to, by "rule", "mta/rule" or "rule@listener": words that must all be true of it, as
 	// "fail guide=pass main.cf:12 fixable", and texts in Have between bars.
-	Want map[string]string
+	Want  map[string]string
+	Lacks string // what no finding's Have holds
 }
 
 // input makes the Input of a case.
@@ -263,6 +264,9 @@ func TestCases(t *testing.T) {
 					came[f.Rule] = map[Status]bool{}
 				}
 				came[f.Rule][f.Status] = true
+				if c.Lacks != "" && strings.Contains(f.Have, c.Lacks) {
+					t.Errorf("%s says %q", f.Rule, f.Have)
+				}
 				if f.Title == "" || f.Ko.Title == "" || f.Have == "" || f.Ko.Have == "" || f.Want == "" || f.Ko.Want == "" {
 					t.Errorf("%s@%s lacks a text: %+v", f.Rule, f.Listener, f.Words)
 				}

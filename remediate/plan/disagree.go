@@ -15,7 +15,8 @@ const maxDisputes = 8
 
 // dispute is where two judges differ at one listener, over one question or more.
 type dispute struct {
-	a, b  judge.Answer // the first pair; b is the network's where it is one of the two
+	a, b  judge.Answer  // the first pair; b is the network's where it is one of the two
+	also  *judge.Answer // what a third judge says, as a does
 	forms []string
 }
 
@@ -33,6 +34,9 @@ func (s *subject) disagreements(r playbooks.Rule) []Finding {
 	var out []Finding
 	for _, d := range disputes[:min(len(disputes), maxDisputes)] {
 		v := verdict{status: Fail, want: agreement(), have: d.tell(), evidence: []Evidence{said(d.a), said(d.b)}}
+		if d.also != nil {
+			v.evidence = []Evidence{said(d.a), said(*d.also), said(d.b)}
+		}
 		if cause := s.cause(d); !cause.empty() {
 			v.have = v.have.and(text{"likely cause: " + cause.en, "추정 원인: " + cause.ko})
 		}
@@ -120,15 +124,29 @@ func enter(out []*dispute, a, b judge.Answer) []*dispute {
 	}
 	form := strings.TrimSpace(string(a.Question.Class) + " " + a.Question.Form)
 	for _, d := range out {
-		if d.a.Judge == a.Judge && d.b.Judge == b.Judge && d.a.Question.Verb == a.Question.Verb && kind(d.a.Outcome) == kind(a.Outcome) &&
-			kind(d.b.Outcome) == kind(b.Outcome) && (b.Judge != judge.Network || d.b.Question.Listener == b.Question.Listener) {
-			if !slices.Contains(d.forms, form) {
-				d.forms = append(d.forms, form)
-			}
-			return out
+		if !d.holds(a, b) {
+			continue
 		}
+		if d.a.Judge != a.Judge && d.also == nil {
+			d.also = &a
+		}
+		if !slices.Contains(d.forms, form) {
+			d.forms = append(d.forms, form)
+		}
+		return out
 	}
 	return append(out, &dispute{a: a, b: b, forms: []string{form}})
+}
+
+// holds says whether the dispute is the one that two answers are of: the configuration and the MTA against the network are one side.
+func (d *dispute) holds(a, b judge.Answer) bool {
+	if d.b.Judge != b.Judge || d.a.Question.Verb != a.Question.Verb || kind(d.a.Outcome) != kind(a.Outcome) || kind(d.b.Outcome) != kind(b.Outcome) {
+		return false
+	}
+	if b.Judge == judge.Network {
+		return d.b.Question.Listener == b.Question.Listener
+	}
+	return d.a.Judge == a.Judge
 }
 
 // meet says whether two answers may be about the same listener.
@@ -163,12 +181,22 @@ func (d *dispute) tell() text {
 		forms = forms[:maxForms]
 	}
 	ask := fmt.Sprintf("%s (%s%s)", d.a.Question.Verb, strings.Join(forms, ", "), more)
-	t := text{
-		fmt.Sprintf("%s: %s says %s (%s), %s says %s (%s)", ask, d.a.Judge, d.a.Outcome, reasonOf(d.a), d.b.Judge, d.b.Outcome, reasonOf(d.b)),
-		fmt.Sprintf("%s: %s 판정 %s (%s), %s 판정 %s (%s)", ask, judgeKo(d.a.Judge), outcomeKo(d.a.Outcome), reasonOf(d.a), judgeKo(d.b.Judge), outcomeKo(d.b.Outcome), reasonOf(d.b)),
+	who, whoKo, say := string(d.a.Judge), judgeKo(d.a.Judge), "says"
+	if d.also != nil {
+		who, whoKo, say = who+" and "+string(d.also.Judge), whoKo+"·"+judgeKo(d.also.Judge), "say"
 	}
-	return t.cut(maxHave)
+	why, other := clip(reasonOf(d.a)), clip(reasonOf(d.b))
+	return text{
+		fmt.Sprintf("%s: %s %s %s (%s), %s says %s (%s)", ask, who, say, d.a.Outcome, why, d.b.Judge, d.b.Outcome, other),
+		fmt.Sprintf("%s: %s 판정 %s (%s), %s 판정 %s (%s)", ask, whoKo, outcomeKo(d.a.Outcome), why, judgeKo(d.b.Judge), outcomeKo(d.b.Outcome), other),
+	}
 }
+
+// clip bounds one judge's reason within the sentence; the evidence has all of it.
+func clip(s string) string { return text{en: s}.cut(maxReason).en }
+
+// maxReason is the room for one judge's reason, in bytes.
+const maxReason = 160
 
 func judgeKo(j judge.Judge) string {
 	switch j {
