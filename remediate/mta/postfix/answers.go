@@ -63,7 +63,7 @@ func (m *model) withoutListener() []judge.Answer {
 		if verb == judge.Rcpt {
 			q.Form = "plain"
 		}
-		why, _ := m.cannotJudge(listener{})
+		why, _ := m.cannotJudge()
 		out = append(out, judge.Answer{Question: q, Judge: judge.Config, Outcome: judge.CannotTell, Text: why})
 	}
 	return out
@@ -75,7 +75,7 @@ func (m *model) reply(q judge.Question, l listener) judge.Answer {
 		return m.spoofed(q, l, m.answer(q, l))
 	}
 	a := judge.Answer{Question: q, Judge: judge.Config}
-	if why, at := m.cannotJudge(l); why != "" && l.smtpd != nil && !strings.Contains(why, "proxy") {
+	if why, at := m.cannotJudge(); why != "" && l.smtpd != nil {
 		a.Outcome, a.Text, a.Because = judge.CannotTell, why, at
 		return a
 	}
@@ -96,25 +96,6 @@ func (m *model) reply(q judge.Question, l listener) judge.Answer {
 		a.Text = "HELP shows no version: Postfix refuses it, or lists its commands"
 	}
 	return a
-}
-
-// spoofed answers for a client that may name another client's address by XCLIENT: it relays when localhost does.
-func (m *model) spoofed(q judge.Question, l listener, a judge.Answer) judge.Answer {
-	if a.Outcome == judge.Relayed || a.Outcome == judge.Dead || l.smtpd == nil || m.value("smtpd_authorized_xclient_hosts", l.smtpd) == "" {
-		return a
-	}
-	r := newRun(m, l.smtpd, q, nil)
-	h := r.networks("smtpd_authorized_xclient_hosts", r.name, r.addr)
-	if !h.ok {
-		return a
-	}
-	as := q
-	as.ClientAddr, as.ClientName = "127.0.0.1", "localhost"
-	b := m.answer(as, l)
-	b.Question = q
-	b.Text = "the client may call itself 127.0.0.1 (XCLIENT): " + b.Text
-	b.Because = append([]judge.Line{{File: h.pattern.origin.File, Line: h.pattern.origin.Line, Text: "smtpd_authorized_xclient_hosts holds " + h.pattern.text}}, b.Because...)
-	return b
 }
 
 // markDead makes the configuration errors of a client into what they are where that client's mail to this host itself meets them too:

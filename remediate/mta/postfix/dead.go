@@ -30,6 +30,9 @@ func (m *model) dead(l listener) (string, []judge.Line) {
 			return fmt.Sprintf("smtpd does not start: bad parameter value: %s = %q", name, v), []judge.Line{{File: o.File, Line: o.Line, Text: name}}
 		}
 	}
+	if why, at := m.deadValue(l); why != "" {
+		return why, at
+	}
 	if why, at := m.deadList(s); why != "" {
 		return why, at
 	}
@@ -130,7 +133,7 @@ var restrictionLists = []string{
 }
 
 // cannotJudge says why nothing can be said of a listener, "" when something can.
-func (m *model) cannotJudge(l listener) (string, []judge.Line) {
+func (m *model) cannotJudge() (string, []judge.Line) {
 	if len(m.master.services) == 0 {
 		return "master.cf was not read: the services and their overrides are not known", nil
 	}
@@ -139,22 +142,6 @@ func (m *model) cannotJudge(l listener) (string, []judge.Line) {
 	}
 	if p, ok := m.placeholder(); ok {
 		return "the configuration is an unfilled template: " + p.Text, []judge.Line{p}
-	}
-	if l.smtpd == nil {
-		return "", nil
-	}
-	for _, name := range []string{"smtpd_upstream_proxy_protocol", "postscreen_upstream_proxy_protocol"} {
-		s := l.smtpd
-		if strings.HasPrefix(name, "postscreen") {
-			s = l.front
-		}
-		if s.command == "postscreen" != strings.HasPrefix(name, "postscreen") {
-			continue
-		}
-		if v := m.value(name, s); v != "" {
-			_, o, _ := m.raw(name, s)
-			return "a proxy names the client's address (" + name + " = " + v + "): whoever reaches this port may name any", []judge.Line{{File: o.File, Line: o.Line, Text: name + " = " + v}}
-		}
 	}
 	return "", nil
 }

@@ -80,7 +80,7 @@ type way struct {
 // answer evaluates q at a listener.
 func (m *model) answer(q judge.Question, l listener) judge.Answer {
 	a := judge.Answer{Question: q, Judge: judge.Config}
-	if why, at := m.cannotJudge(l); why != "" {
+	if why, at := m.cannotJudge(); why != "" {
 		a.Outcome, a.Text, a.Because = judge.CannotTell, why, at
 		return a
 	}

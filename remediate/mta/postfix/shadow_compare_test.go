@@ -118,7 +118,7 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 		}
 		return "dead or not"
 	}
-	if why, _ := m.cannotJudge(l); why != "" {
+	if why, _ := m.cannotJudge(); why != "" {
 		k.open[why]++
 		return ""
 	}
