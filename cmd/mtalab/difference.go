@@ -22,6 +22,10 @@ type difference struct {
 // differences are the packages that have such tests.
 var differences = []difference{
 	{"exim", "./remediate/mta/exim", "^TestDifference", "MTAHARDEN_EXIM_ROOTS", []string{"MTAHARDEN_EXIM_CONFIGS=60"}, []string{"MTAHARDEN_EXIM_CONFIGS=500", "MTAHARDEN_EXIM_CORPUS=all"}},
+	{
+		"sendmail", "./remediate/mta/sendmail", "^TestDifference", "MTAHARDEN_SENDMAIL_ROOTS",
+		[]string{"MTAHARDEN_SENDMAIL_GENERATED=4", "MTAHARDEN_SENDMAIL_CORPUS=4"}, []string{"MTAHARDEN_SENDMAIL_GENERATED=60", "MTAHARDEN_SENDMAIL_CORPUS=all"},
+	},
 }
 
 // differenceStages are the stages that compare, one a package.
