@@ -6,7 +6,7 @@ exim_names() {
 	[ -n "$ex_host" ] || ex_host=$(hostname --fqdn 2>/dev/null || hostname)
 	ex_all=$ex_listed$ex_scan
 	ex_local=$ex_host
-	for ex_i in $(printf '%s\n' "$ex_listed" | exim_items domainlist | sed -n '/^local:/s/^local://p'); do
+	for ex_i in $(printf '%s\n' "$ex_listed" | exim_items domainlist | sed -n '/^local:[*]/d; /^local:/s/^local://p'); do
 		ex_local=$ex_i
 		break
 	done
@@ -114,11 +114,23 @@ exim_neighbours() {
 	}'
 }
 
-# exim_ask CLIENT LISTENER LINE...: one process; each LINE is a command, "=word" names the form of what follows.
+# exim_login: sets ex_login to the name of an authenticator, which -oMaa takes for the one by which a client has logged in.
+exim_login() {
+	ex_login=$(printf '%s\n' "$ex_scan" | "$ex_awk" '
+	/^begin / { sec = $2; next }
+	sec == "authenticators" && /^[ \t]*[A-Za-z0-9_]+:[ \t]*$/ { name = $1; sub(/:.*/, "", name) }
+	sec == "authenticators" && /^[ \t]*public_name[ \t]*=/ && name != "" { print name; exit }')
+}
+
+# exim_ask CLIENT LISTENER LINE...: one process, for -bh is about one client: 10 ms. "CLIENT,user=NAME" has logged in. ; Each LINE is a
+# command, "=word" names the form of what follows.
 # Of the trace only places and fixed words are kept: values in it may hold what the configuration hides.
 # At most 40 processes and 30 seconds for one instance; what was cut is counted.
 exim_ask() {
-	ex_client=$1
+	ex_client=${1%%,*}
+	ex_who=$1
+	ex_as=
+	case $1 in *,user=*) ex_as="-oMaa $ex_login -oMai ${1#*,user=}" ;; esac
 	ex_iface=${2:+-oMi $2}
 	ex_port=${2:--}
 	shift 2
@@ -128,7 +140,7 @@ exim_ask() {
 		return 0
 	fi
 	ex_asked=$((ex_asked + 1))
-	mh_fact "exim:$ex_n:asked:$ex_asked" "$ex_client $ex_port $(printf '%s|' "EHLO probe.$ex_from" "$@")"
+	mh_fact "exim:$ex_n:asked:$ex_asked" "$ex_who $ex_port $(printf '%s|' "EHLO probe.$ex_from" "$@")"
 	printf '%s\n' "EHLO probe.$ex_from" "$@" QUIT | sed '/^=/d' | mh_ask "exim:$ex_n:said:$ex_asked" 8 sh -c '
 		ex_awk=$1; shift
 		{ "$@" 2>&1 >&3 | "$ex_awk" "
@@ -144,7 +156,7 @@ exim_ask() {
 			/^>>> *check [!a-z]/ { print \$1, \$2, \$3; next }
 			/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { print; next }
 			/configuration error|^Exim/ { print }" >&2; } 3>&1
-	' sh "$ex_awk" $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_iface -bh "$ex_client"
+	' sh "$ex_awk" $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_as $ex_iface -bh "$ex_client"
 }
 
 # exim_forms CLIENT: the relay forms, a few a process: Exim closes after three syntax errors or ten commands that are no mail.
@@ -177,6 +189,8 @@ exim_dialogues() {
 	exim_forms "$ex_out"
 	exim_ask "$ex_out" "" "VRFY root@$ex_local" "VRFY probe7nobody@$ex_local" "EXPN postmaster@$ex_local" "EXPN root@$ex_local" HELP
 	for ex_i in $ex_outs 127.0.0.1 ::1 $ex_own; do exim_plain "$ex_i"; done
+	exim_login
+	[ -z "$ex_login" ] || exim_plain "$ex_out,user=probe"
 	case $ex_scan in *received_port* | *interface_port* | *received_ip_address* | *interface_address*)
 		for ex_i in $(exim_listeners); do exim_plain "$ex_out" "$ex_i"; done ;;
 	esac

@@ -14,6 +14,18 @@ done
 ulimit -f 0 2>/dev/null
 exec env -i "$@"'
 
+# What keeps its notes in the hints database alone (ratelimit, seen) is asked with an empty spool over the live one: EX_SPOOL stands
+# for its directory. Nothing else may be written: the file systems that the shield makes read-only stay so.
+ex_cell='mount -n --make-rprivate / || exit 125
+for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/spool/exim4 EX_SPOOL; do
+	if [ -d "$d" ]; then
+		mount -n --rbind "$d" "$d" && mount -n -o remount,bind,ro "$d" || exit 125
+	fi
+done
+mount -n -t tmpfs -o size=8m,mode=1777,nosuid,noexec,nodev none EX_SPOOL || exit 125
+mkdir -m 1777 EX_SPOOL/db EX_SPOOL/input EX_SPOOL/msglog || exit 125
+exec env -i "$@"'
+
 # exim_shield: chooses ex_sh and ex_wrap, the shell and the text that stand before the program.
 exim_shield() {
 	ex_sh=sh
@@ -342,12 +354,26 @@ exim_questions() {
 	ex_absent=:
 	for ex_f in $ex_paths; do [ -e "$ex_f" ] || ex_absent="$ex_absent$ex_f:"; done
 	ex_why=$(printf '%s\n' "$ex_scan" | exim_unreached | exim_acts "$ex_absent" | tr '\n' ';')
-	if [ -n "$ex_why" ]; then
+	if [ -n "$ex_why" ] && ! exim_enclose; then
 		mh_fact "exim:$ex_n:not-asked" "asking would run ${ex_why%;}"
 		return 0
 	fi
 	exim_names
 	exim_dialogues
+	exim_shield
+}
+
+# exim_enclose: where all of ex_why keeps to the hints database and namespaces work, has the dialogues speak to an empty spool.
+exim_enclose() {
+	case $(printf '%s' "$ex_why" | tr ';' '\n' | sed '/^ratelimit in acl /d; /^seen in acl /d; /^$/d') in ?*) return 1 ;; esac
+	[ "$ex_sh" = 'unshare -m sh' ] || return 1
+	ex_spool=$(exim_opt spool_directory)
+	case $ex_spool in *[!A-Za-z0-9_./-]* | '' | / | *..*) return 1 ;; /*/*) ;; *) return 1 ;; esac
+	[ -d "$ex_spool" ] || return 1
+	ex_i=$(printf '%s\n' "$ex_cell" | sed "s|EX_SPOOL|$ex_spool|g")
+	$ex_sh -c "$ex_i" sh true </dev/null >/dev/null 2>&1 || return 1
+	ex_wrap=$ex_i
+	mh_fact "exim:$ex_n:enclosed" "${ex_why%;}"
 }
 
 # exim_collect: the daemons that run first, then the programs that are installed.
