@@ -22,7 +22,7 @@ for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/s
 		mount -n --rbind "$d" "$d" && mount -n -o remount,bind,ro "$d" || exit 125
 	fi
 done
-mount -n -t tmpfs -o size=8m,mode=1777,nosuid,noexec,nodev none EX_SPOOL || exit 125
+mount -n -t tmpfs -o size=64m,mode=1777,nosuid,noexec,nodev none EX_SPOOL || exit 125
 mkdir -m 1777 EX_SPOOL/db EX_SPOOL/input EX_SPOOL/msglog || exit 125
 exec env -i "$@"'
 

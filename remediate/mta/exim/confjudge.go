@@ -21,6 +21,10 @@ func (m *model) fromConfig(q judge.Question) judge.Answer {
 		a.Text = "this program reads the ACLs otherwise than Exim does"
 		return a
 	}
+	if line, ok := m.cfg.proxied(q); ok && q.Verb != judge.Banner {
+		a.Because, a.Text = []judge.Line{line}, line.Text
+		return a
+	}
 	switch q.Verb {
 	case judge.Rcpt:
 		a.Outcome, a.Because = m.cfg.recipient(q)

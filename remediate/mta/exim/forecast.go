@@ -74,6 +74,9 @@ func (c *config) forecast(e *evaluator) forecast {
 	if e.q.ClientAddr == "" {
 		return forecast{tell: "which client this is, DNS would say"}
 	}
+	if line, ok := c.proxied(e.q); ok {
+		return only(judge.CannotTell, line)
+	}
 	q, line, settled := c.routedForm(e.q)
 	if settled != "" {
 		return only(settled, line)
@@ -125,13 +128,20 @@ func (e *evaluator) drops() bool {
 	return false
 }
 
+// proxied says whether a client must speak the PROXY protocol: nothing is then known of who it is, and -bh, which cannot speak it, says
+// nothing of the listener.
+func (c *config) proxied(q judge.Question) (judge.Line, bool) {
+	o := c.options["hosts_proxy"]
+	if o == nil || newEvaluator(c, q).matchList(o.Value, "hostlist", 0, matchHost) == no {
+		return judge.Line{}, false
+	}
+	at := c.origin(o.Statement)
+	text := "hosts_proxy = " + o.Value + ": this client must speak the PROXY protocol, and is then whoever it says it is"
+	return judge.Line{File: at.File, Line: at.Line, Text: text}, true
+}
+
 // atConnect are the options that decide before any ACL.
 func (c *config) atConnect(e *evaluator) (forecast, bool) {
-	if o := c.options["hosts_proxy"]; o != nil && e.matchList(o.Value, "hostlist", 0, matchHost) != no {
-		at := c.origin(o.Statement)
-		text := "hosts_proxy = " + o.Value + ": this client must speak the PROXY protocol, and is then whoever it says it is"
-		return only(judge.CannotTell, judge.Line{File: at.File, Line: at.Line, Text: text}), true
-	}
 	o := c.options["host_reject_connection"]
 	if o == nil {
 		return forecast{}, false

@@ -20,6 +20,22 @@ func (m *model) heard(s session) []judge.Answer {
 		}
 		return []judge.Answer{a}
 	}
+	out := m.exchanges(base, s)
+	if len(s.Exchanges) > 1 && strings.HasPrefix(s.Exchanges[1].Command, "VRFY") {
+		out = append(out, m.greeting(base, s)...)
+	}
+	if line, ok := m.cfg.proxied(base); ok {
+		for i := range out {
+			if out[i].Question.Verb != judge.Banner {
+				out[i].Outcome, out[i].Text, out[i].Because = judge.CannotTell, line.Text, []judge.Line{line}
+			}
+		}
+	}
+	return out
+}
+
+// exchanges turns the commands about recipients and accounts into answers.
+func (m *model) exchanges(base judge.Question, s session) []judge.Answer {
 	var out []judge.Answer
 	refusedMail := exchange{}
 	for i, x := range s.Exchanges {
@@ -42,9 +58,6 @@ func (m *model) heard(s session) []judge.Answer {
 			q.Verb, q.Recipient, q.Form, q.Sender = judge.Verb(verb), rest, "", ""
 			out = append(out, m.disclosure(q, x, s.Exchanges[i+1:]))
 		}
-	}
-	if len(s.Exchanges) > 1 && strings.HasPrefix(s.Exchanges[1].Command, "VRFY") {
-		out = append(out, m.greeting(base, s)...)
 	}
 	return out
 }
@@ -257,14 +270,18 @@ func (m *model) greeting(base judge.Question, s session) []judge.Answer {
 			if auth == "" {
 				text = "AUTH is not offered without TLS"
 			}
-			if x.code() == 250 {
-				out = append(out, one(judge.Auth, auth != "", text))
+			a := one(judge.Auth, auth != "", text)
+			if x.code() != 250 {
+				a.Outcome, a.Text = judge.CannotTell, "the greeting was not taken: "+x.Reply
 			}
+			out = append(out, a)
 		case "HELP":
-			if x.code() != 0 {
-				text := strings.Join(x.Lines, "\n")
-				out = append(out, one(judge.Help, productWords.MatchString(strings.ReplaceAll(text, m.cfg.primary, "")), text))
+			text := strings.Join(x.Lines, "\n")
+			a := one(judge.Help, productWords.MatchString(strings.ReplaceAll(text, m.cfg.primary, "")), text)
+			if x.code() == 0 || x.code() == 421 {
+				a.Outcome, a.Text = judge.CannotTell, "the session ended before this command"
 			}
+			out = append(out, a)
 		}
 	}
 	return out
