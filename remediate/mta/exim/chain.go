@@ -39,7 +39,11 @@ func (c *config) trail(k *cond, kind string, hits []reason) []reason {
 			}
 		}
 		if len(entries) == 0 {
-			out = append(out, reason{item.At, item.Holder + " holds " + item.Value})
+			holder := item.Holder
+			if holder == "acl" {
+				holder = conditionName(k)
+			}
+			out = append(out, reason{item.At, holder + " holds " + item.Value})
 		}
 		break
 	}
@@ -51,6 +55,9 @@ func (c *config) trail(k *cond, kind string, hits []reason) []reason {
 	}
 	return append(out, entries...)
 }
+
+// conditionName names the list of a condition.
+func conditionName(k *cond) string { return "the list of " + k.Name }
 
 // lines are reasons as judgement shows them, each place once.
 func lines(rs []reason) []judge.Line {

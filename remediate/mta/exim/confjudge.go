@@ -21,7 +21,7 @@ func (m *model) fromConfig(q judge.Question) judge.Answer {
 		a.Text = "this program reads the ACLs otherwise than Exim does"
 		return a
 	}
-	if line, ok := m.cfg.proxied(q); ok && q.Verb != judge.Banner {
+	if line, ok := m.cfg.proxied(q); ok && q.Verb == judge.Rcpt {
 		a.Because, a.Text = []judge.Line{line}, line.Text
 		return a
 	}
