@@ -53,6 +53,7 @@ type config struct {
 	open       opener
 	deb        *debian     // nil where Debian's generator is not used
 	trusts     []mta.Trust // by what somebody may relay, once it is known
+	version    string      // of the program, "" where it is not known
 	strange    string      // why this is no whole configuration of Exim 4, "" where it looks like one
 }
 

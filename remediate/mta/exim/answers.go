@@ -40,10 +40,34 @@ func answers(s *facts.Snapshot, cfg *mta.Config) []judge.Answer {
 	for _, q := range questions {
 		out = append(out, m.explain(said[q]))
 	}
-	for _, q := range m.uncovered(questions) {
+	for _, q := range append(m.withinTLS(), m.uncovered(questions)...) {
 		out = append(out, m.fromConfig(q))
 	}
 	return append(out, m.claims()...)
+}
+
+// withinTLS is the plain stranger's question at each listener that speaks TLS from the start, to which -bh cannot speak.
+func (m *model) withinTLS() []judge.Question {
+	var out []judge.Question
+	q, found := m.stranger()
+	for _, l := range m.in.Listen {
+		if found && m.tlsAlone(l) {
+			q.Listener, q.TLS = l, true
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// tlsAlone says whether a listener is on one of the tls_on_connect_ports.
+func (m *model) tlsAlone(listener string) bool {
+	port := listener[strings.LastIndex(listener, ":")+1:]
+	for _, p := range splitList(m.cfg.option("tls_on_connect_ports", "")) {
+		if p == port || port == "465" && (p == "smtps" || p == "ssmtp" || p == "submissions") {
+			return port != ""
+		}
+	}
+	return false
 }
 
 // sessions are the dialogues that the collector put to this instance.

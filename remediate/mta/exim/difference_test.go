@@ -246,7 +246,7 @@ func talkOf(asked string) talk {
 }
 
 // modelOf is the reading of files that were put over a shadow's system.
-func modelOf(t *testing.T, live, text, options string, addrs []string, open opener) *model {
+func modelOf(t *testing.T, version, live, text, options string, addrs []string, open opener) *model {
 	t.Helper()
 	p, err := parse(splitLines(live, []byte(text)), open, nil, nil)
 	if err != nil {
@@ -257,6 +257,7 @@ func modelOf(t *testing.T, live, text, options string, addrs []string, open open
 		m.cfg.primary = "mx.example.edu"
 	}
 	m.cfg.qualify = m.cfg.option("qualify_domain", m.cfg.primary)
+	m.cfg.version = version
 	for _, a := range addrs {
 		m.cfg.own = append(m.cfg.own, netip.MustParsePrefix(a))
 	}
@@ -310,7 +311,7 @@ func TestDifferenceGenerated(t *testing.T) {
 				data, ok := g.files[path]
 				return []byte(data), ok, ok || strings.HasPrefix(path, "/etc/exim4/made/")
 			}
-			m := modelOf(t, "/etc/exim4/made.conf", text, r.Options, s.addrs, open)
+			m := modelOf(t, s.number(), "/etc/exim4/made.conf", text, r.Options, s.addrs, open)
 			before := c.differ
 			for j, a := range asked {
 				for _, said := range m.heard(parseSession(a, []byte(r.Heard[j][0]), []byte(r.Heard[j][1]), m.cfg.stages())) {

@@ -94,9 +94,14 @@ func (c *config) forecast(e *evaluator) forecast {
 		}
 		e.stage = stage
 		before := e.option(option, value)
-		if stage == "helo" && before.ends&denies != 0 && !e.drops() {
-			e.q.Helo = "" // the command is refused, and the client may go on without it
-			continue
+		if stage == "helo" && before.ends&denies != 0 {
+			switch need := e.needsHelo(before.cause[denies]); {
+			case need == no:
+				e.q.Helo = "" // the command is refused, and the client goes on without it
+				continue
+			case need == maybe:
+				before.add(accepts)
+			}
 		}
 		if before.ends == accepts {
 			continue
@@ -118,14 +123,21 @@ func (c *config) forecast(e *evaluator) forecast {
 	return c.ways(e, last)
 }
 
-// drops says whether some ACL closes the connection.
-func (e *evaluator) drops() bool {
-	for _, blocks := range e.cfg.acls {
-		if slices.ContainsFunc(blocks, func(b *block) bool { return b.Verb == "drop" }) {
-			return true
-		}
+// needsHelo says whether a client whose HELO was refused gets no further: by "drop", or as hosts_require_helo says, which is every
+// client from 4.95 on and none before (README.UPDATING).
+func (e *evaluator) needsHelo(because []reason) truth {
+	if len(because) > 0 && strings.Contains(because[0].text, ": drop") {
+		return yes
 	}
-	return false
+	if o := e.cfg.options["hosts_require_helo"]; o != nil {
+		return e.matchList(o.Value, "hostlist", 0, matchHost) & maybe
+	}
+	if e.cfg.version == "" {
+		return maybe
+	}
+	major, minor, _ := strings.Cut(e.cfg.version, ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	return sure(atoi(major) > 4 || atoi(major) == 4 && atoi(minor) >= 95)
 }
 
 // proxied says whether a client must speak the PROXY protocol: nothing is then known of who it is, and -bh, which cannot speak it, says

@@ -24,6 +24,11 @@ func (m *model) heard(s session) []judge.Answer {
 	if len(s.Exchanges) > 1 && strings.HasPrefix(s.Exchanges[1].Command, "VRFY") {
 		out = append(out, m.greeting(base, s)...)
 	}
+	if m.tlsAlone(base.Listener) && !base.TLS {
+		for i := range out {
+			out[i].Outcome, out[i].Text, out[i].Because = judge.CannotTell, "this listener speaks TLS from the start, which -bh does not", nil
+		}
+	}
 	if line, ok := m.cfg.proxied(base); ok {
 		for i := range out {
 			if out[i].Question.Verb != judge.Banner {

@@ -49,7 +49,7 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 		return nil, err
 	}
 	m.cfg = understand(prog, m.open)
-	m.cfg.deb = deb
+	m.cfg.deb, m.cfg.version = deb, in.Version
 	m.effective()
 	m.trusted = m.cfg.trusted()
 	m.cfg.trusts = m.trusted

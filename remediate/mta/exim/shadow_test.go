@@ -125,6 +125,12 @@ func startShadow(t *testing.T, root string) *shadow {
 	return s
 }
 
+// number is the version alone.
+func (s *shadow) number() string {
+	v, _ := versionOf(s.version)
+	return v
+}
+
 func (s *shadow) ask(o order) (replies, error) {
 	if err := s.in.Encode(o); err != nil {
 		return replies{}, err
