@@ -323,6 +323,10 @@ func (s *subject) finding(r playbooks.Rule, listener string, v verdict) Finding 
 	}
 	manual := r.ManualFor(s.mta())
 	f.Manual, f.Ko.Manual = manual.En, manual.Ko
+	if v.live && f.Status == Fail {
+		f.Manual = "Nothing on disk is to be mended for this: reload or restart the mail server so that it reads its files, look at what stands before it, and audit again."
+		f.Ko.Manual = "디스크의 설정은 수정할 필요 없음. 메일 서버를 재적재 또는 재시작하고 앞단 장비를 확인한 뒤 재점검"
+	}
 	return f
 }
 

@@ -182,25 +182,21 @@ func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, listeners stri
 	}
 }
 
-// evidence shows what a judge said and the line that decided; verbose, the whole chain that led to it.
+// evidence shows what a judge said and the line that decided; verbose, the whole chain that led to that.
 func (t *text) evidence(b *bytes.Buffer, indent string, e plan.Evidence) {
 	said := t.say.judges[string(e.Judge)] + ": " + word(t.say.says, string(e.Says))
 	if e.Text != "" {
 		said += ": " + e.Text
 	}
+	t.field(b, indent, t.say.evidence, said)
 	chain := e.Because
 	if !t.o.Verbose {
 		chain = chain[:min(len(chain), 1)]
 	}
-	if len(chain) == 1 && !t.o.Verbose {
-		if at := lineAt(chain[0]); at != "" && !strings.Contains(e.Text, at) {
-			said += " (" + at + ")"
-		}
-		chain = nil
-	}
-	t.field(b, indent, t.say.evidence, said)
 	for _, l := range chain {
-		t.field(b, indent, "", strings.TrimPrefix(lineAt(l)+": "+l.Text, ": "))
+		if line := strings.TrimPrefix(lineAt(l)+": "+l.Text, ": "); line != e.Text {
+			t.field(b, indent, "", line)
+		}
 	}
 }
 
