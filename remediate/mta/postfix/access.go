@@ -75,7 +75,10 @@ func (r *run) lookAll(t *table, list []lookupKey, context string) verdict {
 			return tableFailed(t.spec + " has an empty value for " + k.text)
 		}
 		v := r.action(f.value, context)
-		if v.kind != dunno && f.line > 0 {
+		switch {
+		case v.kind != dunno && f.asked:
+			r.note(mta.Origin{File: t.source()}, k.text+" "+f.value+" (postmap -q, "+t.spec+")")
+		case v.kind != dunno && f.line > 0:
 			r.note(mta.Origin{File: t.source(), Line: f.line}, k.text+" "+f.value)
 		}
 		return v

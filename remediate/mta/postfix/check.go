@@ -81,11 +81,29 @@ func (r *run) relayAndRecipient() verdict {
 		lists = append(lists, "smtpd_relay_restrictions")
 	}
 	for _, list := range lists {
-		if v := r.items(r.m.members(list, r.s), "smtpd_recipient"); v.kind == refuse {
+		v := r.items(r.m.members(list, r.s), "smtpd_recipient")
+		if v.kind == refuse {
 			return v
 		}
+		r.noteEnd(list, v)
 	}
 	return verdict{}
+}
+
+// noteEnd says of a list that said nothing that it refuses nobody, and where its value stands.
+func (r *run) noteEnd(list string, v verdict) {
+	if v.kind != dunno {
+		return
+	}
+	raw, o, _ := r.m.raw(list, r.s)
+	text := list + " ends and has not refused"
+	switch {
+	case len(r.m.members(list, r.s)) == 0:
+		text = list + " is empty: it refuses nobody"
+	case o.How == "default":
+		text = list + " = " + raw + " (by default) ends and has not refused"
+	}
+	r.note(o, text)
 }
 
 // lookAhead is what Postfix 3.0 and later walk below compatibility level 1 in place of an unset smtpd_relay_restrictions, to warn of mail
@@ -208,6 +226,9 @@ func (r *run) noteItem(it member, arg *member, v verdict) {
 		text = it.param + ": " + text
 	}
 	what := map[kind]string{permit: "permits", refuse: "refuses"}[v.kind]
+	if it.origin.How == "default" {
+		what += " (by default)"
+	}
 	r.note(it.origin, text+" "+what)
 }
 

@@ -22,6 +22,9 @@ func (e *editor) fixOverrides(f mta.Fix, titles []string, add bool) error {
 	if err != nil {
 		return err
 	}
+	if owner := e.owner(f); owner != "" {
+		titles, add = []string{owner}, false
+	}
 	services := parseMaster(e.m.master.path, data).services
 	for i := len(services) - 1; i >= 0; i-- {
 		s := &services[i]
@@ -33,6 +36,21 @@ func (e *editor) fixOverrides(f mta.Fix, titles []string, add bool) error {
 		}
 	}
 	return nil
+}
+
+// owner is the service whose -o holds the entry that a fix takes away by its place in master.cf, "" where the fix names no such place. It
+// need not be one that listens: the rewrite service has overrides of its own.
+func (e *editor) owner(f mta.Fix) string {
+	if f.Op != mta.Remove || f.File != e.m.master.path {
+		return ""
+	}
+	for i := range e.m.master.services {
+		s := &e.m.master.services[i]
+		if o, ok := s.override(f.Name); ok && o.line <= f.Line && f.Line <= lineAt(e.m.master.data, o.to) {
+			return s.title()
+		}
+	}
+	return ""
 }
 
 func (e *editor) fixService(f mta.Fix, s *service, add bool) error {
@@ -106,6 +124,9 @@ func (e *editor) writeOverride(s *service, o *override, value string) error {
 	if err != nil {
 		return fmt.Errorf("cannot edit %s:%d: %w", e.m.master.path, o.line, err)
 	}
+	if o.flags != "" {
+		text = "-" + o.flags + " " + text
+	}
 	return e.splice(e.m.master.path, o.from, o.to, text)
 }
 
@@ -147,8 +168,11 @@ func (e *editor) addOverride(s *service, name, value string) error {
 	return e.splice(e.m.master.path, to, to, line)
 }
 
-// dropOverride takes an -o out, and its line where nothing else stands on it.
+// dropOverride takes an -o out, and its line where nothing else stands on it; what is written in one word with it stays (the v of -vo).
 func (e *editor) dropOverride(s *service, o *override) error {
+	if o.flags != "" {
+		return e.splice(e.m.master.path, o.from, o.to, "-"+o.flags)
+	}
 	data, _ := e.text(e.m.master.path)
 	from, to := wholeLine(data, o.from)
 	if o.to <= to && onlyBlank(data[from:o.from]) && onlyBlank(data[o.to:to]) {

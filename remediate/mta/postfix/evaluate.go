@@ -178,8 +178,9 @@ func (r *run) hinders(key, why string) bool {
 }
 
 func (r *run) note(o mta.Origin, text string) {
-	if len(r.because) < 12 {
-		r.because = append(r.because, judge.Line{File: o.File, Line: o.Line, Text: text})
+	line := judge.Line{File: o.File, Line: o.Line, Text: text}
+	if len(r.because) < 12 && !slices.Contains(r.because, line) {
+		r.because = append(r.because, line)
 	}
 }
 

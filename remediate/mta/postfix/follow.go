@@ -88,7 +88,7 @@ func (m *model) told(t *table, key string) (found, bool) {
 	}
 	for line := range strings.Lines(string(out.Stdout)) {
 		if k, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "\t"); ok && k == key {
-			return found{ok: true, value: value}, true
+			return found{ok: true, value: value, asked: true}, true
 		}
 	}
 	return found{}, true

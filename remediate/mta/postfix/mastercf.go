@@ -8,9 +8,10 @@ import (
 // override is one "-o name=value" of a service in master.cf.
 type override struct {
 	name, value string
-	line        int // of the -o
-	from, to    int // bytes of the file from the -o to the end of its argument
-	valueAt     int // offset of the value's first byte in the file
+	line        int    // of the -o
+	from, to    int    // bytes of the file from the -o to the end of its argument
+	valueAt     int    // offset of the value's first byte in the file
+	flags       string // options written in one word with the o: "v" of -vo
 }
 
 // service is one entry of master.cf.
@@ -138,7 +139,7 @@ func (s *service) addOverride(first, last word, body string, start int) {
 	name, _ = trimSpace(name)
 	value, skipped = trimSpace(value)
 	at += skipped
-	o := override{name: name, value: value, from: s.pos[first.start], to: s.pos[last.end-1] + 1}
+	o := override{name: name, value: value, flags: first.text[1 : optionO(first.text)-1], from: s.pos[first.start], to: s.pos[last.end-1] + 1}
 	if o.valueAt = o.to; at < len(s.pos) && value != "" {
 		o.valueAt = s.pos[at]
 	}

@@ -34,6 +34,7 @@ type found struct {
 	line   int
 	unread string // it is not known
 	failed string // the lookup fails: Postfix answers 451
+	asked  bool   // the host's postmap was asked
 }
 
 // hashed are the types whose text is a source for postmap, with the suffixes of what it makes.
