@@ -17,7 +17,12 @@ type program struct {
 	macros  map[string]string   // as written, by name
 	classes map[string]*class
 	maps    map[string]lookup
+	spent   int    // characters that macros came to while the rules were read
+	broken  string // why the rules cannot be run at all
 }
+
+// maxExpanded bounds what the macros of a whole configuration may come to: one that names itself many times has no end.
+const maxExpanded = 1 << 22
 
 type ruleset struct {
 	name  string
@@ -158,6 +163,10 @@ func (p *program) rule(text string, line int) rule {
 
 // expand replaces the macros of a text by their values and its metasymbols by tokens; $? $| $. choose by whether a macro is set.
 func (p *program) expand(text string, depth int) []unit {
+	if p.spent += len(text); p.spent > maxExpanded {
+		p.broken = "its macros expand without end"
+		return nil
+	}
 	var units []unit
 	var skip []bool // for each open $?, whether its text is left out
 	skipping := func() bool {

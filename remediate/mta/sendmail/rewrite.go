@@ -41,7 +41,8 @@ type hit struct {
 }
 
 const (
-	maxSteps     = 200_000 // of one run: patterns compared
+	maxSteps     = 100_000 // of one run: patterns compared
+	maxTokens    = 1000    // of an address (MAXATOM, conf.h)
 	maxRecursion = 50      // MaxRuleRecursion (op.me)
 	maxRounds    = 100     // of one rule
 )
@@ -126,6 +127,7 @@ func (r *run) match(lhs, in []token, at int, parts []part) ([]part, bool) {
 		return nil, false
 	case '=':
 		for end := at + 1; end <= len(in); end++ {
+			r.steps += end - at
 			if !r.holds(arg(lhs[0]), r.cut.join(in[at:end], r.blank)) {
 				continue
 			}
@@ -198,6 +200,9 @@ func (r *run) rewrite(in []token, set *ruleset, depth int) []token {
 		e := event{set: set.name, rule: rule, hits: r.classHits(rule.lhs, in, parts)}
 		out := r.lookups(r.substitute(rhs, in, parts, set, rule), &e)
 		r.trace = append(r.trace, e)
+		if len(out) > maxTokens {
+			r.stop("line %d: expansion too long", rule.line)
+		}
 		in = r.call(out, depth)
 		if last {
 			break

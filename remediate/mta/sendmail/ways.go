@@ -14,14 +14,19 @@ type ran struct {
 	why    string // of the questions that were answered both ways, the last
 }
 
-const maxWays = 32
+const maxWays = 16
 
 // apply carries an address through rulesets, one after the other, and returns every end that there may be.
 func (p *program) apply(in []token, macros map[string]string, sets ...string) []ran {
+	if p.broken != "" {
+		return []ran{{err: errors.New(p.broken)}}
+	}
 	var ends []ran
 	var chosen []choice
 	for len(ends) < maxWays {
-		r := &run{program: p, macros: maps.Clone(macros), unset: map[string]bool{}, memo: map[string]bool{}, chosen: chosen}
+		own := map[string]string{}
+		maps.Copy(own, macros)
+		r := &run{program: p, macros: own, unset: map[string]bool{}, memo: map[string]bool{}, chosen: chosen}
 		value := in
 		for _, name := range sets {
 			set := p.sets[name]
