@@ -102,7 +102,7 @@ func (b bench) judges(ctx context.Context, dir, program string, hosts []Host) er
 	}
 	for round := range max(b.runs, 1) + 1 {
 		for i := range audits {
-			if err := audits[i].run(ctx, inventory, dir, len(entries), round > 0); err != nil {
+			if err := audits[i].run(ctx, b.lab, inventory, dir, len(entries), round > 0); err != nil {
 				return err
 			}
 		}
@@ -125,9 +125,9 @@ type judgesAudit struct {
 	took          []time.Duration
 }
 
-func (a *judgesAudit) run(ctx context.Context, inventory, state string, n int, counts bool) error {
+func (a *judgesAudit) run(ctx context.Context, l *Lab, inventory, state string, n int, counts bool) error {
 	args := append([]string{"audit", "-i", inventory, "--forks", fmt.Sprint(n), "--format", "json", "--batch", "--state", state}, a.flags...)
-	c := exec.CommandContext(ctx, a.program, args...)
+	c := l.resolving(ctx, append([]string{a.program}, args...)...)
 	var out bytes.Buffer
 	c.Stdout = &out
 	took, err := once(c, 0, 2)

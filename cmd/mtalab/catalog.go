@@ -21,10 +21,11 @@ type Catalog struct {
 	Releases map[string]Release
 	Kinds    map[string]Kind
 
-	// Programs of this machine, each with the package that has it: for the lab, for its tests, for its benchmark.
-	Tools      map[string]string `toml:"tools"`
-	TestTools  map[string]string `toml:"test_tools"`
-	BenchTools map[string]string `toml:"bench_tools"`
+	// Programs of this machine, each with the package that has it: for the lab, for its tests, for its benchmark, for comparing.
+	Tools        map[string]string `toml:"tools"`
+	TestTools    map[string]string `toml:"test_tools"`
+	BenchTools   map[string]string `toml:"bench_tools"`
+	CompareTools map[string]string `toml:"compare_tools"`
 
 	gone []string // releases that were taken out of the plan
 }

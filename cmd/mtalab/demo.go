@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -100,7 +99,7 @@ func (l *Lab) demoJobs() ([]*recipeJob, error) {
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, &recipeJob{recipe: r, host: hosts[0]})
+		jobs = append(jobs, &recipeJob{recipe: r, host: hosts[0], probe: true})
 	}
 	return jobs, nil
 }
@@ -116,10 +115,10 @@ func (l *Lab) plantJob(ctx context.Context, j *recipeJob) error {
 
 // showAudit runs the audit as a person would, its report on stdout.
 func (l *Lab) showAudit(ctx context.Context, program, inventory string) error {
-	l.say("$ mtaharden audit -i %s", inventory)
+	l.say("$ mtaharden audit --probe -i %s", inventory)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, program, "audit", "-i", inventory, "--batch", "--state", filepath.Join(l.State, "demo-state"))
+	c := l.resolving(ctx, program, "audit", "--probe", "-i", inventory, "--batch", "--state", filepath.Join(l.State, "demo-state"))
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	status, err := commandStatus(c.Run())
 	if err != nil {

@@ -48,7 +48,13 @@ func commandStatus(err error) (int, error) {
 
 // vantageCommand is a command of this machine in a vantage point's network, with the lab's resolver.
 func (l *Lab) vantageCommand(ctx context.Context, where string, argv ...string) *exec.Cmd {
-	args := []string{"--net=" + l.netnsPath(where), "unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
+	resolving := l.resolving(ctx, argv...)
+	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + l.netnsPath(where)}, resolving.Args...)...)
+}
+
+// resolving is a command of this machine that asks the lab's resolver: its own may know nothing of the lab's addresses, or not answer.
+func (l *Lab) resolving(ctx context.Context, argv ...string) *exec.Cmd {
+	args := []string{"--mount", "--propagation", "private", "/bin/sh", "-c",
 		`mount --bind "$1" /etc/resolv.conf || exit 125; shift; exec "$@"`, "sh", filepath.Join(l.State, "resolv.conf")}
-	return exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
+	return exec.CommandContext(ctx, "unshare", append(args, argv...)...)
 }

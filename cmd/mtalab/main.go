@@ -43,7 +43,7 @@ give it a MTALAB_STATE and a MTALAB_INSTANCE (its name, short) and run it in a n
 		SilenceErrors: true,
 	}
 	root.AddCommand(upCommand(), buildCommand(), downCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(),
-		demoCommand(), testCommand(), benchCommand(), daemonCommand())
+		demoCommand(), testCommand(), nmapCommand(), benchCommand(), daemonCommand())
 	return root
 }
 

@@ -1,141 +1,238 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/xml"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
-	"regexp"
+	"os"
 	"slices"
-	"sort"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/probe"
 )
 
-// A scan is what nmap's SMTP scripts say of one listener.
-type scan struct {
-	Relay   string   // smtp-open-relay's first line
-	Forms   []string // the relay forms that it counts as accepted
-	Ehlo    []string // smtp-commands: the reply to EHLO but its first line, sorted
-	Users   []string // smtp-enum-users: "METHOD name", sorted
-	Trouble []string // what each script said beside that
+func nmapCommand() *cobra.Command {
+	var run compareRun
+	var install bool
+	c := &cobra.Command{
+		Use:   "nmap [--sample N] [--seed S] [NAME…]",
+		Short: "Plant configurations, let nmap's SMTP scripts and the probe ask them from outside, and compare both with the table",
+		RunE: func(c *cobra.Command, args []string) error {
+			lab, err := equippedLab(c.Context(), install, func(l *Lab) map[string]string { return l.CompareTools })
+			if err != nil {
+				return err
+			}
+			run.names, run.out = args, os.Stdout
+			return lab.Compare(c.Context(), run)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&run.sample, "sample", 0, "compare `N` recipes that the seed picks (0: all)")
+	f.StringVar(&run.seed, "seed", "", "what picks the sample")
+	f.BoolVar(&run.rows, "rows", false, "print what was met as rows for the table")
+	f.BoolVar(&install, "install", false, "install what this machine lacks, nmap too")
+	return c
 }
 
-const nmapLimit = 3 * time.Minute
+// A compareRun says which rows of the table are compared.
+type compareRun struct {
+	names  []string // parts of names; none: all
+	sample int
+	seed   string
+	rows   bool // print rows for the table instead of comparing with it
+	out    io.Writer
+}
 
-// nmapScan runs nmap's scripts at a vantage point. The foreign domain is one that the lab's resolver knows: nmap's own
-// would be refused for not existing.
-func (l *Lab) nmapScan(ctx context.Context, where string, to netip.AddrPort) (*scan, error) {
-	ctx, cancel := context.WithTimeout(ctx, nmapLimit)
+// Compare plants the table's recipes, has nmap and the probe ask each from outside, and fails where they differ otherwise
+// than the table says and explains.
+func (l *Lab) Compare(ctx context.Context, run compareRun) error {
+	recipes, err := loadRecipes(l.files())
+	if err != nil {
+		return err
+	}
+	table, err := loadComparison(l.files(), recipes)
+	if err != nil && !run.rows {
+		return err
+	}
+	jobs, err := l.compareJobs(run, recipes, table)
+	if err != nil {
+		return err
+	}
+	if err := l.ground(ctx); err != nil {
+		return err
+	}
+	byHost := map[string][]*compareJob{}
+	var hosts []Host
+	for _, j := range jobs {
+		if len(byHost[j.host.Name]) == 0 {
+			hosts = append(hosts, j.host)
+		}
+		byHost[j.host.Name] = append(byHost[j.host.Name], j)
+	}
+	var mu sync.Mutex
+	failed := 0
+	_ = eachHost(hosts, 3, func(h Host) error {
+		for _, j := range byHost[h.Name] {
+			met, err := l.compareOne(ctx, j.recipeJob)
+			mu.Lock()
+			if !j.report(run, met, err) {
+				failed++
+			}
+			mu.Unlock()
+		}
+		return nil
+	})
+	if failed > 0 {
+		return fmt.Errorf("nmap and the probe: %d of %d hosts are not as testdata/lab/nmap.toml has them", failed, len(jobs))
+	}
+	if !run.rows {
+		fmt.Fprintf(run.out, "\nnmap and the probe compared on %d of %d hosts of the table (seed %q), every difference explained\n", len(jobs), len(table.Rows), run.seed)
+	}
+	return ctx.Err()
+}
+
+// A compareJob is one row of the table, and its recipe on its host.
+type compareJob struct {
+	*recipeJob
+	row compared
+}
+
+// compareJobs picks rows; where rows are to be printed, recipes that have none yet too.
+func (l *Lab) compareJobs(run compareRun, recipes []*Recipe, table *comparison) ([]*compareJob, error) {
+	rows := map[string]compared{}
+	for _, row := range table.Rows {
+		rows[row.Name] = row
+	}
+	picked := slices.DeleteFunc(slices.Clone(recipes), func(r *Recipe) bool {
+		if len(run.names) > 0 && !slices.ContainsFunc(run.names, func(n string) bool { return strings.Contains(r.Name, n) }) {
+			return true
+		}
+		_, ok := rows[r.Name]
+		return !ok && !(run.rows && len(run.names) > 0)
+	})
+	var jobs []*compareJob
+	for _, r := range sample(picked, run.sample, run.seed) {
+		names := []string{rows[r.Name].Host}
+		if names[0] == "" {
+			var err error
+			if names, err = r.hostsFor(l.Catalog, run.seed, false); err != nil {
+				return nil, err
+			}
+		}
+		if release, _, _ := strings.Cut(names[0], "-"); slices.Contains(l.gone, release) {
+			continue
+		}
+		hosts, err := l.Select(names)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, &compareJob{&recipeJob{recipe: r, host: hosts[0]}, rows[r.Name]})
+	}
+	if len(jobs) == 0 {
+		return nil, fmt.Errorf("no recipe to compare is named so: %s", strings.Join(run.names, " "))
+	}
+	return jobs, nil
+}
+
+// compareOne plants a recipe and lets both ask it.
+func (l *Lab) compareOne(ctx context.Context, j *recipeJob) (compared, error) {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
 	defer cancel()
-	argv := []string{"nmap", "-n", "-Pn", "-sT", "-vv", "-oX", "-", "-p", fmt.Sprint(to.Port()),
-		"--script", "+smtp-open-relay,+smtp-commands,+smtp-enum-users", "--script-args", "smtp.domain=" + foreignDomain}
-	if to.Addr().Is6() {
-		argv = append(argv, "-6")
+	unlock, err := l.lock(ctx, j.host.Name)
+	if err != nil {
+		return compared{}, err
 	}
-	c := l.vantageCommand(ctx, where, append(argv, to.Addr().String())...)
-	var out, errout bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errout
-	if err := c.Run(); err != nil {
-		return nil, fmt.Errorf("cannot run nmap: %v: %s", err, lastLines(errout.String(), 3))
+	defer unlock()
+	quiet := *l
+	quiet.log = io.Discard
+	if err := quiet.plantJob(ctx, j); err != nil {
+		return compared{}, err
 	}
-	return parseScan(out.Bytes())
+	at := l.callerFrom("outside", j.host, j.recipe.Port, j.recipe.IPv6)
+	theirs, err := l.nmapScan(ctx, "outside", j.host.Name+"."+l.Network.Domain, at.to)
+	if err != nil {
+		return compared{}, err
+	}
+	ours := probe.Ask(ctx, probe.Listener{Addr: at.to}, probe.Config{
+		Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+			return at.dial(netip.MustParseAddrPort(addr))
+		},
+		Vantage: "outside", From: l.vantageAddr("outside"), Relay: true, Domain: foreignDomain, Helo: at.helo,
+	})
+	if ours.Err != nil {
+		return compared{}, ours.Err
+	}
+	met := compared{Name: j.recipe.Name, Host: j.host.Name, Says: theirs.Relay, Nmap: theirs.Forms, Users: theirs.methods()}
+	met.see(ours, theirs)
+	return met, nil
 }
 
-// parseScan reads nmap's XML (nmap.dtd) of one host and one port.
-func parseScan(data []byte) (*scan, error) {
-	var doc struct {
-		Ports []struct {
-			State struct {
-				State string `xml:"state,attr"`
-			} `xml:"state"`
-			Scripts []struct {
-				ID     string `xml:"id,attr"`
-				Output string `xml:"output,attr"`
-			} `xml:"script"`
-		} `xml:"host>ports>port"`
-	}
-	if err := xml.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("cannot read nmap's output: %v", err)
-	}
-	if len(doc.Ports) != 1 {
-		return nil, fmt.Errorf("nmap speaks of %d ports, not of one", len(doc.Ports))
-	}
-	s := &scan{}
-	for _, script := range doc.Ports[0].Scripts {
-		switch script.ID {
-		case "smtp-open-relay":
-			s.relay(script.Output)
-		case "smtp-commands":
-			s.commands(script.Output)
-		case "smtp-enum-users":
-			s.users(script.Output)
-		}
-	}
-	return s, nil
-}
-
-func (s *scan) relay(output string) {
-	lines := strings.Split(strings.TrimSpace(output), "\n")
-	s.Relay = lines[0]
-	for _, line := range lines[1:] {
-		line = strings.TrimSpace(line)
-		if form := formOf(line); form != "" {
-			s.Forms = append(s.Forms, form)
-		} else {
-			s.Trouble = append(s.Trouble, line)
-		}
-	}
-}
-
-// formOf is the relay form of a line "MAIL FROM:<x> -> RCPT TO:<y>", whatever the server's name and address are.
-func formOf(line string) string {
+// see puts what the probe learnt beside nmap's words.
+func (c *compared) see(ours *probe.Report, theirs *scan) {
 	for _, f := range relayForms() {
-		pattern := regexp.QuoteMeta(fmt.Sprintf("MAIL FROM:<%s> -> RCPT TO:<%s>", f.From, f.To))
-		pattern = strings.NewReplacer(`\{srv\}`, `[\w.-]+`, `\{ip\}`, `[0-9a-fA-F.:]+`, `\{d\}`, regexp.QuoteMeta(foreignDomain)).Replace(pattern)
-		if regexp.MustCompile("^" + pattern + "$").MatchString(line) {
-			return f.Name
+		if slices.ContainsFunc(ours.Cases, func(k probe.Case) bool { return k.Form == f.Name && !k.TLS && k.Verdict.Open() }) {
+			c.Probe = append(c.Probe, f.Name)
 		}
 	}
-	return ""
-}
-
-// commands reads "NAME, KEYWORD, KEYWORD …" and, on the next line, the reply to HELP.
-func (s *scan) commands(output string) {
-	first, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
-	if !strings.Contains(first, ",") {
-		s.Trouble = append(s.Trouble, first)
-		return
-	}
-	for _, word := range strings.Split(first, ",")[1:] {
-		if word = strings.TrimSpace(word); word != "" {
-			s.Ehlo = append(s.Ehlo, word)
+	c.Calls = probeVerdict(ours)
+	for _, s := range ours.Services {
+		if (s.Verb == judge.Vrfy || s.Verb == judge.Expn) && s.Outcome == judge.Disclosed {
+			c.Tells = append(c.Tells, string(s.Verb))
 		}
 	}
-	// The first line of the reply may hold commas of its own: what is no keyword (RFC 5321 §4.1.1.1) belongs to it.
-	s.Ehlo = slices.DeleteFunc(s.Ehlo, func(w string) bool { return w != strings.ToUpper(w) && !strings.HasPrefix(w, "AUTH") })
-	sort.Strings(s.Ehlo)
-}
-
-func (s *scan) users(output string) {
-	for _, line := range strings.Split(strings.TrimSpace(output), "\n") {
-		method, name, ok := strings.Cut(strings.TrimSpace(line), ", ")
-		if ok && slices.Contains([]string{"RCPT", "VRFY", "EXPN"}, method) {
-			s.Users = append(s.Users, method+" "+name)
-		} else if line != "" {
-			s.Trouble = append(s.Trouble, strings.TrimSpace(line))
+	for _, e := range ours.Plain.Extensions {
+		if !slices.Contains(theirs.Ehlo, e) {
+			c.Lacks = append(c.Lacks, e)
 		}
 	}
-	sort.Strings(s.Users)
+	for _, e := range theirs.Ehlo {
+		if !slices.Contains(ours.Plain.Extensions, e) {
+			c.Adds = append(c.Adds, e)
+		}
+	}
 }
 
-// methods are those by which users were found.
-func (s *scan) methods() []string {
-	var m []string
-	for _, u := range s.Users {
-		method, _, _ := strings.Cut(u, " ")
-		m = append(m, method)
+// probeVerdict is open where any form at all was taken, closed where none was and some were refused.
+func probeVerdict(r *probe.Report) string {
+	verdict := "none"
+	for _, k := range r.Cases {
+		switch {
+		case k.Form != "local" && k.Verdict.Open():
+			return "open"
+		case k.Verdict == probe.Refused:
+			verdict = "closed"
+		}
 	}
-	return slices.Compact(m)
+	return verdict
+}
+
+// report prints how a row ended and says whether it is as the table has it.
+func (j *compareJob) report(run compareRun, met compared, err error) bool {
+	if run.rows && err == nil {
+		fmt.Fprintf(run.out, "%s\n", met.toml())
+		return true
+	}
+	var wrong []string
+	if err != nil {
+		wrong = []string{err.Error()}
+	} else {
+		wrong = j.row.against(met)
+	}
+	word := "ok  "
+	if len(wrong) > 0 {
+		word = "FAIL"
+	}
+	fmt.Fprintf(run.out, "%s %-34s %-18s nmap %2d/16 %-14s probe %2d/16 %-10s %s\n", word, j.recipe.Name, j.host.Name,
+		len(met.Nmap), strings.Join(met.Users, ","), len(met.Probe), strings.Join(met.Tells, ","), strings.Join(j.row.Why, " "))
+	for _, w := range wrong {
+		fmt.Fprintf(run.out, "       %s\n", w)
+	}
+	return len(wrong) == 0
 }

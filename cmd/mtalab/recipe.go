@@ -23,6 +23,7 @@ import (
 //	role: mx                          intent, as in an inventory
 //	relay_networks: 192.0.2.0/24 …
 //	vantages: outside outside2 …      through which hosts the network may be asked; outside unless said; itself is the host
+//	network: asked|silent             the audit is always one with --probe; silent: no vantage point is a stranger to the host
 //	expect: RULE STATUS               the worst status of the rule's findings on the host
 //	says: RULE words                  one of the rule's findings, or a judge in its evidence, says these words
 //	sound: yes                        no finding is fail, unknown or error
@@ -43,6 +44,7 @@ type Recipe struct {
 	Role          string
 	RelayNetworks []string
 	Vantages      []string
+	Network       string // asked, silent, or empty: asked where the run samples it
 	Expect        []Expectation
 	Says          []Saying
 	Sound         bool
@@ -191,6 +193,11 @@ func (r *Recipe) setWord(key, word string) error {
 			return fmt.Errorf("sound is yes or unsaid")
 		}
 		r.Sound = true
+	case "network":
+		if word != "asked" && word != "silent" {
+			return fmt.Errorf("network is asked, silent or unsaid")
+		}
+		r.Network = word
 	case "family":
 		if word != "6" {
 			return fmt.Errorf("family is 6 or unsaid")

@@ -23,6 +23,7 @@ expect: vrfy pass
 says: open-relay  older than the file
 vantages: outside2 itself
 port: 587
+network: silent
 family: 6
 outside: accepts 16
 outside: bang refused
@@ -40,7 +41,7 @@ true
 	want := &Recipe{
 		Name: "postfix/open", MTA: "postfix", Releases: []string{"deb12", "deb13"}, Role: "mx",
 		RelayNetworks: []string{"192.0.2.0/24", "2001:db8::/48"}, Port: 587,
-		Vantages: []string{"outside2", "itself"}, IPv6: true,
+		Vantages: []string{"outside2", "itself"}, Network: "silent", IPv6: true,
 		Expect: []Expectation{{"open-relay", "fail"}, {"vrfy", "pass"}},
 		Says:   []Saying{{"open-relay", "older than the file"}},
 		Meets: map[string]Stranger{
@@ -68,6 +69,7 @@ func TestRecipeMistakes(t *testing.T) {
 		{"sound: yes\noutside: plain maybe", "cannot understand"},
 		{"sound: yes\nport: 0", "no port"},
 		{"sound: yes\nfamily: 4", "family is 6"},
+		{"sound: yes\nnetwork: yes", "network is asked"},
 		{"sound: yes\nsays: vrfy", "a rule and words"},
 		{"sound: yes\noutside2: plain", "outside2: want dead"},
 		{"sound: yes\njust words", "not a key"},
@@ -263,5 +265,51 @@ func TestCompareFindings(t *testing.T) {
 	j.recipe = &Recipe{Sound: true}
 	if wrong := j.compare(findings); len(wrong) != 2 {
 		t.Errorf("a sound host with a fail and an unknown finding: %q", wrong)
+	}
+}
+
+// The network judge of the audit is held against the witness, who shares no code with it.
+func TestAgainstWitness(t *testing.T) {
+	open, closed := &Witness{Forms: map[string]bool{"plain": true}}, &Witness{Forms: map[string]bool{"plain": false}}
+	fail, unknown := []Expectation{{"open-relay", "fail"}}, []Expectation{{"open-relay", "unknown"}}
+	for _, test := range []struct {
+		name   string
+		recipe Recipe
+		heard  string
+		met    *Witness
+		wrong  bool
+	}{
+		{"both open", Recipe{Expect: fail}, "relayed", open, false},
+		{"both closed", Recipe{}, "refused", closed, false},
+		{"missed", Recipe{Expect: fail}, "refused", open, true},
+		{"false alarm", Recipe{}, "relayed", closed, true},
+		{"another form or listener", Recipe{Expect: fail}, "relayed", closed, false},
+		{"nothing said", Recipe{}, "", closed, true},
+		{"nobody to ask through", Recipe{Network: "silent"}, "", open, false},
+		{"asked through a trusted one", Recipe{Network: "silent"}, "relayed", open, true},
+		{"dead", Recipe{}, "", &Witness{Dead: "no greeting"}, false},
+		{"not to be told", Recipe{Expect: unknown}, "refused", open, false},
+	} {
+		j := &recipeJob{recipe: &test.recipe, heard: test.heard}
+		if got := j.against(test.met); (len(got) > 0) != test.wrong {
+			t.Errorf("%s: got %q", test.name, got)
+		}
+	}
+	findings := []auditFinding{
+		{Rule: "open-relay", Evidence: []auditEvidence{{"config", "relayed", ""}, {"network", "cannot-tell", ""}}},
+		{Rule: "vrfy", Evidence: []auditEvidence{{"network", "refused", ""}}},
+	}
+	if got := networkSays(findings); got != "" {
+		t.Errorf("the network said %q", got)
+	}
+	findings = append(findings, auditFinding{Rule: "open-relay", Evidence: []auditEvidence{{"network", "refused", ""}}},
+		auditFinding{Rule: "open-relay", Evidence: []auditEvidence{{"network", "relayed", ""}}})
+	if got := networkSays(findings[:3]) + " " + networkSays(findings); got != "refused relayed" {
+		t.Errorf("the network said %q", got)
+	}
+	j := &recipeJob{recipe: &Recipe{Expect: fail}}
+	disagree := auditFinding{Rule: "judges-disagree", Status: "fail"}
+	if wrong := j.compare([]auditFinding{{Rule: "open-relay", Status: "fail"}, disagree}); len(wrong) != 1 {
+		t.Errorf("judges that differ where nobody expects it: %q", wrong)
 	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +37,7 @@ func recipesCommand() *cobra.Command {
 	f.IntVar(&run.sample, "sample", 0, "run `N` recipes that the seed picks (0: all)")
 	f.StringVar(&run.seed, "seed", "", "what picks the sample and each recipe's release")
 	f.BoolVar(&run.full, "full", false, "run each recipe on every release it holds for")
+	f.IntVar(&run.probe, "probe", 0, "let the audit ask the network too for `N` recipes that the seed picks, and where a recipe wants it (0: for all)")
 	f.IntVar(&run.workers, "workers", 3, "hosts that are worked on at a time")
 	f.BoolVar(&run.outside, "outside-only", false, "plant and ask from outside, without an audit")
 	f.BoolVar(&install, "install", false, "install what this machine lacks")
@@ -51,6 +50,7 @@ type recipeRun struct {
 	sample  int
 	seed    string
 	full    bool
+	probe   int // recipes whose audit is one with --probe, beside those that want it; 0 is all
 	workers int
 	outside bool // no audit: the witness outside alone
 	out     io.Writer
@@ -60,6 +60,8 @@ type recipeRun struct {
 type recipeJob struct {
 	recipe *Recipe
 	host   Host
+	probe  bool
+	heard  string // what the network judge said of open-relay: relayed, refused, or nothing
 	wrong  []string
 	took   time.Duration
 	found  map[string]string
@@ -121,6 +123,7 @@ func (l *Lab) recipeJobs(run recipeRun) ([]*recipeJob, error) {
 		return nil, fmt.Errorf("no recipe is named so: %s", strings.Join(run.names, " "))
 	}
 	var jobs []*recipeJob
+	probed := sample(recipes, run.probe, "probe"+run.seed)
 	for _, r := range sample(recipes, run.sample, run.seed) {
 		names, err := r.hostsFor(l.Catalog, run.seed, run.full)
 		if err != nil {
@@ -134,7 +137,7 @@ func (l *Lab) recipeJobs(run recipeRun) ([]*recipeJob, error) {
 			return nil, fmt.Errorf("%s: %v", r.Name, err)
 		}
 		for _, h := range hosts {
-			jobs = append(jobs, &recipeJob{recipe: r, host: h})
+			jobs = append(jobs, &recipeJob{recipe: r, host: h, probe: r.Network != "" || slices.Contains(probed, r)})
 		}
 	}
 	return jobs, nil
@@ -190,115 +193,11 @@ func (l *Lab) judgeJob(ctx context.Context, program string, j *recipeJob) {
 		if ok {
 			w := l.callerFrom(where, j.host, j.recipe.Port, j.recipe.IPv6).witness(o.Some || o.Accepts >= 0 || len(o.Forms) > 0, len(o.Asks) > 0)
 			j.wrong = append(j.wrong, o.compare(where, w)...)
+			if where == "outside" && program != "" && j.probe && len(j.wrong) == 0 {
+				j.wrong = append(j.wrong, j.against(w)...)
+			}
 		}
 	}
-}
-
-// An auditFinding is what a recipe can be held against: part of the JSON of an audit (schema mtaharden/1).
-type auditFinding struct {
-	Rule, MTA, Listener, Status, Have, Want string
-	Evidence                                []auditEvidence
-}
-
-type auditEvidence struct{ Judge, Says, Text string }
-
-type auditReport struct {
-	Hosts []struct {
-		Name, State, Error string
-		Findings           []auditFinding
-	}
-}
-
-// audit judges the host over SSH, with the recipe's intent in the inventory.
-func (l *Lab) audit(ctx context.Context, program string, j *recipeJob) ([]auditFinding, error) {
-	dir, err := os.MkdirTemp("", "mtalab-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	inventory := filepath.Join(dir, "hosts.toml")
-	text := l.inventoryOf([]Host{j.host}, j.recipe.vantages(j.host), func(Host) string { return j.recipe.intent() })
-	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, program, "audit", "-i", inventory, "--limit", j.host.Name, "--format", "json", "--batch", "--state", dir)
-	var out, errout bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errout
-	status, err := commandStatus(c.Run())
-	if err != nil {
-		return nil, fmt.Errorf("cannot run mtaharden: %v", err)
-	}
-	var report auditReport
-	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
-		return nil, fmt.Errorf("mtaharden ended with %d and no report: %v: %s", status, err, lastLines(errout.String(), 3))
-	}
-	if len(report.Hosts) != 1 || report.Hosts[0].State != "ok" {
-		return nil, fmt.Errorf("mtaharden ended with %d and did not read the host: %s", status, lastLines(out.String(), 12))
-	}
-	return report.Hosts[0].Findings, nil
-}
-
-// vantages are the inventory's, the host itself among them where the recipe says so.
-func (r *Recipe) vantages(h Host) []string {
-	names := slices.Clone(r.Vantages)
-	for i, n := range names {
-		if n == "itself" {
-			names[i] = h.Name
-		}
-	}
-	return names
-}
-
-// intent is what the recipe's inventory says about the host.
-func (r *Recipe) intent() string {
-	var b strings.Builder
-	if r.Role != "" {
-		fmt.Fprintf(&b, "role = %q\n", r.Role)
-	}
-	if len(r.RelayNetworks) > 0 {
-		fmt.Fprintf(&b, "relay_networks = [%s]\n", quotedList(r.RelayNetworks))
-	}
-	return b.String()
-}
-
-// compare lists where the audit found something else than the recipe says, and keeps what it found by rule.
-func (j *recipeJob) compare(findings []auditFinding) []string {
-	worst := map[string]auditFinding{}
-	var wrong []string
-	for _, f := range findings {
-		if old, ok := worst[f.Rule]; !ok || slices.Index(statuses(), f.Status) < slices.Index(statuses(), old.Status) {
-			worst[f.Rule] = f
-		}
-		if j.recipe.Sound && slices.Contains([]string{"fail", "unknown", "error"}, f.Status) {
-			wrong = append(wrong, fmt.Sprintf("a sound host: %s is %s on %s %s: have %s", f.Rule, f.Status, f.MTA, f.Listener, f.Have))
-		}
-	}
-	j.found = map[string]string{}
-	for rule, f := range worst {
-		j.found[rule] = f.Status
-	}
-	for _, e := range j.recipe.Expect {
-		f, ok := worst[e.Rule]
-		switch {
-		case !ok:
-			wrong = append(wrong, fmt.Sprintf("%s: no finding, want %s", e.Rule, e.Status))
-		case f.Status != e.Status:
-			wrong = append(wrong, fmt.Sprintf("%s: %s, want %s (have %s)", e.Rule, f.Status, e.Status, f.Have))
-		}
-	}
-	for _, s := range j.recipe.Says {
-		if !slices.ContainsFunc(findings, func(f auditFinding) bool { return f.Rule == s.Rule && f.says(s.Words) }) {
-			wrong = append(wrong, fmt.Sprintf("%s does not say %q (have %s)", s.Rule, s.Words, worst[s.Rule].Have))
-		}
-	}
-	return wrong
-}
-
-// says looks for words in what the finding has and in what each judge said.
-func (f auditFinding) says(words string) bool {
-	return strings.Contains(f.Have, words) || slices.ContainsFunc(f.Evidence, func(e auditEvidence) bool { return strings.Contains(e.Text, words) })
 }
 
 func (j *recipeJob) line() string {

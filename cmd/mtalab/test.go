@@ -22,6 +22,8 @@ const (
 	staticcheckVersion = "v0.8.2"
 	fuzzTime           = 3 * time.Second
 	fuzzTimeFull       = time.Minute
+	probedRecipes      = 16 // recipes whose audit asks the network too, beside those that want it; all in a full run
+	comparedRecipes    = 6  // rows of the comparison with nmap; likewise
 )
 
 func testCommand() *cobra.Command {
@@ -32,7 +34,7 @@ func testCommand() *cobra.Command {
 		Short: "Run all of the project's tests: static checks, go test, fuzz targets, every recipe on a real host",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			lab, err := equippedLab(c.Context(), install, func(l *Lab) map[string]string { return l.TestTools })
+			lab, err := equippedLab(c.Context(), install, func(l *Lab) map[string]string { return l.TestTools }, func(l *Lab) map[string]string { return l.CompareTools })
 			if err != nil {
 				return err
 			}
@@ -54,6 +56,14 @@ type testRun struct {
 	out  io.Writer
 	full bool
 	seed string
+}
+
+// sampled is how many of a kind are run: n, or 0 for all of them in a full run.
+func (t *testRun) sampled(n int) int {
+	if t.full {
+		return 0
+	}
+	return n
 }
 
 // A stage is one part of the run; every stage runs, whatever became of those before it.
@@ -93,7 +103,10 @@ func (t *testRun) all(ctx context.Context) error {
 		}},
 		{"fuzz", t.fuzz},
 		{"recipes", func(ctx context.Context) error {
-			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, workers: 3, out: t.out})
+			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: 3, out: t.out})
+		}},
+		{"nmap", func(ctx context.Context) error {
+			return t.lab.Compare(ctx, compareRun{seed: t.seed, sample: t.sampled(comparedRecipes), out: t.out})
 		}},
 	}
 	stages = append(stages, t.differenceStages()...)
