@@ -3,6 +3,8 @@ package postfix
 import (
 	"fmt"
 	"strings"
+
+	"mtaharden/remediate/judge"
 )
 
 // checkRecipient is what smtpd asks itself at RCPT TO: the lists of the earlier stages (at once with smtpd_delay_reject, else each in
@@ -103,7 +105,7 @@ func (r *run) noteEnd(list string, v verdict) {
 	case o.How == "default":
 		text = list + " = " + raw + " (by default) ends and has not refused"
 	}
-	r.note(o, text)
+	r.ended = append(r.ended, judge.Line{File: o.File, Line: o.Line, Text: text})
 }
 
 // lookAhead is what Postfix 3.0 and later walk below compatibility level 1 in place of an unset smtpd_relay_restrictions, to warn of mail

@@ -28,6 +28,7 @@ type run struct {
 	known   map[string]int // a fork met twice has one answer
 	reasons []string       // what the forks were about
 	because []judge.Line
+	ended   []judge.Line // lists that said neither yes nor no: what led to mail being taken
 
 	addr, name, helo, sender, rcpt string
 	have                           stage // what has been said so far; with smtpd_delay_reject all of it
@@ -199,7 +200,7 @@ func (r *run) walk() way {
 		return w
 	}
 	w.outcome, w.text = r.accepted()
-	w.reasons, w.because = r.reasons, r.because
+	w.reasons, w.because = r.reasons, append(r.because, r.ended...)
 	return w
 }
 
@@ -216,10 +217,10 @@ func refusal(v verdict) judge.Outcome {
 // accepted says where an accepted recipient's mail goes.
 func (r *run) accepted() (judge.Outcome, string) {
 	to := r.resolve(r.rcpt)
-	if milters := r.m.value("smtpd_milters", r.s); milters != "" && !strings.EqualFold(milters, "DISABLE") {
-		_, o, _ := r.m.raw("smtpd_milters", r.s)
-		r.note(o, "smtpd_milters = "+milters)
-		if r.maybe("milter", "a mail filter (smtpd_milters) may refuse") {
+	if name := r.filter(); name != "" {
+		raw, o, _ := r.m.raw(name, r.s)
+		r.note(o, name+" = "+raw)
+		if r.maybe("filter", "a mail filter ("+name+") may refuse") {
 			return judge.Refused, "refused by a mail filter"
 		}
 	}
@@ -246,6 +247,25 @@ func (r *run) accepted() (judge.Outcome, string) {
 		return judge.Delivered, fmt.Sprintf("250: taken for the declared relay domain %q", to.entry)
 	}
 	return judge.Delivered, fmt.Sprintf("250: taken for delivery here (%s)", to.class)
+}
+
+// filter names the parameter that puts a filter before the queue, which may refuse and can never permit; "" for none. A client in
+// smtpd_milter_maps has milters of its own, or none.
+func (r *run) filter() string {
+	if r.m.value("smtpd_proxy_filter", r.s) != "" {
+		return "smtpd_proxy_filter"
+	}
+	name, milters := "smtpd_milters", r.m.value("smtpd_milters", r.s)
+	for _, w := range r.m.members("smtpd_milter_maps", r.s) {
+		if f := r.look(r.m.table(w.text), r.addr); f.ok {
+			name, milters = "smtpd_milter_maps", f.value
+			break
+		}
+	}
+	if milters == "" || strings.EqualFold(milters, "DISABLE") {
+		return ""
+	}
+	return name
 }
 
 // sentOn reports whether a transport parameter names a service that speaks SMTP to other hosts.

@@ -24,6 +24,23 @@ func (m *model) notes() []mta.Note {
 	for _, l := range m.listeners {
 		out = append(out, m.listenerNotes(l)...)
 	}
+	return append(out, m.queueNotes()...)
+}
+
+// queueNotes are the services that take mail for any destination by the QMQP protocol, with the clients that may (qmqpd(8)): no
+// restriction list stands before it.
+func (m *model) queueNotes() []mta.Note {
+	var out []mta.Note
+	for i := range m.master.services {
+		s := &m.master.services[i]
+		if s.kind != "inet" || s.command != "qmqpd" {
+			continue
+		}
+		if v := m.value("qmqpd_authorized_clients", s); v != "" {
+			_, o, _ := m.raw("qmqpd_authorized_clients", s)
+			out = append(out, note("qmqp", s.name, "qmqpd takes mail for any destination from "+v, o))
+		}
+	}
 	return out
 }
 

@@ -16,7 +16,7 @@ var collector string
 // listener. There are no pseudo-settings. Notes: "duplicate" (an earlier entry that a later one overrides), "unused-parameter" (a name
 // that nothing reads), "stray" (a continuation with nothing to continue), "stale-map" (a compiled table older than its text),
 // "missing-map", "invalid-net" (a network that makes every lookup fail, or matches nothing), "unknown-restriction", "dead" (a service
-// that cannot start), "placeholder" (an unfilled template), "client-spoof" (who may name another client's address).
+// that cannot start), "placeholder" (an unfilled template), "client-spoof" (who may name another client's address), "qmqp" (clients that may send to any destination by QMQP).
 var Driver = mta.Driver{
 	Name:       "postfix",
 	Doc:        "Postfix 2.3 to 3.10",
