@@ -43,28 +43,67 @@ func (l lab) on(t *testing.T, host, script string) string {
 	return string(out)
 }
 
-// TestLabOneLoginOneExec counts what sshd's own log says of an audit.
+// TestLabOneLoginOneExec counts what sshd's own log says of an audit, without and with the network judge, which logs in to vantages alone.
+// A second exec on the same login is there only where reading raised a question; a stock host raises none.
 func TestLabOneLoginOneExec(t *testing.T) {
 	l := needLab(t)
 	const host, conf = "deb13-postfix", "/etc/ssh/sshd_config.d/00-verbose.conf"
 	l.on(t, host, "echo LogLevel VERBOSE >"+conf+" && systemctl reload ssh")
 	t.Cleanup(func() { l.on(t, host, "rm -f "+conf+" && systemctl reload ssh") })
-	mark := strings.TrimSpace(l.on(t, host, "date +%s; sleep 1"))
-	code, _, stderr := mtaharden("audit", "-i", l.inventory, "--limit", host, "--state", t.TempDir(), "--format", "json", "--batch")
-	if code != 0 && code != exitFound {
-		t.Fatalf("the audit ended with %d: %s", code, stderr)
-	}
-	var log string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		log = l.on(t, host, "journalctl -q -o cat --since=@"+mark+" -t sshd -t sshd-session")
-		if strings.Contains(log, "Close session") {
-			break
+	for _, flags := range [][]string{nil, {"--probe"}} {
+		mark := strings.TrimSpace(l.on(t, host, "sleep 1; date +%s; sleep 1"))
+		args := append([]string{"audit", "-i", l.inventory, "--limit", host, "--state", t.TempDir(), "--format", "json", "--batch"}, flags...)
+		code, out, stderr := mtaharden(args...)
+		if code != 0 && code != exitFound {
+			t.Fatalf("the audit ended with %d: %s", code, stderr)
+		}
+		var log string
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			log = l.on(t, host, "journalctl -q -o cat --since=@"+mark+" -t sshd -t sshd-session")
+			if strings.Contains(log, "Close session") {
+				break
+			}
+		}
+		for what, want := range map[string]int{"Connection from ": 1, "Accepted publickey ": 1, "Starting session: command": 1, "Starting session": 1} {
+			if n := len(regexp.MustCompile(regexp.QuoteMeta(what)).FindAllString(log, -1)); n != want {
+				t.Errorf("%v: sshd's log says %q %d times, not %d:\n%s", flags, what, n, want, log)
+			}
+		}
+		if flags != nil {
+			networked(t, out)
 		}
 	}
-	for what, want := range map[string]int{"Connection from ": 1, "Accepted publickey ": 1, "Starting session: command": 1, "Starting session": 1} {
-		if n := len(regexp.MustCompile(regexp.QuoteMeta(what)).FindAllString(log, -1)); n != want {
-			t.Errorf("sshd's log says %q %d times, not %d:\n%s", what, n, want, log)
+}
+
+// networked holds an audit's JSON to a network judge that asked as a stranger and was refused.
+func networked(t *testing.T, out string) {
+	t.Helper()
+	var r struct {
+		Hosts []struct {
+			Network []struct {
+				Listener, From, Banner string
+				Outside                bool
+			}
+			Findings []struct {
+				Rule, Status string
+				Evidence     []struct{ Judge, Says, Text string }
+			}
 		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil || len(r.Hosts) != 1 {
+		t.Fatalf("%v: %.300s", err, out)
+	}
+	outside, told := false, false
+	for _, c := range r.Hosts[0].Network {
+		outside = outside || c.Outside && c.From == "198.51.100.7" && strings.HasPrefix(c.Banner, "220 ")
+	}
+	for _, f := range r.Hosts[0].Findings {
+		for _, e := range f.Evidence {
+			told = told || f.Rule == "open-relay" && f.Status == "pass" && e.Judge == "network" && e.Says == "refused"
+		}
+	}
+	if !outside || !told {
+		t.Errorf("asked as a stranger: %v, refused as one: %v: %+v", outside, told, r.Hosts[0].Network)
 	}
 }
 
