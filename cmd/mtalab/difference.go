@@ -21,6 +21,7 @@ type difference struct {
 
 // differences are the packages that have such tests.
 var differences = []difference{
+	{"postfix", "./remediate/mta/postfix", "^TestShadow", "MTAHARDEN_POSTFIX_ROOTS", []string{"MTAHARDEN_POSTFIX_CONFIGS=30"}, []string{"MTAHARDEN_POSTFIX_CONFIGS=500", "MTAHARDEN_POSTFIX_CORPUS=all"}},
 	{"exim", "./remediate/mta/exim", "^TestDifference", "MTAHARDEN_EXIM_ROOTS", []string{"MTAHARDEN_EXIM_CONFIGS=60"}, []string{"MTAHARDEN_EXIM_CONFIGS=500", "MTAHARDEN_EXIM_CORPUS=all"}},
 	{
 		"sendmail", "./remediate/mta/sendmail", "^TestDifference", "MTAHARDEN_SENDMAIL_ROOTS",

@@ -33,6 +33,7 @@ type testCase struct {
 	dead     bool
 	asks     []asked
 	files    map[string]string
+	absent   []string // files that are known not to exist
 }
 
 type acceptance struct {
@@ -193,6 +194,9 @@ func (c testCase) snapshot() *facts.Snapshot {
 		if _, known := c.files[path]; ok && !known && strings.HasPrefix(path, "/") {
 			files = append(files, &facts.File{Path: path, State: facts.Absent}, &facts.File{Path: path + ".db", State: facts.Absent})
 		}
+	}
+	for _, path := range c.absent {
+		files = append(files, &facts.File{Path: path, State: facts.Absent})
 	}
 	return s.With(files...)
 }

@@ -55,19 +55,25 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 	return out
 }
 
-// randomRange is MTAHARDEN_RANDOM, "FIRST COUNT": the first seed and how many configurations, here 60 where it says nothing.
+// randomRange is the first seed and how many configurations: MTAHARDEN_RANDOM, "FIRST COUNT", or what MTAHARDEN_DIFFERENCE_SEED and
+// MTAHARDEN_POSTFIX_CONFIGS say, each with a default.
 func randomRange() (first, count uint64) {
-	first, count = 1, 60
-	if f := strings.Fields(os.Getenv("MTAHARDEN_RANDOM")); len(f) == 2 {
-		first, _ = strconv.ParseUint(f[0], 10, 64)
-		count, _ = strconv.ParseUint(f[1], 10, 64)
+	number := func(text string, otherwise uint64) uint64 {
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return n
+		}
+		return otherwise
 	}
-	return first, count
+	if f := strings.Fields(os.Getenv("MTAHARDEN_RANDOM")); len(f) == 2 {
+		return number(f[0], 1), number(f[1], 60)
+	}
+	return 1000 * number(os.Getenv("MTAHARDEN_DIFFERENCE_SEED"), 1), number(os.Getenv("MTAHARDEN_POSTFIX_CONFIGS"), 30)
 }
 
 const (
-	shadowsEach = 2  // real Postfixes at a time of one version
-	asksEach    = 10 // questions to a configuration
+	shadowsEach = 2   // real Postfixes at a time of one version
+	asksEach    = 10  // questions to a configuration
+	whole       = 500 // from so many configurations on the run must have met every word, and know nearly every answer
 )
 
 // TestShadowRandom compares the evaluator with real Postfixes over random configurations.
@@ -85,8 +91,22 @@ func TestShadowRandom(t *testing.T) {
 			for _, d := range sum.differ {
 				t.Error(d)
 			}
+			t.Logf("configurations %d to %d", first, first+count-1)
 			sum.report(t)
-			words.report(t)
+			never := words.never()
+			t.Logf("%d of %d words produced and reached; not: %s", len(wanted(shadows[0].Version))-len(never), len(wanted(shadows[0].Version)), strings.Join(never, ", "))
+			if sum.asked == 0 {
+				t.Error("nothing was compared")
+			}
+			if count < whole {
+				return
+			}
+			if len(never) > 0 {
+				t.Error("words of the lists are never met")
+			}
+			if share := 100 * float64(sum.cannotTell()) / float64(max(1, sum.asked)); share >= 2 {
+				t.Errorf("%.2f %% of the questions are not answered", share)
+			}
 		})
 	}
 }
@@ -95,7 +115,7 @@ func TestShadowRandom(t *testing.T) {
 func randomRun(t *testing.T, shadows []*shadow, first, count uint64) (*comparison, *coverage) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	sum, words := newComparison(), newCoverage()
+	sum, words := newComparison(), newCoverage(shadows[0].Version)
 	for i, s := range shadows {
 		wg.Go(func() {
 			for seed := first + uint64(i); seed < first+count; seed += uint64(len(shadows)) {
@@ -140,41 +160,47 @@ func (s *shadow) random(t *testing.T, seed uint64, words *coverage) *comparison 
 	return k
 }
 
+// shapes are words that are no name which an evaluation meets: how a configuration is written. A configuration of that shape that was
+// compared has them reached.
+var shapes = map[string]bool{"override": true, "postscreen": true, "if/endif": true, "{ }": true, "rewrite override": true}
+
 // coverage counts in how many configurations each word was produced, and in how many reached by the evaluator.
 type coverage struct {
 	mu                sync.Mutex
+	version           string
 	produced, reached map[string]int
 }
 
-func newCoverage() *coverage { return &coverage{produced: map[string]int{}, reached: map[string]int{}} }
+func newCoverage(version string) *coverage {
+	return &coverage{version: version, produced: map[string]int{}, reached: map[string]int{}}
+}
 
 func (c *coverage) add(produced, reached map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for w := range produced {
 		c.produced[w]++
-		if reached[w] || reached[strings.TrimSuffix(w, " table")] {
+		if reached[w] || shapes[w] {
 			c.reached[w]++
 		}
 	}
 }
 
-func (c *coverage) report(t *testing.T) {
-	t.Helper()
-	var never []string
-	n := 0
-	for _, w := range wanted() {
-		n++
+// never are the words of the lists that were not both produced and reached.
+func (c *coverage) never() (out []string) {
+	for _, w := range wanted(c.version) {
 		if c.reached[w] == 0 {
-			never = append(never, fmt.Sprintf("%s (%d)", w, c.produced[w]))
+			out = append(out, fmt.Sprintf("%s (%d)", w, c.produced[w]))
 		}
 	}
-	t.Logf("%d of %d words produced and reached; not: %s", n-len(never), n, strings.Join(never, ", "))
+	return out
 }
 
-// wanted are the words of the lists.
-func wanted() []string {
-	var out []string
+// wanted are the words of the lists that a version has.
+func wanted(version string) []string {
+	out := []string{"override", "postscreen", "if/endif", "{ }", "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
+		"smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "mynetworks", "mynetworks_style", "mydestination", "relay_domains",
+		"virtual_alias_domains", "virtual_mailbox_domains", "local_recipient_maps", "smtpd_sender_login_maps", "smtpd_restriction_classes", "compatibility_level", "smtpd_milters"}
 	for _, c := range restrictionWords {
 		out = append(out, c.word)
 	}
@@ -188,5 +214,9 @@ func wanted() []string {
 		out = append(out, p.name)
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(w string) bool { return sinceOf[w] != "" && !atLeast(parseVersion(version), sinceOf[w]) })
 }
+
+// sinceOf names the release that brought a word which older ones do not look at.
+var sinceOf = map[string]string{"smtpd_relay_before_recipient_restrictions": "3.6"}
