@@ -34,6 +34,7 @@ type testCase struct {
 	asks     []asked
 	files    map[string]string
 	absent   []string // files that are known not to exist
+	expanded string   // main.cf's values without references, where tables are named by them
 }
 
 type acceptance struct {

@@ -66,11 +66,12 @@ func (s *shadow) published(t *testing.T, dir string) (*comparison, string) {
 	c.files["master.cf"] = onLoopback(c.files["/etc/postfix/master.cf"])
 	delete(c.files, "/etc/postfix/main.cf")
 	delete(c.files, "/etc/postfix/master.cf")
+	c.files["/etc/mailname"] = "lab.example.edu\n" // the shadow has one
 	cfg, err := c.readWith(s)
 	if err != nil {
 		return k, err.Error()
 	}
-	c.markAbsent(cfg.Model.(*model))
+	c.addTables(cfg.Model.(*model))
 	if cfg, err = c.readWith(s); err != nil {
 		return k, err.Error()
 	}
@@ -145,20 +146,34 @@ func onLoopback(text string) string {
 	return b.String()
 }
 
-// markAbsent says of every table that is named and not published that it does not exist: on the shadow's host it does not.
-func (c *testCase) markAbsent(m *model) {
+// addTables makes every table that is named and not published: an empty one, where Postfix reads its text or postmap builds it. Of the
+// other kinds it is said that there is nothing: on the shadow's host there is not.
+func (c *testCase) addTables(m *model) {
 	for i := range m.main.entries {
 		text, err := m.expand(m.main.entries[i].value, nil)
 		if err != nil {
 			continue
 		}
 		for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,\n\t{}", r) }) {
-			kind, path, _ := strings.Cut(strings.TrimPrefix(word, "proxy:"), ":")
-			if _, known := c.files[path]; known || !strings.HasPrefix(path, "/") || kind == "unix" || kind == "inet" {
-				continue
+			word = strings.TrimLeft(word, "!")
+			kind, path, isTable := strings.Cut(strings.TrimPrefix(word, "proxy:"), ":")
+			if !isTable {
+				kind, path = "file", word
 			}
-			c.absent = append(c.absent, path, path+".db", path+".lmdb", path+".cdb")
+			_, known := c.files[path]
+			switch {
+			case known || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "/dev/"):
+			case hashed[kind] != nil && m.supports(kind) || kind == "texthash" || kind == "cidr" || kind == "regexp" || kind == "pcre":
+				c.files[path] = "# not published\n"
+			case kind != "unix" && kind != "inet":
+				c.absent = append(c.absent, path)
+			}
 		}
 	}
+	var names []string
+	for i := range m.main.entries {
+		text, _ := m.expand(m.main.entries[i].value, nil)
+		names = append(names, text)
+	}
+	c.expanded = strings.Join(names, "\n")
 }
-

@@ -115,7 +115,11 @@ func simple(name string) restriction {
 			return r.unauthDestination(r.code("relay_domains_reject_code", 554))
 		},
 		"defer_unauth_destination": func(r *run, _ *member, _ string) verdict {
-			return r.unauthDestination(r.code("relay_domains_reject_code", 554) - 100)
+			code := r.code("relay_domains_reject_code", 554) - 100
+			if code < 400 { // smtpd does not send such a refusal, but a temporary one of its own
+				code = 450
+			}
+			return r.unauthDestination(code)
 		},
 		"check_relay_domains":           (*run).checkRelayDomains,
 		"reject_plaintext_session":      (*run).rejectPlaintext,

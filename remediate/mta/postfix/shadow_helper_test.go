@@ -62,6 +62,7 @@ func (h *helper) start() (*hello, error) {
 	h.daemons = say("-h", "daemon_directory")
 	os.WriteFile("/etc/resolv.conf", []byte("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n"), 0o644)
 	os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n10.9.9.1 lab.example.edu\n"), 0o644)
+	os.WriteFile("/etc/mailname", []byte("lab.example.edu\n"), 0o644)
 	var err error
 	if h.log, err = listenLog("/dev/log"); err != nil {
 		return nil, err

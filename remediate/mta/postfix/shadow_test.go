@@ -80,6 +80,7 @@ mount -t tmpfs tmpfs "$2/m/dev"
 for d in null zero random urandom; do : >"$2/m/dev/$d"; mount --bind "/dev/$d" "$2/m/dev/$d"; done
 mount -t tmpfs tmpfs "$2/m/var/spool/postfix"
 ulimit -n 1024
+echo lab.example.edu >/proc/sys/kernel/hostname
 ip link set lo up
 ip addr add 10.9.9.1/24 dev lo
 cp "$3" "$2/m/shadow-helper"
@@ -94,7 +95,7 @@ func startShadow(t *testing.T, root string) *shadow {
 	if !strings.Contains(root, ":") { // overlayfs takes one lower layer alone with an upper one, but two of the same name never
 		root = strings.TrimRight(root, "/")
 	}
-	cmd := exec.Command("unshare", "-m", "-n", "-p", "-f", "--kill-child", "sh", "-c", enter, "sh", root, t.TempDir(), exe)
+	cmd := exec.Command("unshare", "-m", "-n", "-u", "-p", "-f", "--kill-child", "sh", "-c", enter, "sh", root, t.TempDir(), exe)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -160,8 +161,8 @@ func (c testCase) orderOf(asks []ask) order {
 		case name == "master.cf":
 		default:
 			o.Files[name] = text
-			for kind := range hashed {
-				if strings.Contains(c.files["main.cf"], kind+":"+name) || strings.Contains(c.files["master.cf"], kind+":"+name) {
+			for _, kind := range []string{"hash", "btree", "lmdb", "cdb"} {
+				if strings.Contains(c.files["main.cf"]+c.expanded, kind+":"+name) || strings.Contains(c.files["master.cf"], kind+":"+name) {
 					o.Maps = append(o.Maps, kind+":"+name)
 				}
 			}
