@@ -106,7 +106,7 @@ func (r *run) reverseKeys(t *table) ([]lookupKey, verdict) {
 	if r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
 		return nil, r.anything(t.spec+" reverse", t.spec+": the client's unverified name is not known")
 	}
-	return r.domainAccess(t, r.name), verdict{}
+	return r.clientKeys(t) // the name and, as for the verified one, the address
 }
 
 func (r *run) heloKeys(t *table) ([]lookupKey, verdict) {

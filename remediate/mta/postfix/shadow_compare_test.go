@@ -126,6 +126,9 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 	if ans.Outcome == judge.CannotTell {
 		k.undecided(ways)
 	}
+	if strings.Contains(allReasons(ways), "policy service") { // what it says may be an error too, which is no other end for who relays
+		ends = append(ends, map[judge.Outcome]judge.Outcome{judge.Deferred: judge.Refused, judge.Refused: judge.Deferred, judge.Relayed: judge.Delivered}[ends[0]])
+	}
 	if !cut && !slices.ContainsFunc(ways, func(w way) bool { return slices.Contains(ends, taken(w.outcome)) }) {
 		return "no way ends so"
 	}
