@@ -128,8 +128,10 @@ func published(dir string) (files map[string]string, generate bool, err error) {
 				}
 			}
 		}
-		if files["/etc/exim4/"+name] == "" {
-			files["/etc/exim4/"+name] = data
+		for _, dir := range []string{"/etc/exim4/", "/etc/exim/"} {
+			if files[dir+name] == "" {
+				files[dir+name] = data
+			}
 		}
 	}
 	return files, false, nil
@@ -268,6 +270,8 @@ func modelOf(t *testing.T, version, live, text, options string, addrs []string, 
 	m.cfg.trusts = m.trusted
 	return m
 }
+
+func configOf(m *model) *mta.Config { return &mta.Config{Model: m} }
 
 func howMany(name string, otherwise int) int {
 	if n := atoi(os.Getenv(name)); n > 0 {

@@ -60,6 +60,7 @@ type evaluator struct {
 	verb    string           // of the block that is walked
 	ignored bool             // the condition that was looked at is as if it were not there
 	thrown  bool             // an ACL that it calls throws the message away
+	unread  map[string]bool  // tables that the snapshot does not hold, where somebody wants to know
 	mistake string           // what in the configuration makes a temporary error, "" for none
 }
 

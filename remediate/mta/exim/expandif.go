@@ -87,7 +87,11 @@ func (x *expansion) defined() truth {
 func (x *expansion) single(name, v string) truth {
 	switch name {
 	case "exists":
-		return x.e.cfg.exists(v)
+		t := x.e.cfg.exists(v)
+		if t == maybe && x.e.unread != nil {
+			x.e.unread[v] = true
+		}
+		return t
 	case "bool", "bool_lax":
 		t := truthOf(v)
 		if t == maybe && name == "bool_lax" {

@@ -273,8 +273,8 @@ func (g *generator) configuration() string {
 			g.seen[strings.Fields(o)[0]]++
 		}
 	}
-	for _, o := range []string{"host_lookup = *", "recipient_unqualified_hosts = " + g.net(), "tls_try_verify_hosts = *", "host_reject_connection = " + g.net(), "auth_advertise_hosts = " + g.net()} {
-		if g.chance(8) {
+	for _, o := range []string{"host_lookup = *", "recipient_unqualified_hosts = " + g.net(), "tls_try_verify_hosts = *", "host_reject_connection = " + g.net(), "auth_advertise_hosts = " + g.net(), "acl_smtp_vrfy = check_shows", "acl_smtp_expn = check_shows"} {
+		if g.chance(10) {
 			head += o + "\n"
 			g.seen[strings.Fields(o)[0]]++
 		}
@@ -290,6 +290,7 @@ func (g *generator) configuration() string {
 	early := func(name string) string {
 		return name + ":\n  " + g.one("accept", "warn set acl_c_b = yes\n  accept", "deny hosts = "+g.net()+"\n  accept", "warn set acl_c_b = ${if eq{$sender_host_address}{198.51.100.7}{1}{0}}\n  accept") + "\n\n"
 	}
+	acls += "check_shows:\n  " + g.one("accept", "deny", "accept hosts = "+g.list(g.host), "deny !hosts = +nets\n  accept", "accept authenticated = *", "accept encrypted = *\n  deny") + "\n\n"
 	acls += g.acl("check_rcpt", true, 5) + early("check_mail") + early("check_helo") + early("check_connect")
 	auth := "begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n  server_condition = ${if eq{$auth2}{x}}\n" +
 		g.one("", "  server_advertise_condition = ${if def:tls_in_cipher}\n", "  server_advertise_condition = ${if eq{$tls_in_cipher}{}{no}{yes}}\n")
@@ -299,4 +300,4 @@ func (g *generator) configuration() string {
 // required is what a run must have generated.
 var required = strings.Fields(`hosts domains senders sender_domains local_parts authenticated encrypted condition acl recipients verify set modifier
 	accept deny require defer discard drop warn endpass ipv6 net-iplsearch net-lsearch netN-lsearch lsearch partial-lsearch wildlsearch nwildlsearch lsearch*
-	negated primary acl_smtp_mail acl_smtp_helo acl_smtp_connect host_lookup`)
+	negated primary acl_smtp_mail acl_smtp_helo acl_smtp_connect acl_smtp_vrfy acl_smtp_expn host_lookup`)

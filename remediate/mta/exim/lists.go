@@ -158,7 +158,7 @@ func (e *evaluator) matchNamed(name, kind string, depth int, match matchItem) tr
 // matchFile walks the lines of a list file, each of which is an item of its own that may be negated; "+" is a letter there. What
 // decided is yes or no; stop says that the end of the file may be reached, and negated is then how its last line stood.
 func (e *evaluator) matchFile(path, kind string, negated bool, depth int, match matchItem) (truth, bool) {
-	lines, ok := e.cfg.table(path, kind)
+	lines, ok := e.table(path, kind)
 	if !ok {
 		return maybe | stop, negated
 	}

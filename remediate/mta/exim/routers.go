@@ -199,8 +199,8 @@ func (e *evaluator) drive(r *router, address string, verifying bool, depth int) 
 	case "accept":
 		return routes{to: e.cfg.carries(o["transport"])}, no
 	case "dnslookup":
-		if _, domain := splitAddress(address); e.cfg.named(domain) {
-			return routes{to: toRemote | nowhere | waits}, maybe // what DNS says of the host itself is not known
+		if _, domain := splitAddress(address); e.cfg.named(domain) || e.cfg.relayDomain(domain) || e.cfg.declares(domain) {
+			return routes{to: toRemote | nowhere | waits}, maybe // what DNS says of the host's own domains is not known
 		}
 		return routes{to: e.cfg.carries(o["transport"])}, no // a foreign domain exists: that is what the question takes for granted
 	case "ipliteral":
@@ -297,7 +297,10 @@ func (e *evaluator) redirect(o map[string]string, address string, verifying bool
 		return routes{to: toLocal}, maybe // a file: .forward, a list
 	}
 	from := len(e.why)
+	wanted := e.unread
+	e.unread = nil // whom an alias stands for is not asked for
 	text, known, forced := e.expandOrFail(data)
+	e.unread = wanted
 	if forced {
 		return routes{}, yes
 	}

@@ -159,6 +159,9 @@ func TestShadowHelper(t *testing.T) {
 			hello.Addrs = append(hello.Addrs, a.String())
 		}
 	}
+	if err := moreAccounts(); err != nil {
+		hello.Err = err.Error()
+	}
 	if err := serveNames(); err != nil {
 		hello.Err = err.Error()
 	}
@@ -172,6 +175,25 @@ func TestShadowHelper(t *testing.T) {
 		}
 		out.Encode(w.carryOut(o))
 	}
+}
+
+// moreAccounts adds those that published configurations name, so that more of them are taken.
+func moreAccounts() error {
+	for file, line := range map[string]string{"/etc/passwd": "%s:x:%d:%d::/nonexistent:/bin/false\n", "/etc/group": "%s:x:%d:\n"} {
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		for i, name := range []string{"exim", "dovecot", "vmail", "mailnull", "spamd"} {
+			if strings.Count(line, "%d") == 2 {
+				fmt.Fprintf(f, line, name, 9000+i, 9000+i)
+			} else {
+				fmt.Fprintf(f, line, name, 9000+i)
+			}
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // serveNames answers for the domains of examples and for one client that has a name; all else does not exist.

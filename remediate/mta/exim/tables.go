@@ -38,6 +38,14 @@ func (c *config) table(path, kind string) ([]tableLine, bool) {
 	return out, true
 }
 
+// table reads a table, and notes one that the snapshot does not hold.
+func (e *evaluator) table(path, kind string) ([]tableLine, bool) {
+	if _, exists, known := e.cfg.open(path); !known && !exists && e.unread != nil {
+		e.unread[path] = true
+	}
+	return e.cfg.table(path, kind)
+}
+
 // appendEntry takes one line of an lsearch table: "key: value", lines that begin with white space go on with the value (§9.3).
 func appendEntry(out []tableLine, l physical) []tableLine {
 	text := strings.TrimRight(l.Text, " \t")
@@ -100,7 +108,7 @@ func (e *evaluator) lookup(kind, file, key string) (string, truth) {
 	if strings.ContainsAny(file, "$") {
 		return "", maybe
 	}
-	lines, ok := e.cfg.table(file, "lsearch")
+	lines, ok := e.table(file, "lsearch")
 	if !ok {
 		return "", maybe
 	}
