@@ -199,7 +199,7 @@ func (e *evaluator) drive(r *router, address string, verifying bool, depth int) 
 	case "accept":
 		return routes{to: e.cfg.carries(o["transport"])}, no
 	case "dnslookup":
-		if _, domain := splitAddress(address); e.cfg.named(domain) || e.cfg.relayDomain(domain) || e.cfg.declares(domain) {
+		if _, domain := splitAddress(address); e.cfg.named(domain) || !exampleDomain(domain) && newEvaluator(e.cfg, e.q).local(domain) == yes {
 			return routes{to: toRemote | nowhere | waits}, maybe // what DNS says of the host's own domains is not known
 		}
 		return routes{to: e.cfg.carries(o["transport"])}, no // a foreign domain exists: that is what the question takes for granted
@@ -220,6 +220,16 @@ func (e *evaluator) drive(r *router, address string, verifying bool, depth int) 
 		return e.redirect(o, address, verifying, depth)
 	}
 	return routes{to: toRemote | toLocal | nowhere}, maybe
+}
+
+// exampleDomain says whether a domain is one of those that foreign recipients are taken from (RFC 2606).
+func exampleDomain(domain string) bool {
+	for _, d := range []string{"example.org", "example.net", "example.com"} {
+		if domain == d || strings.HasSuffix(domain, "."+d) {
+			return true
+		}
+	}
+	return false
 }
 
 // carries says whether a transport leaves the host. One that is not known here may do either.
