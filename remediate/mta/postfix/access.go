@@ -2,6 +2,7 @@ package postfix
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/mta"
@@ -277,7 +278,19 @@ func (r *run) dnsAccess(name string, arg *member, context string) verdict {
 	if way == 0 {
 		return verdict{}
 	}
-	return r.unallowed(r.action(values[way-1], context))
+	v := r.unallowed(r.action(values[way-1], context))
+	if v.kind == refuse && !t.catchesAll() { // such a check only ever refuses
+		r.hindered = true
+	}
+	return v
+}
+
+// catchesAll reports whether a table has an entry that every name or address meets.
+func (t *table) catchesAll() bool {
+	if t.kind == "static" {
+		return true
+	}
+	return slices.ContainsFunc(t.rules, func(r rule) bool { return r.negate || r.re != nil || r.net.IsValid() && r.net.Bits() == 0 })
 }
 
 // nameFor is the name that check_*_{mx,ns,a}_access looks up; ok is false where there is none yet.

@@ -33,7 +33,7 @@ var aliases = map[string]string{
 // 451 when it is reached (postconf(5)).
 var since = map[string]string{
 	"defer_unauth_destination": "2.10", "check_sasl_access": "2.11", "permit_dnswl_client": "2.8", "permit_rhswl_client": "2.8",
-	"reject_unknown_reverse_client_hostname": "2.3", "reject_unknown_forward_client_hostname": "3.6", "check_reverse_client_hostname_access": "2.6",
+	"reject_unknown_reverse_client_hostname": "2.3", "check_reverse_client_hostname_access": "2.6",
 	"reject_known_sender_login_mismatch": "2.11", "check_client_a_access": "2.8", "check_client_mx_access": "2.7", "check_client_ns_access": "2.7",
 	"check_helo_a_access": "2.8", "check_sender_a_access": "2.8", "check_recipient_a_access": "2.8", "permit_inet_interfaces": "2.3",
 	"reject_rhsbl_reverse_client": "2.8", "check_ccert_access": "2.3", "check_reverse_client_hostname_a_access": "2.8",
@@ -128,7 +128,6 @@ func simple(name string) restriction {
 
 		"reject_unknown_client_hostname":         (*run).unknownClient,
 		"reject_unknown_reverse_client_hostname": (*run).unknownReverse,
-		"reject_unknown_forward_client_hostname": (*run).unknownReverse,
 		"reject_invalid_helo_hostname":           (*run).invalidHelo,
 		"reject_non_fqdn_helo_hostname":          (*run).shortHelo,
 		"reject_unknown_helo_hostname":           (*run).unknownHelo,
