@@ -3,7 +3,6 @@ package remediate
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -125,29 +124,11 @@ func (n *network) stand(ctx context.Context, p *place, t Target, in plan.Input, 
 	if target.Install >= 0 {
 		c = in.Installs[target.Install].Config
 	}
-	if c != nil && slices.ContainsFunc(c.Trusted, func(t mta.Trust) bool { return t.Kind == "client-name" }) {
-		client.Names, client.Named = names(ctx, client.Addrs)
-	}
 	st := plan.Stand(in.Snapshot, in.Intent, c, client)
 	if target.Install >= 0 && c == nil && st.Perhaps == "" {
 		st.Perhaps = "its configuration could not be read"
 	}
 	return st, client, nil
-}
-
-// names looks the addresses up in the DNS; known is false where that did not answer.
-func names(ctx context.Context, addrs []netip.Addr) (all []string, known bool) {
-	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
-	defer cancel()
-	for _, a := range addrs {
-		found, err := net.DefaultResolver.LookupAddr(ctx, a.String())
-		var none *net.DNSError
-		if err != nil && !(errors.As(err, &none) && none.IsNotFound) {
-			return nil, false
-		}
-		all = append(all, found...)
-	}
-	return all, true
 }
 
 // talk has the dialogues with one listener from one place.

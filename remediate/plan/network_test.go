@@ -19,9 +19,9 @@ type network struct {
 	}
 	Contact []struct{ Listener, Dialled, From, Seen, Banner, Product string }
 	Stand   []struct {
-		Addrs, Names  []string
-		Named, Itself bool
-		Want          string // "outside", "inside" or "none", then words that Entry, Why or Perhaps hold
+		Addrs  []string
+		Itself bool
+		Want   string // "outside", "inside" or "none", then words that Entry, Why or Perhaps hold
 	}
 	Reached []string // the inventory's addresses
 	Dialled []string // what is dialled then: "LISTENER ADDR:PORT", or "LISTENER -" for what is skipped
@@ -50,7 +50,7 @@ func (n network) add(t *testing.T, in *Input) {
 func (n network) check(t *testing.T, in Input) {
 	t.Helper()
 	for _, s := range n.Stand {
-		v := Client{Names: s.Names, Named: s.Named || len(s.Names) > 0, Itself: s.Itself}
+		v := Client{Itself: s.Itself}
 		for _, a := range s.Addrs {
 			v.Addrs = append(v.Addrs, netip.MustParseAddr(a))
 		}
@@ -61,7 +61,7 @@ func (n network) check(t *testing.T, in Input) {
 		st := Stand(in.Snapshot, in.Intent, config, v)
 		class, words, _ := strings.Cut(s.Want, " ")
 		if or(string(st.Class), "none") != class || words == "" != (st.Why+st.Perhaps+st.Entry == "") || !strings.Contains(st.Entry+"|"+st.Why+"|"+st.Perhaps, words) {
-			t.Errorf("%v %v stands as %+v, want %q", s.Addrs, s.Names, st, s.Want)
+			t.Errorf("%v stands as %+v, want %q", s.Addrs, st, s.Want)
 		}
 		if st.Remote == (s.Itself || strings.Contains(st.Why, "host itself")) {
 			t.Errorf("%v: remote is %v: %s", s.Addrs, st.Remote, st.Why)

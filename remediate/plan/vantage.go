@@ -2,7 +2,6 @@ package plan
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +15,6 @@ type Client struct {
 	// Addrs is every address that the vantage may show to the host: its own, and the one that the host says it sees. A vantage is a
 	// stranger only where all of them are.
 	Addrs []netip.Addr
-	// Names are the addresses' names in the DNS. Named says that the DNS answered, were it "none".
-	Names []string
-	Named bool
 	// Itself says that the vantage is the host: its connections come from there.
 	Itself bool
 }
@@ -66,7 +62,7 @@ func Stand(s *facts.Snapshot, intent Intent, c *mta.Config, v Client) Standing {
 			return st
 		}
 	}
-	st.Perhaps = perhaps(c, v)
+	st.Perhaps = perhaps(c)
 	return st
 }
 
@@ -129,33 +125,19 @@ func at(file string, line int) string {
 	return file + ":" + strconv.Itoa(line)
 }
 
-// perhaps says by which entry that cannot be matched against an address the host may trust the client.
-func perhaps(c *mta.Config, v Client) string {
+// perhaps says by which entry that cannot be matched against an address the host may trust the client. By which name the host knows it, the
+// host's own DNS decides, which may say something else than any other.
+func perhaps(c *mta.Config) string {
 	for _, t := range c.Trusted {
-		switch t.Kind {
-		case "client-name":
-			if !v.Named || slices.ContainsFunc(v.Names, func(n string) bool { return bears(n, t.Value) }) {
-				return "it trusts clients by name, " + shownTrust(t).en + origin(t.Origin)
-			}
-		case "table":
-			if !t.Net.IsValid() {
-				return "it trusts what " + shownTrust(t).en + " holds" + origin(t.Origin) + ", which was not read"
-			}
+		switch {
+		case t.Kind == "client-name" && tooManyNames(t.Value).empty():
+			return "it trusts clients by name, " + shownTrust(t).en + origin(t.Origin)
+		case t.Kind == "table" && !t.Net.IsValid():
+			return "it trusts what " + shownTrust(t).en + " holds" + origin(t.Origin) + ", which was not read"
 		}
 	}
 	if len(c.Unread) > 0 {
 		return c.Unread[0].What + " was not read: " + c.Unread[0].Why
 	}
 	return ""
-}
-
-// bears says whether a client's name is that of an entry, or below it.
-func bears(name, entry string) bool {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	entry = strings.ToLower(entry)
-	if _, rest, ok := strings.Cut(entry, ":"); ok && !strings.ContainsAny(entry[:len(entry)-len(rest)-1], "./*") {
-		entry = rest
-	}
-	entry = strings.Trim(entry, "*. \t")
-	return entry == "" || name == entry || strings.HasSuffix(name, "."+entry) || strings.ContainsAny(entry, "*?^$(){}[]|\\")
 }
