@@ -220,16 +220,11 @@ sm_delayed() {
 
 # sm_ask PROG CF: one process answers everything. It sleeps 60 s where the host's name is unqualified.
 sm_ask() {
-	sm_acts=$(sm_paths "$2" | sed -n 's/^program //p' | head -n 3 | tr '\n' ' ')
+	sm_acts=$(sm_paths "$2" | sed -n 's/^acts //p' | head -n 3 | tr '\n' ';' | sed 's/;$//; s/;/, /g')
 	sm_why=
-	[ -z "$sm_acts" ] || sm_why="asking would run $sm_acts"
+	[ -z "$sm_acts" ] || sm_why="asking would $sm_acts"
 	# without root it would read other files than the daemon does
 	case $(id 2>/dev/null) in 'uid=0('* | 'uid=0 '*) ;; *) sm_why="the collector did not run as root" ;; esac
-	if [ -n "$sm_why" ]; then
-		mh_fact "sendmail:noask:$2" "$sm_why"
-		mh_cmd "sendmail:version:$1" 75 "$1" -d0.1 -bt -C /dev/null
-		return 0
-	fi
 	sm_trust=$(sed -n 's/^C{TrustAuthMech}[ 	]*\([A-Z0-9-]*\).*/\1/p' "$2" | head -n 1)
 	sm_rule=check_rcpt
 	# with delay_checks the relay check is a ruleset that check_rcpt calls first and obeys; where it does not, that one is not asked
@@ -237,6 +232,12 @@ sm_ask() {
 	mh_fact "sendmail:rule:$2" "$sm_rule"
 	sm_text=$(sm_questions "$2")
 	printf '%s\n' "$sm_text" | mh_ask "sendmail:questions:$2" 10 cat
+	# the questions stand even where sendmail is not asked: the reading answers them
+	if [ -n "$sm_why" ]; then
+		mh_fact "sendmail:noask:$2" "$sm_why"
+		mh_cmd "sendmail:version:$1" 75 "$1" -d0.1 -bt -C /dev/null
+		return 0
+	fi
 	sm_level=$(sed -n 's/^V\([0-9]*\).*/\1/p' "$2" | head -n 1)
 	set -- "$1" "$2" -d0.13 -d37.1 -bt
 	[ "$2" = /etc/mail/sendmail.cf ] || set -- "$@" -C "$2"

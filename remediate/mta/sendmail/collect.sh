@@ -109,7 +109,8 @@ sm_default_config() {
 	return 0
 }
 
-# sm_paths CF: the files that a cf names, one "KIND PATH" a line: file, program, text (of a map), secret, help, pid, odd.
+# sm_paths CF: the files that a cf names, one "KIND PATH" a line: file, map, secret, alias, pid, and "acts WHAT": what reading or asking
+# it would do.
 sm_paths() {
 	awk '
 	function strip(p) { sub(/^-o[ \t]*/, "", p); sub(/[ \t].*$/, "", p); return p }
@@ -117,7 +118,7 @@ sm_paths() {
 		l = substr($0, 2)
 		if (substr(l, 1, 1) == "{") sub(/^[{][^}]*[}]/, "", l); else l = substr(l, 2)
 		sub(/^[ \t]+/, "", l)
-		if (l ~ /^\|/) { print "program " l; next }
+		if (l ~ /^\|/) { print "acts run " substr(l, 2); next }
 		l = strip(l)
 		if (l ~ /^\//) print "file " l
 		next
@@ -132,8 +133,9 @@ sm_paths() {
 			next
 		}
 		for (j = i + 1; j <= n; j++) if (w[j] !~ /^-/) { path = w[j]; break }
-		if (type == "program") print "program K" name
-		if (type == "socket") print "socket K" name
+		if (type == "program") print "acts run the program of map " name
+		if (type == "socket") print "acts talk to the socket of map " name
+		if (type == "syslog") print "acts write to the log through map " name
 		if (path ~ /^\//) {
 			if (name ~ /auth/) print "secret " path
 			else if (type ~ /^(hash|btree|dbm|cdb|lmdb|implicit|text)$/) print "map " type " " path
@@ -147,8 +149,8 @@ sm_paths() {
 	/^O[ \t]*AliasFile=/ { sub(/^[^=]*=/, ""); n = split($0, w, ","); for (j = 1; j <= n; j++) { p = w[j]; sub(/^[a-z]+:/, "", p); if (p ~ /^\//) print "alias " strip(p) } }
 	/^OA\// { print "alias " strip(substr($0, 3)) }
 	/^O[ \t]*(ServerKeyFile|ClientKeyFile|DefaultAuthInfo)=/ { sub(/^[^=]*=/, ""); if ($0 ~ /^\//) print "secret " strip($0) }
-	/^O[ \t]*AutoRebuildAliases=[TtYy1]/ { print "program AutoRebuildAliases" }
-	/^OD[TtYy]?[ \t]*$/ { print "program AutoRebuildAliases" }
+	/^O[ \t]*AutoRebuildAliases=[TtYy1]/ { print "acts run newaliases (AutoRebuildAliases)" }
+	/^OD[TtYy]?[ \t]*$/ { print "acts run newaliases (AutoRebuildAliases)" }
 	' "$1" 2>/dev/null | sort -u | head -n 200
 }
 

@@ -15,7 +15,7 @@ func (m *model) compiled(s *facts.Snapshot) *program {
 	out.file = func(path string) ([]byte, bool, bool) {
 		f, ok := s.File(path)
 		if !ok || f.State != facts.Whole {
-			return nil, false, ok && f.State == facts.Absent
+			return nil, false, ok && f.State == facts.Absent && s.Root // who is not root may not see it
 		}
 		return f.Data, true, true
 	}
@@ -82,6 +82,8 @@ func tableOf(s *facts.Snapshot, k cfMap) (entries []entry, path, unread string) 
 		return t.effective(), t.text, ""
 	case t.compiledThere(s):
 		return nil, "", "neither the text nor the compiled form of " + t.text + " was readable"
+	case !s.Root:
+		return nil, "", t.text + " was looked for without root"
 	case !collected:
 		return nil, "", t.text + " was not collected"
 	case readFlags(k).optional:

@@ -16,6 +16,18 @@ var collect string
 
 // Driver is sendmail.
 //
+// Two judges answer. The MTA: one "sendmail -bt" for each configuration is given every question (check_rcpt, or the ruleset that it calls
+// first and obeys, srv_features, and rulesets 3 and 0 for the mailer of each recipient) with the macros of the client, the listener, the
+// login and the certificate set. The configuration: the rewriting rules of the .cf themselves are run over the access database, the other
+// maps built from a text, and the classes, as collected; DNS answers are followed both ways, and what asks a map that was not read (ldap,
+// dns, bestmx, program …) is cannot-tell. It says first what decided (an entry by file and line, or a rule), then what led there.
+//
+// What asking does on the host: test mode writes no file, starts no daemon, counts no statistics and queues nothing. It logs nothing but
+// what is wrong with the configuration ("NOQUEUE: SYSERR(root): FILE: line N: …", mail.crit), the same as at the daemon's start. Look-ups go
+// where the rules send them: the DNS for the questions' names (example.org, iana.org … and the entries' own), an LDAP or NIS server. It
+// sleeps for 60 s where the host's own name is unqualified, and is stopped after 90 s. It is not asked where asking would act (a map of
+// type program, socket or syslog, a class read from a program, AutoRebuildAliases), nor without root: then the reading stands alone.
+//
 // Settings are the long option names of the .cf (op.me 5.6): PrivacyOptions (Value: the real bits, goaway expanded; Raw: as
 // written), SmtpGreetingMessage, LogLevel, MaxDaemonChildren, DaemonPortOptions (one a daemon, Listener set) and so on. Beside
 // them stand:

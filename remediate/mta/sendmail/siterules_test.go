@@ -99,3 +99,29 @@ func TestQuestionsShunRejected(t *testing.T) {
 		t.Errorf("%q (%v)", out, err)
 	}
 }
+
+// Asking may not act: what a look-up or the reading of the file itself would run or write keeps sendmail from being asked, by name.
+func TestActs(t *testing.T) {
+	for line, want := range map[string]string{
+		"Kgrey program /usr/local/bin/grey":    "run the program of map grey",
+		"Kquota socket -T<TMPF> local:/run/q":  "talk to the socket of map quota",
+		"Klog syslog -LNOTICE":                 "write to the log through map log",
+		"F{VirtHost}|/usr/local/bin/hosts":     "run /usr/local/bin/hosts",
+		"Fw|/usr/local/bin/names":              "run /usr/local/bin/names",
+		"O AutoRebuildAliases=True":            "run newaliases (AutoRebuildAliases)",
+		"Kaccess hash -T<TMPF> -o /etc/access": "",
+		"Kld ldap -1 -v mail -k (uid=%0)":      "",
+		"Kdnsbl dns -R A -T<TMP>":              "",
+		"O AutoRebuildAliases=False":           "",
+	} {
+		cf := filepath.Join(t.TempDir(), "sendmail.cf")
+		if err := os.WriteFile(cf, []byte(line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		script := strings.TrimSuffix(strings.TrimSpace(Driver.Collect), "sendmail_collect")
+		out, err := exec.Command("sh", "-c", script+"\nsm_paths "+cf+" | sed -n 's/^acts //p'\n").CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %q, want %q (%v)", line, got, want, err)
+		}
+	}
+}
