@@ -153,6 +153,7 @@ exim_ask() {
 				next
 			}
 			/^>>> *check .*verify = / { print; next }
+			/^>>> *check dnssec/ { next }
 			/^>>> *check [!a-z]/ { print \$1, \$2, \$3; next }
 			/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { print; next }
 			/configuration error|^Exim/ { print }" >&2; } 3>&1

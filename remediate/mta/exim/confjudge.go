@@ -83,11 +83,12 @@ func (c *config) shows(q judge.Question) (judge.Outcome, []judge.Line) {
 	v := e.option(name, value)
 	at := c.origin(c.options[name].Statement)
 	line := judge.Line{File: at.File, Line: at.Line, Text: name + " = " + value}
+	because := func(e ending) []judge.Line { return append(lines(v.cause[e]), line) }
 	switch v.ends {
 	case accepts:
-		return judge.Disclosed, []judge.Line{line}
+		return judge.Disclosed, because(accepts)
 	case denies:
-		return judge.Refused, []judge.Line{line}
+		return judge.Refused, because(denies)
 	}
 	return judge.CannotTell, []judge.Line{line}
 }

@@ -225,7 +225,7 @@ func (m *model) disclosure(q judge.Question, x exchange, later []exchange) judge
 		a.Outcome = judge.Disclosed
 	}
 	// The ACL let the client ask: that this address could not be verified here says nothing of the others.
-	if decide(x.Trace).verb == "accept" {
+	if decide(x.Trace).passed {
 		a.Outcome = judge.Disclosed
 	}
 	for _, other := range later {

@@ -200,6 +200,7 @@ type decision struct {
 	at     place
 	verb   string
 	verify string // recipient, sender, helo …: the last condition that was looked at was verify
+	passed bool   // the outermost ACL accepted
 	failed bool   // a router said no in so many words (:fail:)
 }
 
@@ -219,6 +220,9 @@ func decide(trace []string) decision {
 			}
 		case strings.HasPrefix(text, "accept: condition test yielded \"discard\""):
 			d.verb = "discard" // an ACL that was called said so
+		case strings.HasPrefix(text, "end of ACL "):
+			d.passed = strings.HasSuffix(strings.TrimSpace(text), ": ACCEPT")
+		case strings.HasPrefix(text, "check dnssec"): // a router's own
 		case strings.HasPrefix(text, "check "):
 			d.verify = ""
 			if _, what, ok := strings.Cut(text, "verify = "); ok {
