@@ -22,6 +22,19 @@ func (m *model) wantsTLS(s *service) bool {
 	return false
 }
 
+// looksAtTLS reports whether a restriction list asks for TLS, or for certificates.
+func (m *model) looksAtTLS(s *service) bool {
+	for _, list := range append(m.list("smtpd_restriction_classes", s), restrictionLists...) {
+		for _, w := range m.members(list, s) {
+			switch strings.ToLower(w.text) {
+			case "reject_plaintext_session", "permit_tls_clientcerts", "permit_tls_all_clientcerts", "check_ccert_access":
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // auth: disclosed when AUTH is offered before TLS.
 func (m *model) auth(a judge.Answer, l listener) judge.Answer {
 	s := l.smtpd

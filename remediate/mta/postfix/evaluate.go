@@ -131,8 +131,8 @@ func newRun(m *model, s *service, q judge.Question, script []int) *run {
 	if a, err := netip.ParseAddr(r.addr); err == nil {
 		r.addr = a.Unmap().String()
 	}
-	if r.name == "" {
-		r.name = "unknown"
+	if r.name == "" || m.value("smtpd_peername_lookup", s) == "no" {
+		r.name = "unknown" // the name that the address has is not asked for
 	}
 	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps", "smtpd_authorized_xclient_hosts"} {
 		r.parent[name] = r.matchesParents(name)

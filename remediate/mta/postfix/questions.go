@@ -102,8 +102,14 @@ func (a *asker) reach() bool {
 	return err != nil || !ip.IsLoopback()
 }
 
-// tls reports whether the listener talks only under TLS, so that a question without it would say nothing.
+// tls reports whether the questions are asked under TLS: where without it they would say nothing, and where a list asks for it, since
+// whoever wants to relay encrypts.
 func (a *asker) tls() bool {
+	return a.mustTLS() || a.m.offersTLS(a.l.smtpd) && a.m.looksAtTLS(a.l.smtpd)
+}
+
+// mustTLS reports whether nothing is taken without TLS.
+func (a *asker) mustTLS() bool {
 	return a.m.yes("smtpd_tls_wrappermode", a.l.front) || a.m.wantsTLS(a.l.smtpd)
 }
 
@@ -152,11 +158,10 @@ func (a *asker) questions(trusted []mta.Trust) []judge.Question {
 // this host itself comes in.
 func (a *asker) sessions(addr string) {
 	a.ask(judge.Outside, "", "local", addr, outsideName, "antispam@"+a.third, "postmaster@"+a.names[0])
-	secure := a.tls()
-	if !secure && a.m.offersTLS(a.l.smtpd) {
-		secure = true
+	secure := a.m.offersTLS(a.l.smtpd)
+	if secure && !a.mustTLS() {
 		a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
-		a.out[len(a.out)-1].TLS = true
+		a.out[len(a.out)-1].TLS = !a.tls()
 	}
 	if a.m.yes("smtpd_sasl_auth_enable", a.l.smtpd) {
 		a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)

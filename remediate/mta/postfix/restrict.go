@@ -266,7 +266,7 @@ func (m *model) offersTLS(s *service) bool {
 // certificate is permit_tls_all_clientcerts and its like where clients are asked for certificates: the questions carry none, and who
 // has one that serves is not known.
 func (r *run) certificate(what string) verdict {
-	if r.m.offersTLS(r.s) && (r.m.yes("smtpd_tls_ask_ccert", r.s) || r.m.yes("smtpd_tls_req_ccert", r.s)) &&
+	if r.q.TLS && r.m.offersTLS(r.s) && (r.m.yes("smtpd_tls_ask_ccert", r.s) || r.m.yes("smtpd_tls_req_ccert", r.s)) &&
 		r.maybe("ccert "+what, what+": a client with a certificate may pass, and who can get one is not known") {
 		return verdict{kind: permit}
 	}
@@ -300,7 +300,7 @@ func (r *run) certificateAccess(arg *member, _ string) verdict {
 }
 
 func (r *run) rejectPlaintext(*member, string) verdict {
-	if r.q.TLS || r.m.offersTLS(r.s) { // whoever wants to relay encrypts
+	if r.q.TLS {
 		return verdict{}
 	}
 	return denied(r.code("plaintext_reject_code", 450), "4.7.1 Session encryption is required")
