@@ -52,36 +52,35 @@ func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 		banner, err := c.greet()
 		a.report.Greeting = time.Since(start).Round(time.Millisecond)
 		rule := a.tables.rule("BANNER", banner, false)
-		switch silent := err != nil && len(banner.Lines) == 0; {
-		case silent && n == 0 && a.c.Relay:
-			if behind, reply := a.behindProxy(ctx); behind != nil {
-				c.close()
-				return behind, reply, nil
-			}
+		silent := err != nil && len(banner.Lines) == 0
+		if (silent || err == nil && rule.Verdict == broken) && n == 0 && a.c.Relay && a.behindProxy(ctx) {
+			c.close()
+			continue
+		}
+		if err != nil || rule.Again != later && rule.Verdict != broken || n == maxWaits {
 			return c, banner, err
-		case err == nil && (rule.Again == later || rule.Verdict == broken) && n < maxWaits:
-			c.quit()
-			if !pause(ctx, time.Duration(5<<n)*time.Second) {
-				return c, banner, err
-			}
-		default:
+		}
+		c.quit()
+		if !pause(ctx, time.Duration(5<<n)*time.Second) {
 			return c, banner, err
 		}
 	}
 }
 
-// behindProxy tries whether the listener greets once it was told a client's address: then it believes anybody about that.
-func (a *asker) behindProxy(ctx context.Context) (*client, Reply) {
+// behindProxy finds out whether the listener greets once it was told a client's address: then it believes anybody about that. A server that
+// does not read such headers takes one for a command, and answers EHLO only after it.
+func (a *asker) behindProxy(ctx context.Context) bool {
 	a.proxied = true
 	if c, err := a.dial(ctx, ""); err == nil {
-		if banner, err := c.greet(); err == nil {
+		defer c.quit()
+		reply, err := a.introduce(c, a.otherHelo())
+		if err == nil && reply.good() && c.session.Greeting != "" {
 			a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")
-			return c, banner
+			return true
 		}
-		c.close()
 	}
 	a.proxied = false
-	return nil, Reply{}
+	return false
 }
 
 // proxyHeader is the first line of a connection that a proxy passes on (PROXY protocol, version 1).
