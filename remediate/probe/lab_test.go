@@ -180,11 +180,11 @@ func labHosts() []struct {
 		cases         []labCase
 	}{
 		{[]string{"deb11-postfix", "deb12-postfix"}, "Postfix", "cp -a /etc/postfix $SAVE",
-			"rm -rf /etc/postfix; cp -a $SAVE /etc/postfix; postfix stop >/dev/null 2>&1 || true; postfix start >/dev/null 2>&1", postfixCases()},
+			"rm -rf /etc/postfix; cp -a $SAVE /etc/postfix; postfix stop >/dev/null 2>&1 || true; postsuper -d ALL >/dev/null 2>&1 || true; postfix start >/dev/null 2>&1", postfixCases()},
 		{[]string{"deb11-exim", "deb12-exim"}, "Exim", "cp -a /etc/exim4 $SAVE",
-			"rm -rf /etc/exim4; cp -a $SAVE /etc/exim4; systemctl restart exim4", eximCases()},
+			"rm -rf /etc/exim4; cp -a $SAVE /etc/exim4; systemctl stop exim4; rm -rf /var/spool/exim4/input/* /var/spool/exim4/msglog/*; systemctl start exim4", eximCases()},
 		{[]string{"deb11-sendmail", "deb12-sendmail"}, "Sendmail", "cp -a /etc/mail $SAVE",
-			"rm -rf /etc/mail; cp -a $SAVE /etc/mail; systemctl restart sendmail", sendmailCases()},
+			"rm -rf /etc/mail; cp -a $SAVE /etc/mail; rm -f /var/spool/mqueue/*; systemctl restart sendmail", sendmailCases()},
 		{[]string{"deb12-opensmtpd"}, "OpenSMTPD", "true", "true", []labCase{
 			{name: "packaged", shows: []string{"BANNER disclosed", "VRFY refused", "local <", "250 2.1.5 Destination address valid"}}}},
 	}
@@ -225,7 +225,7 @@ func eximCases() []labCase {
 		{name: "packaged", shows: []string{"BANNER disclosed", "VRFY refused", "EXPN refused", "550 relay not permitted", "not-tested: the sender was not taken", "domain literals not allowed"}},
 		{name: "open, and sends nothing on", script: `sed -i "s/^dc_relay_nets=.*/dc_relay_nets='0.0.0.0\/0'/" /etc/exim4/update-exim4.conf.conf` + restart,
 			open: []string{"plain", "null-sender", "own-sender", "route-name"}, deliver: true, wait: 5 * time.Second, shows: []string{"accepts-all", "delivery unproven"}, not: "and it arrived"},
-		{name: "open, and sends on", script: `sed -i "s/^dc_relay_nets=.*/dc_relay_nets='0.0.0.0\/0'/; s/^dc_eximconfig_configtype=.*/dc_eximconfig_configtype='internet'/" /etc/exim4/update-exim4.conf.conf` + restart,
+		{name: "open, and sends on", script: `sed -i "s/^dc_relay_nets=.*/dc_relay_nets='0.0.0.0\/0'/; s/^dc_eximconfig_configtype=.*/dc_eximconfig_configtype='smarthost'/; s/^dc_smarthost=.*/dc_smarthost='sink.lab.test'/" /etc/exim4/update-exim4.conf.conf` + restart,
 			open: []string{"plain", "null-sender", "own-sender"}, forms: []string{"plain", "null-sender", "own-sender"}, deliver: true, shows: []string{"proven", "and it arrived"}},
 		{name: "own sender", script: `sed -i '/^acl_check_rcpt:/a accept senders = *@+local_domains' /etc/exim4/exim4.conf.template` + restart,
 			open: []string{"own-sender"}, forms: []string{"plain", "null-sender", "own-sender"}},
