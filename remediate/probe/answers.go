@@ -92,6 +92,8 @@ func text(k Case) string {
 	switch k.Verdict {
 	case AcceptsAll:
 		return "accepts all, delivery unproven: " + k.Why
+	case Unproven:
+		return "taken as any account of its own is, delivery unproven: " + k.Why
 	case NotTested:
 		return "not tested: " + k.Why
 	case NotAsked:

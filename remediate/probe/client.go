@@ -85,12 +85,17 @@ func (c *client) say(command string) (Reply, error) {
 		c.log = append(c.log, Exchange{Sent: command, Error: "not sent: " + err.Error()})
 		return Reply{}, err
 	}
+	return c.send(command, command)
+}
+
+// send sends text and awaits the reply; the log calls it what.
+func (c *client) send(text, what string) (Reply, error) {
 	c.conn.SetDeadline(time.Now().Add(c.timeout))
-	if _, err := io.WriteString(c.conn, command+"\r\n"); err != nil {
-		c.log = append(c.log, Exchange{Sent: command, Error: c.explain(err)})
+	if _, err := io.WriteString(c.conn, text+"\r\n"); err != nil {
+		c.log = append(c.log, Exchange{Sent: what, Error: c.explain(err)})
 		return Reply{}, err
 	}
-	return c.await(command)
+	return c.await(what)
 }
 
 // await reads the reply to what was sent. One deadline holds for all of it, so that a server which drips is left.

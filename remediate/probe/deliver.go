@@ -2,13 +2,12 @@ package probe
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-// deliver sends one message in each form that was taken to the address that the caller named, and waits for them to arrive.
+// deliver sends one message in each form that was taken, or may have been, to the address that the caller named, and waits for them to arrive.
 func (a *asker) deliver(ctx context.Context) {
 	user, domain, ok := cutAddress(a.c.Deliver)
 	if !ok || !a.c.Relay {
@@ -17,7 +16,7 @@ func (a *asker) deliver(ctx context.Context) {
 	var sent []string
 	for i := range a.cases {
 		k := &a.cases[i]
-		if !k.Verdict.Open() || slices.Contains(sent, k.Form) || ctx.Err() != nil {
+		if !k.Verdict.Open() && k.Verdict != Unproven || slices.Contains(sent, k.Form) || ctx.Err() != nil {
 			continue
 		}
 		sent = append(sent, k.Form)
@@ -50,29 +49,33 @@ func (a *asker) send(ctx context.Context, k *asked, user, domain string) {
 			return
 		}
 	}
-	rcpt := k.question.rcptCommand(user, domain)
 	word := token()
-	for _, step := range []struct{ command, good string }{
-		{"MAIL FROM:<" + k.Sender + ">", "2"}, {rcpt, "2"}, {"DATA", "3"}, {a.message(k, word, user+"@"+domain), "2"},
-	} {
-		reply, err := c.say(step.command)
-		if err != nil || !strings.HasPrefix(fmt.Sprint(reply.Code), step.good) {
-			k.Dialogue = append(k.Dialogue, c.log...)
+	for _, step := range []struct {
+		command string
+		code    int
+	}{{"MAIL FROM:<" + k.Sender + ">", 2}, {k.question.rcptCommand(user, domain), 2}, {"DATA", 3}} {
+		if reply, err := c.say(step.command); err != nil || reply.Code/100 != step.code {
 			a.unsent(k, step.command, reply, err, c)
 			return
 		}
-		if step.good == "2" && step.command != rcpt && !strings.HasPrefix(step.command, "MAIL") {
-			k.Token = word
-			k.Why += "; accepts a message, delivery unproven: " + reply.String()
-		}
+	}
+	reply, err := c.send(a.message(k, word, user+"@"+domain), sentMessage)
+	if err != nil || !reply.good() {
+		a.unsent(k, sentMessage, reply, err, c)
+		return
 	}
 	k.Dialogue = append(k.Dialogue, c.log...)
+	k.Token = word
+	k.Why += "; accepts a message, delivery unproven: " + reply.String()
 }
+
+// sentMessage stands for a message among the commands of a dialogue.
+const sentMessage = "(message)"
 
 // unsent records that the server took the recipient and not the message.
 func (a *asker) unsent(k *asked, command string, reply Reply, err error, c *client) {
-	command, _, _ = strings.Cut(command, "\r\n")
-	if verb, _, _ := strings.Cut(command, " "); err == nil && reply.Code/100 == 5 && (verb == "DATA" || verb == "From:") {
+	k.Dialogue = append(k.Dialogue, c.log...)
+	if err == nil && reply.Code/100 == 5 && (command == "DATA" || command == sentMessage) {
 		k.Verdict = Refused
 		k.Why = "the recipient was taken and the message refused: " + reply.String()
 		return

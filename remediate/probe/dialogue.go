@@ -97,7 +97,10 @@ func (a *asker) follows(c *client, at string, reply Reply, err error, out *asked
 // settle gives a case the verdict of a reply.
 func (c *asked) settle(r replyRule, reply Reply) {
 	c.again = r.Again
-	c.Why = r.Why + ": " + reply.String()
+	c.Why = reply.String()
+	if r.Why != "" {
+		c.Why = r.Why + ": " + c.Why
+	}
 	switch r.Verdict {
 	case refused:
 		c.Verdict = Refused
@@ -168,33 +171,49 @@ func (a *asker) transact(c *client, q question, m matrixFor, out *asked) bool {
 // confirm asks, in the transaction where a foreign recipient was taken, for what tells an open relay from a server that takes everything: a
 // recipient of the same form in another domain, one in a domain that exists nowhere (RFC 2606), and an account of its own that does not exist.
 func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *asked) bool {
-	out.Verdict = Relays
+	checks := []struct{ what, command string }{
+		{"another domain", q.rcptCommand(rcptUser, m.second)},
+		{"a domain that exists nowhere", q.rcptCommand(rcptUser, token()+".invalid")},
+	}
+	stranger := "an account that does not exist"
+	switch {
+	case !q.foreign:
+		checks = append(checks, struct{ what, command string }{stranger, "RCPT TO:<" + token() + q.home + ">"})
+	case len(m.names) > 0:
+		checks = append(checks, struct{ what, command string }{stranger, "RCPT TO:<" + token() + "@" + m.names[0] + ">"})
+	}
 	said := []string{first.String()}
-	all := true
-	ask := func(what, command string) bool {
-		reply, err := c.say(command)
+	also, swallows := 0, !q.foreign
+	for _, check := range checks {
+		reply, err := c.say(check.command)
 		switch {
 		case err != nil:
-			all = false
-			said = append(said, what+": "+c.explain(err))
+			out.settleTaken(q, false, swallows, append(said, check.what+": "+c.explain(err)))
 			return false
 		case reply.good():
-			said = append(said, "takes "+what+" too")
+			also++
+			said = append(said, "takes "+check.what+" too")
 		default:
-			all = false
-			said = append(said, "not "+what+": "+reply.String())
+			said = append(said, "not "+check.what+": "+reply.String())
+			swallows = swallows && check.what != stranger
 		}
-		return true
 	}
-	ok := ask("another domain", q.rcptCommand(rcptUser, m.second)) && ask("a domain that exists nowhere", q.rcptCommand(rcptUser, token()+".invalid"))
-	if ok && len(m.names) > 0 {
-		ok = ask("an account that does not exist", "RCPT TO:<"+token()+"@"+m.names[0]+">")
+	out.settleTaken(q, also == len(checks), swallows, said)
+	return true
+}
+
+// settleTaken gives the verdict on a recipient that was taken. Where any account at the server's own name is taken, one that hides a foreign
+// address may be no more than that: it proves nothing until a message comes through.
+func (c *asked) settleTaken(q question, all, swallows bool, said []string) {
+	c.Why = strings.Join(said, "; ")
+	switch {
+	case swallows && !q.foreign:
+		c.Verdict = Unproven
+	case all:
+		c.Verdict = AcceptsAll
+	default:
+		c.Verdict = Relays
 	}
-	if all {
-		out.Verdict = AcceptsAll
-	}
-	out.Why = strings.Join(said, "; ")
-	return ok
 }
 
 // token is a word that nobody else uses.

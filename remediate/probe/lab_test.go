@@ -337,6 +337,11 @@ func (c labCase) check(t *testing.T, l lab, host, product string, vantages map[s
 			t.Errorf("answer %+v", a)
 		}
 	}
+	if *record && (c.name == "packaged" || c.name == "open" || strings.HasPrefix(c.name, "open, and sends nothing")) {
+		if err := os.WriteFile("testdata/servers/recorded-"+host+"-"+strings.FieldsFunc(c.name, func(r rune) bool { return r == ',' })[0]+".txtar", []byte(recording(r, host+", "+c.name)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Logf("%d dialogues, %d about the recipient, %d taken", len(r.Cases), read, open)
 	if t.Failed() {
 		t.Log(got)

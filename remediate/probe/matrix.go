@@ -12,6 +12,7 @@ type question struct {
 	senders []string                         // tried in turn until one is taken; without brackets, "" is the null sender
 	rcpt    func(user, domain string) string // the recipient for a foreign address, as it stands between the brackets
 	wire    string                           // the argument of RCPT around the address; "" is TO:<%s>
+	home    string                           // where the recipient is if nothing of it is undone, "@DOMAIN" or ""; where it is not foreign
 	foreign bool                             // the recipient's domain is plainly foreign, nothing has to be undone to see it
 	local   bool                             // a recipient of the server's own: the control
 	before  string                           // a recipient of its own that is named first in the same transaction
@@ -122,7 +123,7 @@ func (m matrixFor) routed(sender string) []question {
 func (m matrixFor) pivot(kind, sender, pivot string) []question {
 	var out []question
 	add := func(form string, foreign bool, rcpt func(u, d string) string) {
-		out = append(out, question{form: form + "-" + kind, senders: []string{sender}, rcpt: rcpt, foreign: foreign})
+		out = append(out, question{form: form + "-" + kind, senders: []string{sender}, rcpt: rcpt, home: "@" + pivot, foreign: foreign})
 	}
 	add("percent", false, func(u, d string) string { return u + "%" + d + "@" + pivot })
 	add("bang", false, func(u, d string) string { return d + "!" + u + "@" + pivot })
@@ -157,11 +158,14 @@ func (m matrixFor) oddRecipients(sender string) []question {
 	q.before = m.local
 	out = append(out, q)
 	add("percent-localhost", false, func(u, d string) string { return u + "%" + d + "@localhost" })
+	out[len(out)-1].home = "@localhost"
 	if len(m.names) > 0 {
 		name := m.names[0]
 		add("route-hops", true, func(u, d string) string { return "@" + name + ",@" + m.literal + ":" + u + "@" + d })
 		add("mixed", false, func(u, d string) string { return d + "!" + u + "%" + d + "@" + name })
+		out[len(out)-1].home = "@" + name
 		add("percent-hops", false, func(u, d string) string { return u + "%" + d + "%" + name + "@" + name })
+		out[len(out)-1].home = "@" + name
 		q := m.plain("helo-own", sender)
 		q.helo = name
 		out = append(out, q)

@@ -35,6 +35,9 @@ func (a *asker) matrixForms(ctx context.Context) {
 			a.stage(ctx, m.secured())
 		}
 	}
+	if slices.ContainsFunc(a.cases, func(k asked) bool { return k.Verdict == Unproven }) {
+		a.report.Notes = append(a.report.Notes, "any account at the server's own names is taken: whether it sends on what hides a foreign address there, only a message that arrives can prove")
+	}
 	if !a.c.Brief {
 		a.tlsVersions(ctx)
 	}

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ import (
 //	< REPLY LINE
 //	< !close, !stall, !tls, !text "quoted Go string"
 //
+// In a reply mthTOKEN stands for the made-up account of the command.
 // The first fitting block answers; without one it is 500.
 type server struct {
 	wait        time.Duration
@@ -214,7 +216,11 @@ func (p *peer) answer(command string) bool {
 			if strings.HasPrefix(b.lines[0], "235") {
 				p.helo += " (logged in)"
 			}
-			return p.reply(b.lines...)
+			lines := slices.Clone(b.lines)
+			for i := range lines {
+				lines[i] = strings.ReplaceAll(lines[i], "mthTOKEN", tokens.FindString(command))
+			}
+			return p.reply(lines...)
 		}
 	}
 	switch strings.ToUpper(command) {
