@@ -38,6 +38,7 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 		if w.Remedy {
 			v.fixes = s.remedies(t.bad)
 		}
+		s.entered(&v, t.bad, w.Remedy)
 	case len(t.dead) > 0:
 		v.status = Error
 		v.have = say("the listener does not serve: %s", "서비스가 동작하지 않음: %s", t.dead[0].Text)
@@ -262,6 +263,23 @@ func (s *subject) remedies(answers []judge.Answer) []mta.Fix {
 		}
 	}
 	return out
+}
+
+// entered names the entry within which the network's client stood where that alone is what let it relay, and takes the entry away.
+func (s *subject) entered(v *verdict, bad []judge.Answer, remedy bool) {
+	if v.live || v.file != "" || s.judged.Config == nil || bad[0].Judge != judge.Network {
+		return
+	}
+	for _, t := range s.judged.Config.Trusted {
+		if t.ID == bad[0].Question.Entry && t.ID != "" {
+			shown := shownTrust(t)
+			v.have = v.have.and(text{"let in by " + shown.en, "허용 근거: " + shown.ko})
+			v.file, v.line = t.File, t.Line
+			if remedy {
+				v.fixes = addFixes(v.fixes, t.Fix...)
+			}
+		}
+	}
 }
 
 // live says that the running server alone is wrong: the network says so, and another judge says otherwise to every one of its questions
