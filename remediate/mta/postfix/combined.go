@@ -1,6 +1,7 @@
 package postfix
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,33 @@ func (t *table) openParts(m *model) {
 	if len(t.parts) == 0 {
 		t.missing = "bad syntax: " + t.spec
 	}
+}
+
+// partValues are the values that a table made of others may give: the last one's of a pipemap; of a unionmap any one of each part's, or
+// none of it, joined in order.
+func (t *table) partValues() []string {
+	if len(t.parts) == 0 {
+		return nil
+	}
+	if t.kind == "pipemap" {
+		return t.parts[len(t.parts)-1].values()
+	}
+	joined := []string{""}
+	for _, p := range t.parts {
+		var longer []string
+		for _, before := range joined {
+			if p.kind != "static" { // that one always has the key
+				longer = append(longer, before)
+			}
+			for _, v := range p.values() {
+				longer = append(longer, strings.TrimPrefix(before+","+v, ","))
+			}
+		}
+		if joined = longer; len(joined) > maxFollowed*maxFollowed {
+			break
+		}
+	}
+	return slices.DeleteFunc(joined, func(v string) bool { return v == "" })
 }
 
 // lookParts looks key up in a table that is made of others.

@@ -10,12 +10,13 @@ import (
 
 // gen makes one configuration of the words in random_words_test.go.
 type gen struct {
-	r     *rand.Rand
-	main  strings.Builder
-	files map[string]string
-	words map[string]bool // what was produced
-	open  bool            // this configuration draws from the rare words too
-	depth int
+	r      *rand.Rand
+	main   strings.Builder
+	files  map[string]string
+	words  map[string]bool // what was produced
+	forced string          // the word that this configuration is to have in a place where it is met
+	open   bool            // this configuration draws from the rare words too
+	depth  int
 }
 
 func (g *gen) chance(percent int) bool { return g.r.IntN(100) < percent }
@@ -67,19 +68,24 @@ func (g *gen) restriction() string {
 		if !g.open && isRare(a.word) || a.word == "warn_if_reject" && g.depth > 0 {
 			continue
 		}
-		g.words[a.word] = true
-		switch {
-		case a.kind == "restriction":
-			g.depth++
-			defer func() { g.depth-- }()
-			return a.word + " " + g.restriction()
-		case keys[a.kind] != nil:
-			return a.word + " " + g.table(a.kind)
-		case strings.HasPrefix(a.kind, "{"):
-			g.words["{ }"] = true
-		}
-		return a.word + " " + a.kind
+		return g.argument(a.word, a.kind)
 	}
+}
+
+// argument is a restriction with an argument of a kind.
+func (g *gen) argument(word, kind string) string {
+	g.words[word] = true
+	switch {
+	case kind == "restriction":
+		g.depth++
+		defer func() { g.depth-- }()
+		return word + " " + g.restriction()
+	case keys[kind] != nil:
+		return word + " " + g.table(kind)
+	case strings.HasPrefix(kind, "{"):
+		g.words["{ }"] = true
+	}
+	return word + " " + kind
 }
 
 func (g *gen) weighted() int {
@@ -102,6 +108,9 @@ func (g *gen) table(kind string) string {
 		return g.pick("hash:/etc/postfix/missing", "nosuchtype:/x", "fail:x", "cidr:/etc/postfix/missing")
 	}
 	t := g.draw(tableTypes)
+	if slices.ContainsFunc(tableTypes, func(c choice) bool { return c.word == g.forced }) && !g.words[g.forced] {
+		t = g.forced
+	}
 	g.words[t] = true
 	switch t {
 	case "static":
@@ -226,7 +235,8 @@ func (g *gen) entry(word string) string {
 // randomCase makes a configuration: the host's names and networks, then its lists, most of them with a guard at the end.
 func randomCase(seed uint64) (testCase, map[string]bool) {
 	g := &gen{r: rand.New(rand.NewPCG(seed, 7)), files: map[string]string{}, words: map[string]bool{}}
-	g.open = g.chance(50)
+	g.open = g.chance(35)
+	g.forced = wanted("99")[seed%uint64(len(wanted("99")))]
 	g.set("compatibility_level", g.pick("0", "1", "2", "2", "2", "2", "2", "2", "3.6"))
 	g.set("myhostname", "lab.example.edu")
 	g.set("other", "192.0.2.0/24")
@@ -236,10 +246,10 @@ func randomCase(seed uint64) (testCase, map[string]bool) {
 	g.set("strict", g.pick("reject_unauth_destination", "permit_mynetworks, reject", "reject_non_fqdn_sender, reject_unauth_destination"))
 	g.set("guarded", g.pick("permit_mynetworks, open", "permit_auth_destination, reject", "warn_if_reject strict, permit_sasl_authenticated"))
 	g.namesAndNetworks()
-	g.lists()
+	g.lists(g.first())
 	g.services()
 	for _, p := range otherParameters {
-		if g.chance(p.percent) {
+		if g.chance(p.percent) || p.name == g.forced {
 			g.set(p.name, g.entry(g.pick(p.values...)))
 		}
 	}
@@ -275,10 +285,36 @@ func (g *gen) namesAndNetworks() {
 	}
 }
 
-func (g *gen) lists() {
-	if g.chance(75) {
+// first is the restriction that the forced word asks for, "" where it is none and none looks at it.
+func (g *gen) first() string {
+	for _, c := range restrictionWords {
+		if c.word == g.forced {
+			g.words[c.word] = true
+			return c.word
+		}
+	}
+	for _, a := range argumentWords {
+		if a.word == g.forced {
+			return g.argument(a.word, a.kind)
+		}
+	}
+	for _, c := range tableTypes {
+		if c.word == g.forced {
+			return g.argument("check_client_access", "client")
+		}
+	}
+	for _, p := range otherParameters {
+		if p.name == g.forced && p.by != "none" {
+			return p.by
+		}
+	}
+	return ""
+}
+
+func (g *gen) lists(first string) {
+	if g.chance(75) || first != "" {
 		guard := g.pick("reject_unauth_destination", "reject_unauth_destination", "defer_unauth_destination", "strict", "reject", "")
-		g.set("smtpd_relay_restrictions", strings.Trim(strings.Join(append(g.list(4), guard), ", "), ", "))
+		g.set("smtpd_relay_restrictions", strings.Trim(strings.Join(append(append([]string{first}, g.list(4)...), guard), ", "), ", "))
 	}
 	if g.chance(70) {
 		guard := g.pick("", "", "reject_unauth_destination", "reject_unauth_destination", "permit", "reject")
@@ -322,7 +358,7 @@ func (g *gen) services() {
 // master is a master.cf: smtpd at port 25, or postscreen before it; sometimes a submission service with options of its own.
 func (g *gen) master() string {
 	text := stockMaster
-	if g.chance(6) {
+	if g.chance(6) || g.forced == "postscreen" {
 		g.words["postscreen"] = true
 		text = "smtp inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n"
 	}

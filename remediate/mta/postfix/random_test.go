@@ -211,7 +211,9 @@ func wanted(version string) []string {
 		out = append(out, c.word)
 	}
 	for _, p := range otherParameters {
-		out = append(out, p.name)
+		if p.by != "none" {
+			out = append(out, p.name)
+		}
 	}
 	slices.Sort(out)
 	out = slices.Compact(out)

@@ -2,20 +2,19 @@ package postfix
 
 // The words of which random configurations are made, as data. Each is to be produced, and reached by the evaluator, in a full run.
 
-// choice is a word with its weight in the draw: how likely it is beside the others. once is in how many configurations of a hundred a
-// parameter is set.
+// choice is a word with its weight in the draw: how likely it is beside the others.
 type choice struct {
 	weight int
 	word   string
 }
 
-// restrictionWords are the restrictions without an argument.
+// restrictionWords are the restrictions without an argument. reject_unknown_forward_client_hostname is none: no release is built with it.
 var restrictionWords = []choice{
 	{14, "permit_mynetworks"}, {8, "permit_sasl_authenticated"}, {8, "reject_unauth_destination"}, {3, "defer_unauth_destination"}, {4, "permit_auth_destination"},
 	{2, "permit"}, {1, "reject"}, {1, "defer"}, {2, "defer_if_permit"}, {2, "defer_if_reject"}, {1, "permit_inet_interfaces"},
 	{3, "reject_unlisted_recipient"}, {2, "reject_unlisted_sender"}, {4, "reject_non_fqdn_sender"}, {3, "reject_non_fqdn_recipient"},
 	{3, "reject_non_fqdn_helo_hostname"}, {3, "reject_invalid_helo_hostname"}, {1, "reject_unknown_client_hostname"},
-	{1, "reject_unknown_reverse_client_hostname"}, {1, "reject_unknown_forward_client_hostname"}, {1, "reject_unknown_sender_domain"}, {1, "reject_unknown_recipient_domain"}, {1, "reject_unknown_helo_hostname"},
+	{1, "reject_unknown_reverse_client_hostname"}, {1, "reject_unknown_sender_domain"}, {1, "reject_unknown_recipient_domain"}, {1, "reject_unknown_helo_hostname"},
 	{3, "reject_unauth_pipelining"}, {1, "reject_multi_recipient_bounce"}, {1, "reject_plaintext_session"}, {1, "permit_tls_all_clientcerts"},
 	{1, "permit_tls_clientcerts"}, {1, "permit_mx_backup"}, {1, "reject_unverified_sender"}, {1, "reject_unverified_recipient"},
 	{1, "reject_sender_login_mismatch"}, {1, "reject_unauthenticated_sender_login_mismatch"}, {1, "reject_authenticated_sender_login_mismatch"},
@@ -75,7 +74,7 @@ var actions = []choice{
 	{1, "ok"}, {1, "reject"}, {1, "5xx"}, {1, "421 4.7.1 bye"}, {1, "521 5.7.1 bye"}, {1, "permit_sasl_authenticated, reject_unauth_destination"}, {1, "warn_if_reject reject_unauth_destination"},
 }
 
-// networks are entries of mynetworks; a later entry of the second half is odd.
+// networks are entries of mynetworks, sound ones first.
 var networks = []choice{
 	{8, "10.9.9.0/24"}, {2, "198.51.100.0/24"}, {2, "!198.51.100.7"}, {1, "198.51.100.7"}, {1, "client7.example.net"}, {1, "example.net"}, {1, ".example.net"}, {3, "[::1]/128"}, {2, "[2001:db8::]/32"},
 	{2, "192.0.2.0/24"}, {1, "128.0.0.0/1"}, {1, "0.0.0.0/0"}, {2, "$other"}, {1, "/etc/postfix/nets"}, {3, "TABLE client"}, {1, "198.51.100"}, {1, "198.51.100.0/8"}, {1, "10.9.9.300/24"}, {1, "0/0"}, {1, "static:all"},
@@ -86,60 +85,63 @@ var domainWords = []choice{
 	{4, "relay.example.com"}, {3, "virtual.example.com"}, {2, "example.org"}, {1, ".example.org"}, {1, "org"}, {1, "!example.org"}, {1, "/etc/postfix/doms"}, {1, "*"}, {1, "host.example.org"}, {4, "TABLE domain"}, {1, "lab.example.edu"},
 }
 
-// parameter is one that a configuration may set, in so many of a hundred, to one of these values. TABLE KIND becomes a random table.
+// parameter is one that a configuration may set, in so many of a hundred, to one of these values. TABLE KIND becomes a random table. by
+// names the restriction that looks at it, "" for what every evaluation looks at; "none" is one that no answer hangs on here: it is set
+// to see that it changes nothing.
 type parameter struct {
 	percent int
 	name    string
 	values  []string
+	by      string
 }
 
 var otherParameters = []parameter{
-	{15, "smtpd_delay_reject", []string{"no", "yes"}},
-	{10, "smtpd_helo_required", []string{"yes"}},
-	{12, "smtpd_reject_unlisted_recipient", []string{"no", "yes"}},
-	{12, "smtpd_reject_unlisted_sender", []string{"yes", "no"}},
-	{12, "smtpd_relay_before_recipient_restrictions", []string{"yes", "no"}},
-	{12, "allow_untrusted_routing", []string{"yes", "no"}},
-	{12, "swap_bangpath", []string{"no", "yes"}},
-	{12, "allow_percent_hack", []string{"no", "yes"}},
-	{10, "resolve_dequoted_address", []string{"no", "yes"}},
-	{8, "resolve_null_domain", []string{"yes", "no"}},
-	{8, "resolve_numeric_domain", []string{"yes", "no"}},
-	{12, "append_dot_mydomain", []string{"yes", "no"}},
-	{6, "append_at_myorigin", []string{"no", "yes"}},
-	{8, "myorigin", []string{"$mydomain", "example.org", "lab.example.edu"}},
-	{8, "mydomain", []string{"example.edu", "example.org"}},
-	{12, "recipient_delimiter", []string{"+", "-", "+-"}},
-	{4, "strict_rfc821_envelopes", []string{"yes"}},
-	{10, "parent_domain_matches_subdomains", []string{"", "mynetworks", "relay_domains", "smtpd_access_maps", "mynetworks, relay_domains, smtpd_access_maps", "static:all"}},
-	{10, "virtual_alias_maps", []string{"TABLE address", "inline:{@virtual.example.com=root}", "static:root", "proxy:TABLE address"}},
-	{8, "canonical_maps", []string{"TABLE address", "inline:{user@virtual.example.com=root@lab.example.edu}"}},
-	{8, "recipient_canonical_maps", []string{"TABLE address", "inline:{nobody@lab.example.edu=user@lab.example.edu}"}},
-	{8, "virtual_mailbox_maps", []string{"TABLE address", "inline:{user@virtual.example.com=x}"}},
-	{10, "relay_recipient_maps", []string{"TABLE address", "inline:{x@relay.example.com=x}"}},
-	{8, "proxy_interfaces", []string{"192.0.2.99", "198.51.100.7"}},
-	{6, "inet_interfaces", []string{"all", "127.0.0.1, 10.9.9.1", "loopback-only"}},
-	{6, "inet_protocols", []string{"ipv4", "all"}},
-	{10, "smtpd_null_access_lookup_key", []string{"<>", "user"}},
-	{8, "permit_mx_backup_networks", []string{"10.9.9.0/24", "192.0.2.0/24"}},
-	{8, "access_map_reject_code", []string{"550", "450"}},
-	{6, "relay_domains_reject_code", []string{"550", "454"}},
-	{6, "reject_code", []string{"550", "450"}},
-	{6, "defer_code", []string{"421", "450"}},
-	{6, "unknown_relay_recipient_reject_code", []string{"450", "550"}},
-	{6, "unknown_virtual_alias_reject_code", []string{"450", "550"}},
-	{6, "unknown_virtual_mailbox_reject_code", []string{"450", "550"}},
-	{6, "unknown_local_recipient_reject_code", []string{"450", "550"}},
-	{6, "unknown_address_reject_code", []string{"550", "450"}},
-	{6, "unverified_recipient_reject_code", []string{"550"}},
-	{6, "unverified_sender_reject_code", []string{"550"}},
-	{6, "unknown_client_reject_code", []string{"550"}},
-	{6, "unknown_hostname_reject_code", []string{"550"}},
-	{6, "plaintext_reject_code", []string{"550"}},
-	{6, "access_map_defer_code", []string{"421", "450"}},
-	{6, "non_fqdn_reject_code", []string{"550", "450"}},
-	{6, "invalid_hostname_reject_code", []string{"550"}},
-	{4, "maps_rbl_domains", []string{"bl.example.net"}},
-	{4, "transport_maps", []string{"TABLE transport"}},
-	{4, "disable_vrfy_command", []string{"yes"}},
+	{15, "smtpd_delay_reject", []string{"no", "yes"}, ""},
+	{10, "smtpd_helo_required", []string{"yes"}, ""},
+	{12, "smtpd_reject_unlisted_recipient", []string{"no", "yes"}, "permit_auth_destination"},
+	{12, "smtpd_reject_unlisted_sender", []string{"yes", "no"}, ""},
+	{12, "smtpd_relay_before_recipient_restrictions", []string{"yes", "no"}, ""},
+	{12, "allow_untrusted_routing", []string{"yes", "no"}, "permit_auth_destination"},
+	{12, "swap_bangpath", []string{"no", "yes"}, ""},
+	{12, "allow_percent_hack", []string{"no", "yes"}, ""},
+	{10, "resolve_dequoted_address", []string{"no", "yes"}, ""},
+	{8, "resolve_null_domain", []string{"yes", "no"}, "none"},
+	{8, "resolve_numeric_domain", []string{"yes", "no"}, "none"},
+	{12, "append_dot_mydomain", []string{"yes", "no"}, ""},
+	{6, "append_at_myorigin", []string{"no", "yes"}, ""},
+	{8, "myorigin", []string{"$mydomain", "example.org", "lab.example.edu"}, ""},
+	{8, "mydomain", []string{"example.edu", "example.org"}, ""},
+	{12, "recipient_delimiter", []string{"+", "-", "+-"}, "check_recipient_access inline:{user@=OK}"},
+	{4, "strict_rfc821_envelopes", []string{"yes"}, "none"},
+	{10, "parent_domain_matches_subdomains", []string{"", "mynetworks", "relay_domains", "smtpd_access_maps", "mynetworks, relay_domains, smtpd_access_maps", "static:all"}, "check_client_access inline:{example.net=OK}"},
+	{10, "virtual_alias_maps", []string{"TABLE address", "inline:{@virtual.example.com=root}", "static:root", "proxy:TABLE address"}, "reject_unlisted_recipient"},
+	{8, "canonical_maps", []string{"TABLE address", "inline:{user@virtual.example.com=root@lab.example.edu}"}, "reject_unlisted_recipient"},
+	{8, "recipient_canonical_maps", []string{"TABLE address", "inline:{nobody@lab.example.edu=user@lab.example.edu}"}, "reject_unlisted_recipient"},
+	{8, "virtual_mailbox_maps", []string{"TABLE address", "inline:{user@virtual.example.com=x}"}, "reject_unlisted_recipient"},
+	{10, "relay_recipient_maps", []string{"TABLE address", "inline:{x@relay.example.com=x}"}, "reject_unlisted_recipient"},
+	{8, "proxy_interfaces", []string{"192.0.2.99", "198.51.100.7"}, ""},
+	{6, "inet_interfaces", []string{"all", "127.0.0.1, 10.9.9.1", "loopback-only"}, ""},
+	{6, "inet_protocols", []string{"ipv4", "all"}, ""},
+	{10, "smtpd_null_access_lookup_key", []string{"<>", "user"}, "check_sender_access inline:{user=REJECT, <>=REJECT}"},
+	{8, "permit_mx_backup_networks", []string{"10.9.9.0/24", "192.0.2.0/24"}, "permit_mx_backup"},
+	{8, "access_map_reject_code", []string{"550", "450"}, "check_client_access inline:{198=REJECT, 10=REJECT, 127=REJECT, 192=REJECT, 203=REJECT}"},
+	{6, "relay_domains_reject_code", []string{"550", "454"}, "reject_unauth_destination"},
+	{6, "reject_code", []string{"550", "450"}, "reject"},
+	{6, "defer_code", []string{"421", "450"}, "defer"},
+	{6, "unknown_relay_recipient_reject_code", []string{"450", "550"}, "reject_unlisted_recipient"},
+	{6, "unknown_virtual_alias_reject_code", []string{"450", "550"}, "reject_unlisted_recipient"},
+	{6, "unknown_virtual_mailbox_reject_code", []string{"450", "550"}, "reject_unlisted_recipient"},
+	{6, "unknown_local_recipient_reject_code", []string{"450", "550"}, "reject_unlisted_recipient"},
+	{6, "unknown_address_reject_code", []string{"550", "450"}, "reject_unknown_sender_domain"},
+	{6, "unverified_recipient_reject_code", []string{"550"}, "reject_unverified_recipient"},
+	{6, "unverified_sender_reject_code", []string{"550"}, "reject_unverified_sender"},
+	{6, "unknown_client_reject_code", []string{"550"}, "reject_unknown_client_hostname"},
+	{6, "unknown_hostname_reject_code", []string{"550"}, "reject_unknown_helo_hostname"},
+	{6, "plaintext_reject_code", []string{"550"}, "reject_plaintext_session"},
+	{6, "access_map_defer_code", []string{"421", "450"}, "check_client_access inline:{198=DEFER, 10=DEFER, 127=DEFER}"},
+	{6, "non_fqdn_reject_code", []string{"550", "450"}, "reject_non_fqdn_sender"},
+	{6, "invalid_hostname_reject_code", []string{"550"}, "reject_invalid_helo_hostname"},
+	{4, "maps_rbl_domains", []string{"bl.example.net"}, "reject_maps_rbl"},
+	{4, "transport_maps", []string{"TABLE transport"}, ""},
+	{4, "disable_vrfy_command", []string{"yes"}, "none"},
 }

@@ -69,7 +69,6 @@ func (v *conversation) startTLS(cert bool) string {
 
 // talk is the dialogue as the question's client.
 func (v *conversation) talk(a ask) string {
-	v.say("EHLO probe")
 	last := ""
 	for _, line := range a.lines() {
 		switch last = v.say(line); {

@@ -104,12 +104,15 @@ func (l *shadowLog) fatal(mark int, port string) string {
 	return ""
 }
 
+// complaint parts a reply from what the log said meanwhile.
+const complaint = "  [log: "
+
 // complaints are the warnings of one dialogue, to be read beside its reply.
 func (l *shadowLog) complaints(mark int) string {
 	text := ""
 	for _, line := range l.since(mark) {
 		if _, warning, ok := strings.Cut(line, "warning: "); ok && len(text) < 300 && !strings.Contains(text, warning) && !strings.Contains(warning, "comment at end") {
-			text += " [" + warning + "]"
+			text += complaint + warning + "]"
 		}
 	}
 	return text

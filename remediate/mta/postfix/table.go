@@ -258,6 +258,9 @@ func (t *table) values() []string {
 	if t.kind == "static" {
 		add(t.every)
 	}
+	for _, v := range t.partValues() {
+		add(v)
+	}
 	for _, k := range sortedKeys(t) {
 		add(t.keys[k].value)
 	}

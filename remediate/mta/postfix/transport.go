@@ -109,7 +109,11 @@ func (r *run) undeliverable(t target, by string) verdict {
 	case t.unsure != "":
 		return verdict{}
 	case t.channel == "error":
-		return denied(550, "5.1.1 refused by the transport error ("+by+")")
+		code := 550
+		if t.class == classAlias {
+			code = r.code(unlistedCode[classAlias], 550)
+		}
+		return denied(code, "5.1.1 refused by the transport error ("+by+")")
 	case t.channel == "retry":
 		return verdict{kind: refuse, code: 450, text: "450 4.1.1 put off by the transport retry (" + by + ")", policy: true}
 	}
