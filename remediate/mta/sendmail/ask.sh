@@ -17,10 +17,12 @@ sm_keys() {
 	done
 	awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
 		/^CR/ || /^C[{]R[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] != "") print "R\t" tolower(w[i]) "\tRELAY" }' "$1"
-	for sm_path in $(awk '/^FR/ { l = substr($0, 3) } /^F[{]R[}]/ { l = substr($0, 5) }
-		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); sub(/[ \t].*/, "", l); if (l ~ /^\//) print l }' "$1"); do
-		grep -v '^[ 	]*#' "$sm_path" 2>/dev/null | awk 'NF { print "R\t" tolower($1) "\tRELAY" }'
-	done
+	# a file that is read by "%[...]" gives every word of its lines, another one the first
+	awk '/^FR/ { l = substr($0, 3) } /^F[{]R[}]/ { l = substr($0, 5) }
+		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); all = (l ~ /[ \t]%\[/); sub(/[ \t].*/, "", l); if (l ~ /^\//) print all, l }' "$1" |
+		while read -r sm_all sm_path; do
+			awk -v all="$sm_all" '{ if (all) sub(/#.*/, ""); for (i = 1; i <= (all ? NF : NF > 0); i++) if ($i ~ /^[A-Za-z0-9.[]/) print "R\t" tolower($i) "\tRELAY" }' "$sm_path" 2>/dev/null
+		done
 	sm_daemons "$1"
 }
 
@@ -155,6 +157,7 @@ sm_questions() {
 		ask("outside", "", "plain", "IPv6:2001:db8:ffff:0:0:0:0:7", name, "", "RCPT", "antispam@" other, "relaytest@" foreign)
 		if (trust != "") ask("inside", "auth:" trust, "plain", addr, name, "probe", "RCPT", "antispam@" other, "relaytest@" foreign)
 		rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)
+		rcpt("localhost", "", "IPv6:0:0:0:0:0:0:0:1", "localhost", "relaytest@" foreign)
 		for (i = 1; i <= nd && i <= 8; i++) {
 			listener = where[i]; flags = mods[i]
 			rcpt("outside", "", addr, name, "relaytest@" foreign); rcpt("localhost", "", "127.0.0.1", "localhost", "relaytest@" foreign)

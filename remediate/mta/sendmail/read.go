@@ -47,6 +47,7 @@ type table struct {
 type member struct {
 	word string
 	mta.Origin
+	shared bool // its line holds other words, which an edit would take too
 }
 
 // read returns the effective configuration.
@@ -214,7 +215,7 @@ func (m *model) readRelay(s *facts.Snapshot, c *mta.Config) {
 				origin = mta.Origin{File: call.file.path, Line: call.line, How: "file"}
 			}
 		}
-		m.relay = append(m.relay, member{w.word, origin})
+		m.relay = append(m.relay, member{w.word, origin, false})
 	}
 	for _, cf := range m.cf.files {
 		if cf.class != "R" {
@@ -225,8 +226,13 @@ func (m *model) readRelay(s *facts.Snapshot, c *mta.Config) {
 			continue
 		}
 		if f, ok := m.open(s, c, cf.path); ok {
-			for _, w := range parseWords(f.Data) {
-				m.relay = append(m.relay, member{w.key, mta.Origin{File: cf.path, Line: w.line, How: "include"}})
+			words := parseMembers(f.Data, cf.format)
+			on := map[int]int{} // words on a line
+			for _, w := range words {
+				on[w.line]++
+			}
+			for _, w := range words {
+				m.relay = append(m.relay, member{w.key, mta.Origin{File: cf.path, Line: w.line, How: "include"}, on[w.line] > 1})
 			}
 		}
 	}
@@ -235,7 +241,7 @@ func (m *model) readRelay(s *facts.Snapshot, c *mta.Config) {
 	}
 	for _, word := range m.said.classes["R"] { // what sendmail itself has beside
 		if !slices.ContainsFunc(m.relay, func(w member) bool { return strings.EqualFold(w.word, word) }) {
-			m.relay = append(m.relay, member{word, mta.Origin{File: m.cf.path, How: "generated"}})
+			m.relay = append(m.relay, member{word, mta.Origin{File: m.cf.path, How: "generated"}, false})
 		}
 	}
 }

@@ -105,6 +105,8 @@ func (m *model) trustRelay(c *mta.Config, w member, word string) {
 func (m *model) fixRelay(w member) []mta.Fix {
 	fix := mta.Fix{Name: "relay-domains", Op: mta.Remove, Value: w.word, File: m.source(w.File), Line: w.Line}
 	switch {
+	case w.shared:
+		return nil
 	case w.How == "include":
 		return []mta.Fix{fix}
 	case m.mc == nil, w.File == m.cf.path:
