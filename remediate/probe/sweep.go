@@ -196,7 +196,7 @@ func dialState(err error) PortState {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "connection refused"):
 		return Closed
-	case errors.Is(err, errSilent), isTimeout(err), strings.Contains(text, "timed out"), strings.Contains(text, "no answer within"),
+	case errors.Is(err, errSilent), isTimeout(err), strings.Contains(text, "timed out"), strings.Contains(text, "i/o timeout"), strings.Contains(text, "no answer within"),
 		errors.Is(err, syscall.EHOSTUNREACH), strings.Contains(text, "no route to host"): // so says the last router where no machine has the address
 		return Silent
 	}

@@ -115,12 +115,13 @@ func TestSweep(t *testing.T) {
 // TestSweepStates: a closed port, a silent one and one without a way are told apart, here and through another host's words.
 func TestSweepStates(t *testing.T) {
 	for says, want := range map[string]PortState{
-		"cannot open a connection to 192.0.2.1:25 from outside: Connection refused":          Closed,
-		"cannot open a connection to 192.0.2.1:25 from outside: Connection timed out":        Silent,
-		"cannot open a connection to 192.0.2.1:25 from outside: no answer within 10s":        Silent,
-		"cannot open a connection to 192.0.2.1:25 from outside: No route to host":            Silent,
-		"cannot open a connection to 192.0.2.1:25 from outside: Network is unreachable":      Unreachable,
-		"cannot open a connection to 192.0.2.1:25 from outside: administratively prohibited": Unreachable,
+		"cannot open a connection to 192.0.2.1:25 from outside: Connection refused":                 Closed,
+		"cannot open a connection to 192.0.2.1:25 from outside: Connection timed out":               Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: dial tcp 192.0.2.1:25: i/o timeout": Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: no answer within 10s":               Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: No route to host":                   Silent,
+		"cannot open a connection to 192.0.2.1:25 from outside: Network is unreachable":             Unreachable,
+		"cannot open a connection to 192.0.2.1:25 from outside: administratively prohibited":        Unreachable,
 	} {
 		c := SweepConfig{Config: Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New(says) }}}
 		var got HostResult
