@@ -37,6 +37,22 @@ func probeLab(t *testing.T, l lab, want int, args ...string) probed {
 	return r
 }
 
+// busy lets a sendmail serve on a busy machine: it refuses connections above a load of 12 (op.me, RefuseLA), and tests make one.
+const busy = "sed -i '/^MAILER_DEFINITIONS/i define(`confREFUSE_LA'\"'\"', `1000'\"'\"')dnl' /etc/mail/sendmail.mc\n"
+
+// prepared puts a host back to its image, and runs a script on it.
+func prepared(t *testing.T, l lab, host, script string) {
+	t.Helper()
+	if strings.HasSuffix(host, "-sendmail") {
+		script = busy + script
+	}
+	files := map[string]string{}
+	if script != "" {
+		files["plant.sh"] = script
+	}
+	plant(t, l, host, files)
+}
+
 // openings are a change to each MTA of the lab that lets strangers relay, and the host it is made to.
 func openings() map[string]string {
 	return map[string]string{
@@ -51,7 +67,7 @@ func TestLabProbe(t *testing.T) {
 	l := needLab(t)
 	for host, script := range openings() {
 		t.Run(host, func(t *testing.T) {
-			plant(t, l, host, nil)
+			prepared(t, l, host, "")
 			for _, from := range [][]string{{"--from", "outside"}, nil} {
 				r := probeLab(t, l, 0, append(from, host)...)
 				if len(r.Targets) != 1 || r.Targets[0].Verdict != "refused" || len(r.Run.Clients) != 1 {
@@ -64,7 +80,7 @@ func TestLabProbe(t *testing.T) {
 					t.Errorf("asked from %v", r.Run.Clients)
 				}
 			}
-			plant(t, l, host, map[string]string{"plant.sh": script})
+			prepared(t, l, host, script)
 			for _, from := range [][]string{{"--from", "outside"}, nil} {
 				r := probeLab(t, l, exitFound, append(from, host)...)
 				if v := r.Targets[0].Verdict; v != "relays" && v != "accepts-all" || r.Summary["relays"] != 1 || len(r.Targets[0].Listeners[0].Forms) == 0 {
@@ -79,11 +95,11 @@ func TestLabProbe(t *testing.T) {
 func TestLabProbeOwn(t *testing.T) {
 	l := needLab(t)
 	const host = "deb12-sendmail"
-	plant(t, l, host, nil)
+	prepared(t, l, host, "")
 	if r := probeLab(t, l, 0, host, "--from", host); r.Targets[0].Verdict != "own" || !r.Targets[0].Own || r.Summary["relays"] != 0 {
 		t.Errorf("from itself: %+v", r)
 	}
-	plant(t, l, host, map[string]string{"plant.sh": "printf 'Connect:203.0.113\\tRELAY\\n' >>/etc/mail/access\n"})
+	prepared(t, l, host, "printf 'Connect:203.0.113\\tRELAY\\n' >>/etc/mail/access\n")
 	if r := probeLab(t, l, 0, host, "--from", "outside"); r.Targets[0].Verdict != "refused" {
 		t.Errorf("from 198.51.100: %+v", r)
 	}
@@ -95,7 +111,7 @@ func TestLabProbeOwn(t *testing.T) {
 // TestLabSweep sweeps the lab's own network from outside: each host that listens is found, and the open one alone relays.
 func TestLabSweep(t *testing.T) {
 	l := needLab(t)
-	plant(t, l, "deb12-postfix", map[string]string{"plant.sh": openings()["deb12-postfix"]})
+	prepared(t, l, "deb12-postfix", openings()["deb12-postfix"])
 	one := netip.MustParseAddr(probeLab(t, l, exitFound, "deb12-postfix", "--from", "outside").Targets[0].Address)
 	network, err := one.Prefix(27)
 	if err != nil {
