@@ -296,7 +296,7 @@ func (r *probeRun) request() probe.Request {
 func probeVerdict(results []probe.HostResult, sweep bool) error {
 	reached := map[string]bool{}
 	for i := range results {
-		reached[results[i].Target] = reached[results[i].Target] || anyOpen(&results[i])
+		reached[results[i].Target] = reached[results[i].Target] || results[i].Open()
 	}
 	code := 0
 	for i := range results {
@@ -306,11 +306,6 @@ func probeVerdict(results []probe.HostResult, sweep bool) error {
 		return nil
 	}
 	return &status{code: code}
-}
-
-func anyOpen(h *probe.HostResult) bool {
-	return slices.ContainsFunc(h.Listeners, func(l probe.ListenerResult) bool { return l.State == probe.Open }) ||
-		slices.ContainsFunc(h.Proxies, func(p probe.ProxyResult) bool { return p.State == probe.Open })
 }
 
 // hostStatus is the exit status for one host. Where nothing listens on an address of a sweep, that is no failure; nor is it where there is no way to one of a
@@ -328,7 +323,7 @@ func hostStatus(h *probe.HostResult, sweep, reached bool) int {
 			code = max(code, exitIncomplete)
 		}
 	}
-	if h.Error != "" || noWay(h) && !reached || !sweep && !anyOpen(h) && !noWay(h) {
+	if h.Error != "" || noWay(h) && !reached || !sweep && !h.Open() && !noWay(h) {
 		code = exitUnreachable
 	}
 	return code

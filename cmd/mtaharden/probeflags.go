@@ -19,7 +19,7 @@ func decidingForms() []string {
 
 // sweepConfig turns the flags into what is asked. An error names its flag.
 func (p *probing) sweepConfig(sweep bool) (probe.SweepConfig, error) {
-	c := probe.SweepConfig{Hosts: p.forks, Rate: p.rate, Connect: p.connect}
+	c := probe.SweepConfig{Hosts: p.forks, Rate: p.rate, Connect: p.connect, OpenOnly: sweep}
 	c.Config = probe.Config{Relay: true, Domain: p.domain, Deliver: p.deliver, Timeout: p.replyTime, Budget: p.timeLimit}
 	if sweep && !p.allForms {
 		c.Config.Forms, c.Config.Brief = decidingForms(), true

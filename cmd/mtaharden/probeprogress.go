@@ -32,7 +32,7 @@ func (p *sweepProgress) done(h *probe.HostResult, old bool) {
 	if old {
 		p.before++
 	}
-	if anyOpen(h) {
+	if h.Open() {
 		p.open++
 	}
 	if !p.quiet {

@@ -42,6 +42,7 @@ type SweepConfig struct {
 	Sinks      []string                                        // HOST:PORT to which a proxy's tunnel is to lead
 	SinkTime   time.Duration                                   // one try of a tunnel; default 15 s
 	DNSBL      *DNSBL                                          // nil looks nothing up
+	OpenOnly   bool                                            // look up only addresses with an open port
 	OwnMachine func(netip.Addr) bool                           // the address is of the machine that the connections come from; nil: none is
 }
 
@@ -97,7 +98,7 @@ func (c *SweepConfig) host(ctx context.Context, h Host, p *pace) HostResult {
 		}
 		r.Proxies = append(r.Proxies, c.proxy(ctx, h, port, p))
 	}
-	if c.DNSBL != nil && ctx.Err() == nil {
+	if c.DNSBL != nil && ctx.Err() == nil && (!c.OpenOnly || r.Open()) {
 		r.DNSBL = c.DNSBL.LookUp(ctx, h.Addr)
 	}
 	return r

@@ -69,6 +69,12 @@ func graver(a, b Verdict) Verdict {
 	return b
 }
 
+// Open says whether any port took a connection.
+func (h *HostResult) Open() bool {
+	return slices.ContainsFunc(h.Listeners, func(l ListenerResult) bool { return l.State == Open }) ||
+		slices.ContainsFunc(h.Proxies, func(p ProxyResult) bool { return p.State == Open })
+}
+
 // Verdict is that of the gravest port.
 func (h *HostResult) Verdict() Verdict {
 	worst := NotOpen
