@@ -22,7 +22,7 @@ type difference struct {
 // differences are the packages that have such tests.
 var differences = []difference{
 	{"postfix", "./remediate/mta/postfix", "^TestShadow", "MTAHARDEN_POSTFIX_ROOTS", []string{"MTAHARDEN_POSTFIX_CONFIGS=30"}, []string{"MTAHARDEN_POSTFIX_CONFIGS=500", "MTAHARDEN_POSTFIX_CORPUS=all"}},
-	{"exim", "./remediate/mta/exim", "^TestDifference", "MTAHARDEN_EXIM_ROOTS", []string{"MTAHARDEN_EXIM_CONFIGS=60"}, []string{"MTAHARDEN_EXIM_CONFIGS=500", "MTAHARDEN_EXIM_CORPUS=all"}},
+	{"exim", "./remediate/mta/exim", "^TestDifference", "MTAHARDEN_EXIM_ROOTS", []string{"MTAHARDEN_EXIM_CONFIGS=40"}, []string{"MTAHARDEN_EXIM_CONFIGS=500", "MTAHARDEN_EXIM_CORPUS=all"}},
 	{
 		"sendmail", "./remediate/mta/sendmail", "^TestDifference", "MTAHARDEN_SENDMAIL_ROOTS",
 		[]string{"MTAHARDEN_SENDMAIL_GENERATED=4", "MTAHARDEN_SENDMAIL_CORPUS=4"}, []string{"MTAHARDEN_SENDMAIL_GENERATED=60", "MTAHARDEN_SENDMAIL_CORPUS=all"},
@@ -55,10 +55,10 @@ func (t *testRun) difference(ctx context.Context, d difference) error {
 	if len(roots) == 0 {
 		return fmt.Errorf("the lab has no image of a host with %s", d.kind)
 	}
-	env := []string{"CGO_ENABLED=0", d.roots + "=" + strings.Join(roots, " "), "MTAHARDEN_DIFFERENCE_SEED=" + numberOf(t.seed)}
+	env := []string{"CGO_ENABLED=0", d.roots + "=" + strings.Join(roots, " ")}
 	limit := "10m"
-	if t.full {
-		env, limit = append(env, d.full...), "60m"
+	if t.full { // a full run looks for what is new, the short one for what is broken
+		env, limit = append(append(env, d.full...), "MTAHARDEN_DIFFERENCE_SEED="+numberOf(t.seed)), "60m"
 	} else {
 		env = append(env, d.short...)
 	}

@@ -153,6 +153,7 @@ exim_ask() {
 				next
 			}
 			/^>>> *check .*verify = / { print; next }
+			match(\$0, /^>>>[ !\342\225\216]+/) { ex_p = substr(\$0, 1, RLENGTH); gsub(/[^> ]/, \" \", ex_p); \$0 = ex_p substr(\$0, RLENGTH + 1) }
 			/^>>> *check dnssec/ { next }
 			/^>>> *check [!a-z]/ { print \$1, \$2, \$3; next }
 			/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { print; next }

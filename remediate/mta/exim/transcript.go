@@ -166,15 +166,7 @@ func firstLine(texts ...string) string {
 // trace gives each MAIL, RCPT, VRFY and EXPN its part of what Exim told of its ACLs. Replies and trace come on different streams, so
 // they are joined by order: every command that reaches an ACL begins one group. Where the counts differ nothing is joined.
 func (s *session) trace(stderr string, acls stages) {
-	var groups [][]string
-	for _, line := range strings.Split(stderr, "\n") {
-		if strings.HasPrefix(line, ">>> using ACL ") || strings.HasPrefix(line, ">>> ACL is NULL") {
-			groups = append(groups, nil)
-		}
-		if len(groups) > 0 && (strings.HasPrefix(line, ">>>") || strings.HasPrefix(line, "LOG:")) {
-			groups[len(groups)-1] = append(groups[len(groups)-1], line)
-		}
-	}
+	groups := groupsOf(stderr)
 	var reach []*exchange
 	if acls.connect {
 		reach = append(reach, &exchange{})
@@ -195,6 +187,42 @@ func (s *session) trace(stderr string, acls stages) {
 	}
 }
 
+// groupsOf cuts a trace at the ACLs that were begun for a command. Exim indents what a called ACL says, and 4.98 goes on indenting
+// after a name that DNS does not know: so the depth is counted.
+func groupsOf(stderr string) [][]string {
+	var groups [][]string
+	depth := 0
+	for _, line := range strings.Split(stderr, "\n") {
+		if strings.HasPrefix(line, ">>> using ACL ") || strings.HasPrefix(line, ">>> ACL is NULL") {
+			depth = 0
+		}
+		text := unmarked(line)
+		if depth == 0 && (strings.HasPrefix(text, "using ACL ") || strings.HasPrefix(text, "ACL is NULL")) {
+			groups = append(groups, nil)
+		}
+		depth = max(depth+nesting(text), 0)
+		if len(groups) > 0 && (strings.HasPrefix(line, ">>>") || strings.HasPrefix(line, "LOG:")) {
+			groups[len(groups)-1] = append(groups[len(groups)-1], line)
+		}
+	}
+	return groups
+}
+
+// unmarked is a line of a trace without its mark and indentation, in which 4.98 draws a line every four steps ("!" without UTF-8).
+func unmarked(line string) string { return strings.Trim(strings.TrimPrefix(line, ">>>"), " \t\r!╎") }
+
+// nesting is 1 for a line that begins an ACL and -1 for one that ends it. One that ends with a temporary error says no more than that a
+// condition deferred.
+func nesting(text string) int {
+	switch {
+	case strings.HasPrefix(text, "using ACL "):
+		return 1
+	case strings.HasPrefix(text, "end of ACL "), strings.Contains(text, ": condition test deferred in ") && !strings.HasPrefix(text, "warn:"):
+		return -1
+	}
+	return 0
+}
+
 // decision is the verb that ended the outermost ACL of a trace: its place, and what was verified last, where verifying decided.
 type decision struct {
 	at     place
@@ -206,10 +234,12 @@ type decision struct {
 
 func decide(trace []string) decision {
 	var d decision
+	depth := 0
 	for _, line := range trace {
-		text := strings.TrimPrefix(line, ">>> ")
+		text := unmarked(line)
+		depth += nesting(text)
 		switch {
-		case strings.HasPrefix(text, "processing \""):
+		case strings.HasPrefix(text, "processing \"") && depth <= 1:
 			d = decision{}
 			rest := strings.TrimPrefix(text, "processing \"")
 			d.verb, rest, _ = strings.Cut(rest, "\"")
@@ -218,9 +248,9 @@ func decide(trace []string) decision {
 				d.at.Line, _ = strconv.Atoi(rest[i+1:])
 				d.at.File = strings.TrimPrefix(rest[:i], "(")
 			}
-		case strings.HasPrefix(text, "accept: condition test yielded \"discard\""):
+		case strings.HasPrefix(text, "accept: condition test yielded \"discard\"") && depth <= 1:
 			d.verb = "discard" // an ACL that was called said so
-		case strings.HasPrefix(text, "end of ACL "):
+		case strings.HasPrefix(text, "end of ACL ") && depth <= 0:
 			d.passed = strings.HasSuffix(strings.TrimSpace(text), ": ACCEPT")
 		case strings.HasPrefix(text, "check dnssec"): // a router's own
 		case strings.HasPrefix(text, "check "):
