@@ -282,6 +282,8 @@ func TestAgainstWitness(t *testing.T) {
 		{"both open", Recipe{Expect: fail}, "relayed", open, false},
 		{"both closed", Recipe{}, "refused", closed, false},
 		{"missed", Recipe{Expect: fail}, "refused", open, true},
+		{"taken, perhaps as a friend", Recipe{Expect: fail}, "cannot-tell", open, false},
+		{"refused, and not told", Recipe{}, "cannot-tell", closed, true},
 		{"false alarm", Recipe{}, "relayed", closed, true},
 		{"another form or listener", Recipe{Expect: fail}, "relayed", closed, false},
 		{"nothing said", Recipe{}, "", closed, true},
@@ -299,7 +301,7 @@ func TestAgainstWitness(t *testing.T) {
 		{Rule: "open-relay", Evidence: []auditEvidence{{"config", "relayed", ""}, {"network", "cannot-tell", ""}}},
 		{Rule: "vrfy", Evidence: []auditEvidence{{"network", "refused", ""}}},
 	}
-	if got := networkSays(findings); got != "" {
+	if got := networkSays(findings); got != "cannot-tell" {
 		t.Errorf("the network said %q", got)
 	}
 	findings = append(findings, auditFinding{Rule: "open-relay", Evidence: []auditEvidence{{"network", "refused", ""}}},
