@@ -56,20 +56,42 @@ func (s *subject) heard(a judge.Answer) judge.Answer {
 	if a.Outcome != judge.Relayed || a.Question.Verb != judge.Rcpt {
 		return a
 	}
+	by := s.swallows(a)
 	for _, b := range s.judged.Answers {
-		if loose(b) != loose(a) || !meet(a.Question, b.Question) {
+		switch {
+		case loose(b) != loose(a) || !meet(a.Question, b.Question):
 			continue
-		}
-		if b.Outcome == judge.Relayed {
+		case b.Outcome == judge.Relayed:
 			return a
-		}
-		if b.Outcome == judge.Delivered {
-			own := a
-			own.Outcome, own.Text = judge.Delivered, a.Text+"; taken as a recipient of its own, as "+string(b.Judge)+" says"
-			a = own
+		case b.Outcome == judge.Delivered:
+			by = b.Judge
 		}
 	}
+	if by != "" {
+		a.Outcome, a.Text = judge.Delivered, a.Text+"; taken as a recipient of its own, as "+string(by)+" says"
+	}
 	return a
+}
+
+// swallows says which judge calls a server that took everything one that keeps everything: every foreign recipient that this judge was asked
+// about for such a client is delivered on the host or refused, the plain one delivered. The network asks in more forms than the others.
+func (s *subject) swallows(a judge.Answer) (by judge.Judge) {
+	if !a.AcceptsAll {
+		return ""
+	}
+	for _, b := range s.judged.Answers {
+		q := b.Question
+		if q.Verb != judge.Rcpt || q.Class != a.Question.Class || q.Entry != a.Question.Entry || q.User != "" || q.Form == localForm || !meet(a.Question, q) {
+			continue
+		}
+		switch {
+		case b.Outcome != judge.Delivered && b.Outcome != judge.Refused:
+			return ""
+		case b.Outcome == judge.Delivered && q.Form == "plain":
+			by = b.Judge
+		}
+	}
+	return by
 }
 
 // admit takes answers as evidence. One for a stranger whose address lies in a network entry of usual or declared width is about no stranger:
