@@ -23,7 +23,7 @@ import (
 //	role: mx                          intent, as in an inventory
 //	relay_networks: 192.0.2.0/24 …
 //	vantages: outside outside2 …      through which hosts the network may be asked; outside unless said; itself is the host
-//	network: asked|silent             the audit is always one with --probe; silent: no vantage point is a stranger to the host
+//	network: asked|silent|unasked     the audit is always one with --probe; silent: no vantage point is a stranger to the host; or never
 //	expect: RULE STATUS               the worst status of the rule's findings on the host
 //	says: RULE words                  one of the rule's findings, or a judge in its evidence, says these words
 //	sound: yes                        no finding is fail, unknown or error
@@ -44,7 +44,7 @@ type Recipe struct {
 	Role          string
 	RelayNetworks []string
 	Vantages      []string
-	Network       string // asked, silent, or empty: asked where the run samples it
+	Network       string // asked, silent, unasked, or empty: asked where the run samples it
 	Expect        []Expectation
 	Says          []Saying
 	Sound         bool
@@ -194,7 +194,7 @@ func (r *Recipe) setWord(key, word string) error {
 		}
 		r.Sound = true
 	case "network":
-		if word != "asked" && word != "silent" {
+		if !slices.Contains([]string{"asked", "silent", "unasked"}, word) {
 			return fmt.Errorf("network is asked, silent or unsaid")
 		}
 		r.Network = word

@@ -152,7 +152,7 @@ func (j *recipeJob) against(w *Witness) []string {
 	case shy && w.accepted() > 0:
 	case shy:
 		return []string{"the network judge said nothing of relaying"}
-	case w.accepted() > 0 && j.heard != "relayed", w.accepted() == 0 && j.heard == "relayed" && !expects("fail"):
+	case w.accepted() > 0 && j.heard != "relayed" && j.found["open-relay"] != "fail", w.accepted() == 0 && j.heard == "relayed" && !expects("fail"):
 		return []string{fmt.Sprintf("the network judge says %s, and the witness met %d forms accepted", j.heard, w.accepted())}
 	}
 	return nil
