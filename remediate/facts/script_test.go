@@ -48,7 +48,7 @@ mh_cmd hang 1 sleep 30
 printf 'in\n\n' | mh_ask asked 5 cat
 mh_cmd nonl 5 printf nonl
 mh_cmd silent 5 true
-mh_cmd flood 5 yes
+mh_cmd flood 60 yes
 mh_cmd nul 5 printf 'a\000b\n'
 printf '10.0.0.1\tauth\tforeign\t3\tNov 20 17:02:00\n' | mh_seen postfix
 mh_fact 'odd key' 'a value
