@@ -74,7 +74,8 @@ func (s shutters) spread(a judge.Answer) []judge.Answer {
 var passwordsOpen = []string{"PLAIN", "LOGIN"}
 
 // authOffers say for each listener whether a password would be asked for outside TLS: the mechanisms of AuthMechanisms that pass one
-// as it is, unless AuthOptions has p, or modifier A of the listener turns AUTH off, or s lets TLS come first (op.me 5.6).
+// as it is, unless AuthOptions has p, or modifier A of the listener turns AUTH off, or s lets TLS come first (op.me 5.6). Whether one
+// is really offered hangs on the SASL library and its plugins, which only a dialogue shows.
 func (m *model) authOffers() []judge.Answer {
 	ports := m.ports()
 	if len(ports) == 0 {
@@ -109,7 +110,7 @@ func (m *model) authOffer(p port) (judge.Outcome, string, []judge.Line) {
 	}
 	for _, w := range strings.Fields(strings.ToUpper(mechanisms)) {
 		if slices.Contains(passwordsOpen, w) {
-			return judge.Disclosed, "AUTH " + w + " is offered without TLS, where the SASL library has it: AuthOptions lacks p", []judge.Line{line}
+			return judge.CannotTell, "AUTH " + w + " is offered without TLS if the SASL library has it: AuthOptions lacks p", []judge.Line{line}
 		}
 	}
 	return judge.Refused, "none of " + mechanisms + " passes a password as it is", []judge.Line{line}

@@ -210,3 +210,32 @@ func FuzzRewrite(f *testing.F) {
 		}
 	})
 }
+
+// TestListeners: what a modifier of a listener changes. That a password is offered is never said: the SASL library has a word in it.
+func TestListeners(t *testing.T) {
+	const both = "O DaemonPortOptions=Name=MTA\nO DaemonPortOptions=Port=587, M=Ea\n"
+	for _, test := range []struct{ cf, auth, relayed string }{
+		{"", "refused", ":relayed"},
+		{both, "refused refused", "0.0.0.0:25:relayed"},
+		{"O DaemonPortOptions=Port=587, M=Ea\n", "refused", ":refused"},
+		{"O AuthMechanisms=PLAIN\n" + both, "cannot-tell cannot-tell", "0.0.0.0:25:relayed"},
+		{"O AuthMechanisms=PLAIN LOGIN\nO AuthOptions=A p y\n", "refused", ":relayed"},
+		{"O AuthMechanisms=CRAM-MD5\n", "refused", ":relayed"},
+		{"O AuthMechanisms=PLAIN\nO DaemonPortOptions=M=A\nO DaemonPortOptions=Port=465, M=s\n", "refused refused", ":relayed"},
+	} {
+		m := &model{cf: parseCF("x.cf", []byte(test.cf))}
+		var auth, relayed []string
+		for _, a := range m.authOffers() {
+			auth = append(auth, string(a.Outcome))
+		}
+		for _, a := range m.shut().spread(judge.Answer{Question: judge.Question{Verb: judge.Rcpt}, Outcome: judge.Relayed}) {
+			relayed = append(relayed, a.Question.Listener+":"+string(a.Outcome))
+		}
+		if got := strings.Join(auth, " "); got != test.auth {
+			t.Errorf("%q: AUTH %s, want %s", test.cf, got, test.auth)
+		}
+		if got := strings.Join(relayed, " "); got != test.relayed {
+			t.Errorf("%q: %s, want %s", test.cf, got, test.relayed)
+		}
+	}
+}
