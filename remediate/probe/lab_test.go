@@ -297,25 +297,7 @@ func (c labCase) check(t *testing.T, l lab, host, product string, vantages map[s
 	if r.Dead == "" && r.Product != product {
 		t.Errorf("the product is %q", r.Product)
 	}
-	open, read := 0, 0
-	for _, k := range r.Cases {
-		if k.Form == "local" {
-			continue
-		}
-		want := c.all || slices.Contains(c.open, k.Form)
-		switch {
-		case k.Verdict.Open():
-			open++
-			if !want && c.forms != nil || c.open == nil && !c.all {
-				t.Errorf("%s <%s> <%s> is %s: %s", k.Form, k.Sender, k.Recipient, k.Verdict, k.Why)
-			}
-		case want && !(c.all && k.Verdict == NotTested) && !k.TLS:
-			t.Errorf("%s <%s> <%s> is %s: %s", k.Form, k.Sender, k.Recipient, k.Verdict, k.Why)
-		}
-		if k.Verdict == Refused || k.Verdict.Open() {
-			read++
-		}
-	}
+	open, read := c.verdicts(t, r)
 	for _, s := range c.shows {
 		if !strings.Contains(got, s) {
 			t.Errorf("it does not show %q", s)
@@ -346,6 +328,29 @@ func (c labCase) check(t *testing.T, l lab, host, product string, vantages map[s
 	if t.Failed() {
 		t.Log(got)
 	}
+}
+
+// verdicts compares the verdicts with what the configuration lets through, and counts those taken and those about the recipient.
+func (c labCase) verdicts(t *testing.T, r *Report) (open, read int) {
+	for _, k := range r.Cases {
+		if k.Form == "local" {
+			continue
+		}
+		want := c.all || slices.Contains(c.open, k.Form)
+		switch {
+		case k.Verdict.Open():
+			open++
+			if !want && c.forms != nil || c.open == nil && !c.all {
+				t.Errorf("%s <%s> <%s> is %s: %s", k.Form, k.Sender, k.Recipient, k.Verdict, k.Why)
+			}
+		case want && !(c.all && k.Verdict == NotTested) && !k.TLS:
+			t.Errorf("%s <%s> <%s> is %s: %s", k.Form, k.Sender, k.Recipient, k.Verdict, k.Why)
+		}
+		if k.Verdict == Refused || k.Verdict.Open() {
+			read++
+		}
+	}
+	return open, read
 }
 
 // waitFor waits until something listens on a port.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,8 +69,13 @@ func askCase(t *testing.T, config, script string) string {
 		got = summary(Ask(t.Context(), l, c), s)
 		s.open.Wait()
 	})
+	if c.Parallel > 1 { // how many connections learn the same thing is chance
+		got = connections.ReplaceAllString(got, "connections some")
+	}
 	return got
 }
+
+var connections = regexp.MustCompile(`connections \d+`)
 
 func parseConfig(t *testing.T, config string) (Listener, Config) {
 	t.Helper()

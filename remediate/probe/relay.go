@@ -178,7 +178,7 @@ const (
 
 // run asks one question until its reply is about the recipient, as far as another attempt can bring that.
 func (a *asker) run(ctx context.Context, s *slot, q question) asked {
-	t := try{as: q.as, helo: a.helo, tls: q.tls || a.needsTLS()}
+	t := try{as: q.as, helo: a.greetsAs(), tls: q.tls || a.needsTLS()}
 	if q.helo != "" {
 		t.helo = q.helo
 	}
@@ -249,6 +249,12 @@ func (a *asker) another(ctx context.Context, s *slot, q question, t *try, c aske
 		return false
 	}
 	return true
+}
+
+func (a *asker) greetsAs() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.helo
 }
 
 func (a *asker) needsTLS() bool {
