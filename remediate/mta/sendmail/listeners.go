@@ -102,18 +102,18 @@ func (m *model) authOffer(p port) (judge.Outcome, string, []judge.Line) {
 	}
 	options, line, set := m.optionLine("AuthOptions")
 	if set && strings.Contains(options, "p") {
-		return judge.Refused, "AuthOptions has p: no password without TLS", []judge.Line{line}
+		return judge.CannotTell, "AuthOptions has p: no PLAIN or LOGIN without TLS; other mechanisms hang on the SASL library", []judge.Line{line}
 	}
 	mechanisms, line, set := m.optionLine("AuthMechanisms")
 	if !set {
-		return judge.Refused, "AuthMechanisms is not set: by default no mechanism passes a password as it is", []judge.Line{line}
+		return judge.CannotTell, "AuthMechanisms is not set: none that passes a password as it is; others hang on the SASL library", []judge.Line{line}
 	}
 	for _, w := range strings.Fields(strings.ToUpper(mechanisms)) {
 		if slices.Contains(passwordsOpen, w) {
 			return judge.CannotTell, "AUTH " + w + " is offered without TLS if the SASL library has it: AuthOptions lacks p", []judge.Line{line}
 		}
 	}
-	return judge.Refused, "none of " + mechanisms + " passes a password as it is", []judge.Line{line}
+	return judge.CannotTell, "none of " + mechanisms + " passes a password as it is; which are offered hangs on the SASL library", []judge.Line{line}
 }
 
 // optionLine is an option in force and its place: of the daemon's command line, else of the files.
