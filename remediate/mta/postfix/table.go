@@ -247,11 +247,12 @@ func (t *table) look(key string) found {
 	return lookRules(t.rules, key)
 }
 
-// values are the different values that the table may give, in the order of its text; none where they are not known.
+// values are the different values that the table may give, in the order of its text, and no more than one beyond what is followed; none
+// where they are not known.
 func (t *table) values() []string {
 	var out []string
 	add := func(v string) {
-		if !slices.Contains(out, v) {
+		if len(out) <= maxFollowed && !slices.Contains(out, v) {
 			out = append(out, v)
 		}
 	}
