@@ -164,10 +164,10 @@ func once(t *testing.T, target ssh.Target, delay time.Duration, input int) (logi
 // away, so the least of several tries is taken, as many as it needs.
 func roundTrips(t *testing.T, what string, target ssh.Target, input int, wantRun float64) {
 	t.Helper()
-	const near, far = 80 * time.Millisecond, 200 * time.Millisecond // long enough to hide the 40 ms of a delayed acknowledgement
+	const near, far = 80 * time.Millisecond, 320 * time.Millisecond // long enough to hide the 40 ms of a delayed acknowledgement
 	least := [4]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour}
 	var login, run float64
-	for range 8 {
+	for range 16 {
 		l1, r1 := once(t, target, near, input)
 		l2, r2 := once(t, target, far, input)
 		for i, d := range []time.Duration{l1, r1, l2, r2} {
