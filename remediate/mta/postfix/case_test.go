@@ -191,7 +191,7 @@ func (c testCase) snapshot() *facts.Snapshot {
 		}
 	}
 	for _, word := range strings.FieldsFunc(c.files["main.cf"], func(r rune) bool { return strings.ContainsRune(" ,\n\t=", r) }) {
-		_, path, ok := strings.Cut(word, ":")
+		_, path, ok := strings.Cut(strings.TrimPrefix(word, "proxy:"), ":")
 		if _, known := c.files[path]; ok && !known && strings.HasPrefix(path, "/") {
 			files = append(files, &facts.File{Path: path, State: facts.Absent}, &facts.File{Path: path + ".db", State: facts.Absent})
 		}

@@ -253,6 +253,14 @@ func randomCase(seed uint64) (testCase, map[string]bool) {
 			g.set(p.name, g.entry(g.pick(p.values...)))
 		}
 	}
+	switch g.forced { // a class with a list that misses the address which the first questions are about
+	case "unknown_relay_recipient_reject_code":
+		g.set("relay_domains", "relay.example.com")
+		g.set("relay_recipient_maps", "inline:{nobody@relay.example.com=x}")
+	case "unknown_virtual_mailbox_reject_code":
+		g.set("virtual_mailbox_domains", "virtual.example.com")
+		g.set("virtual_mailbox_maps", "inline:{nobody@virtual.example.com=x}")
+	}
 	c := testCase{name: fmt.Sprintf("random-%d", seed), versions: []string{"3.5", "3.7", "3.10"}, addrs: labAddrs, files: g.files}
 	c.files["/etc/postfix/nets"] = "192.0.2.0/24\n198.51.100.64/26 # office\n"
 	c.files["/etc/postfix/doms"] = "# ours\nrelay.example.com\nvirtual.example.com\n"

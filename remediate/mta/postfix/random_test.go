@@ -52,6 +52,8 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 		a.Q = q
 		out = append(out, a)
 	}
+	out[0].Q.Form, out[0].Q.Recipient = "", "x@relay.example.com"
+	out[1].Q.Form, out[1].Q.Recipient = "", "user@virtual.example.com"
 	return out
 }
 
@@ -162,7 +164,7 @@ func (s *shadow) random(t *testing.T, seed uint64, words *coverage) *comparison 
 
 // shapes are words that are no name which an evaluation meets: how a configuration is written. A configuration of that shape that was
 // compared has them reached.
-var shapes = map[string]bool{"override": true, "postscreen": true, "if/endif": true, "{ }": true, "rewrite override": true}
+var shapes = map[string]bool{"override": true, "postscreen": true, "if/endif": true, "{ }": true, "rewrite override": true, "mynetworks_style": true}
 
 // coverage counts in how many configurations each word was produced, and in how many reached by the evaluator.
 type coverage struct {

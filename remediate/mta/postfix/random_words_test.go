@@ -123,7 +123,7 @@ var otherParameters = []parameter{
 	{6, "inet_interfaces", []string{"all", "127.0.0.1, 10.9.9.1", "loopback-only"}, ""},
 	{6, "inet_protocols", []string{"ipv4", "all"}, ""},
 	{10, "smtpd_null_access_lookup_key", []string{"<>", "user"}, "check_sender_access inline:{user=REJECT, <>=REJECT}"},
-	{8, "permit_mx_backup_networks", []string{"10.9.9.0/24", "192.0.2.0/24"}, "permit_mx_backup"},
+	{8, "permit_mx_backup_networks", []string{"10.9.9.0/24", "192.0.2.0/24"}, "none"},
 	{8, "access_map_reject_code", []string{"550", "450"}, "check_client_access inline:{198=REJECT, 10=REJECT, 127=REJECT, 192=REJECT, 203=REJECT}"},
 	{6, "relay_domains_reject_code", []string{"550", "454"}, "reject_unauth_destination"},
 	{6, "reject_code", []string{"550", "450"}, "reject"},
@@ -141,7 +141,7 @@ var otherParameters = []parameter{
 	{6, "access_map_defer_code", []string{"421", "450"}, "check_client_access inline:{198=DEFER, 10=DEFER, 127=DEFER}"},
 	{6, "non_fqdn_reject_code", []string{"550", "450"}, "reject_non_fqdn_sender"},
 	{6, "invalid_hostname_reject_code", []string{"550"}, "reject_invalid_helo_hostname"},
-	{4, "maps_rbl_domains", []string{"bl.example.net"}, "reject_maps_rbl"},
+	{4, "maps_rbl_domains", []string{"bl.example.net"}, "none"},
 	{4, "transport_maps", []string{"TABLE transport"}, ""},
 	{4, "disable_vrfy_command", []string{"yes"}, "none"},
 }
