@@ -56,6 +56,9 @@ func (r *run) restriction(name string, it member, arg *member, context string) v
 	if full, ok := aliases[name]; ok {
 		name = full
 	}
+	if name == "check_relay_domains" && r.have < atRcpt {
+		return verdict{} // looked at, or missed (3.9 and later), only where there is a recipient
+	}
 	f := simple(name)
 	if f == nil {
 		f = withArgument(name)
@@ -73,9 +76,6 @@ func (r *run) restriction(name string, it member, arg *member, context string) v
 		if class == it.text {
 			return r.items(r.m.members(class, r.s), context)
 		}
-	}
-	if name == "check_relay_domains" && r.have < atRcpt {
-		return verdict{} // Postfix 3.9 and later miss it only where there is a recipient
 	}
 	return broken("unknown smtpd restriction: " + it.text)
 }
