@@ -167,8 +167,8 @@ func lookRules(rules []rule, key string) found {
 			return found{unread: r.opaque + " is not understood"}
 		}
 		match := r.matches(key, addr) != r.negate
-		if r.re == nil && !addr.IsValid() {
-			match = false // what is no address is in no network, and outside of none (cidr_table(5))
+		if r.re == nil && !r.shuts && (!addr.IsValid() || addr.Unmap().Is4() != r.net.Addr().Is4()) {
+			match = false // what is no address, or one of the other protocol, is in no network, and outside of none (cidr_table(5))
 		}
 		switch {
 		case r.opens && !match:
