@@ -25,13 +25,12 @@ import (
 
 // network is loopback addresses with a port that some of them have open, and what was done there.
 type network struct {
-	mu      sync.Mutex
-	dials   map[string]int
-	open    int // connections that are open now, of the host with most
-	most    int
-	byHost  map[string]int
-	behind  Dial
-	refused map[string]bool
+	mu     sync.Mutex
+	dials  map[string]int
+	open   int // connections that are open now, of the host with most
+	most   int
+	byHost map[string]int
+	behind Dial
 }
 
 func (n *network) dial(ctx context.Context, nw, addr string) (net.Conn, error) {

@@ -122,8 +122,8 @@ exim_login() {
 	sec == "authenticators" && /^[ \t]*public_name[ \t]*=/ && name != "" { print name; exit }')
 }
 
-# exim_ask CLIENT LISTENER LINE...: one process, for -bh is about one client: 10 ms. "CLIENT,user=NAME" has logged in. ; Each LINE is a
-# command, "=word" names the form of what follows.
+# exim_ask CLIENT LISTENER LINE...: one process, for -bh is about one client: 10 ms. "CLIENT,user=NAME" has logged in; without a LISTENER
+# it is at the usual one. Each LINE is a command, "=word" names the form of what follows.
 # Of the trace only places and fixed words are kept: values in it may hold what the configuration hides.
 # At most 40 processes and 30 seconds for one instance; what was cut is counted.
 exim_ask() {
@@ -131,9 +131,10 @@ exim_ask() {
 	ex_who=$1
 	ex_as=
 	case $1 in *,user=*) ex_as="-oMaa $ex_login -oMai ${1#*,user=}" ;; esac
-	ex_iface=${2:+-oMi $2}
-	ex_port=${2:--}
+	ex_port=${2:-$ex_usual}
 	shift 2
+	ex_iface=${ex_port:+-oMi $ex_port}
+	ex_port=${ex_port:--}
 	ex_now=$(date +%s 2>/dev/null)
 	if [ "$ex_asked" -ge 40 ] || { [ "$ex_begun" -gt 0 ] && [ $((ex_now - ex_begun)) -ge 30 ]; }; then
 		ex_cut=$((ex_cut + 1))
@@ -188,14 +189,18 @@ exim_dialogues() {
 	ex_cut=0
 	ex_begun=$(date +%s 2>/dev/null)
 	case $ex_begun in *[!0-9]* | '') ex_begun=0 ;; esac
+	# Where the configuration looks at the port, every dialogue is one at a listener: without one it would be at port 0, which nobody reaches.
+	ex_usual=
+	ex_others=
+	case $ex_scan in *received_port* | *interface_port* | *received_ip_address* | *interface_address*)
+		for ex_i in $(exim_listeners); do [ -n "$ex_usual" ] && ex_others="$ex_others $ex_i" || ex_usual=$ex_i; done ;;
+	esac
 	exim_forms "$ex_out"
 	exim_ask "$ex_out" "" "VRFY root@$ex_local" "VRFY probe7nobody@$ex_local" "EXPN postmaster@$ex_local" "EXPN root@$ex_local" HELP
 	for ex_i in $ex_outs 127.0.0.1 ::1 $ex_own; do exim_plain "$ex_i"; done
 	exim_login
 	[ -z "$ex_login" ] || exim_plain "$ex_out,user=probe"
-	case $ex_scan in *received_port* | *interface_port* | *received_ip_address* | *interface_address*)
-		for ex_i in $(exim_listeners); do exim_plain "$ex_out" "$ex_i"; done ;;
-	esac
+	for ex_i in $ex_others; do exim_plain "$ex_out" "$ex_i"; done
 	exim_domains
 	ex_nets=$(printf '%s\n%s\n' "$ex_listed" "$ex_scan" | exim_items hostlist | sed '/^127\.0\.0\.1$/d; /^::1$/d' | "$ex_awk" '!seen[$0]++')
 	for ex_i in $(printf '%s\n' "$ex_nets" | sed -n 1,9p | exim_neighbours | "$ex_awk" '!seen[$0]++'); do

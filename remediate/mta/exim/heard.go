@@ -7,10 +7,18 @@ import (
 	"mtaharden/remediate/judge"
 )
 
-// heard turns one session into answers.
+// heard turns one session into answers, at each listener for which it stands.
 func (m *model) heard(s session) []judge.Answer {
+	var out []judge.Answer
+	for _, l := range m.listeners(s.Listener) {
+		out = append(out, m.heardAt(s, l)...)
+	}
+	return out
+}
+
+func (m *model) heardAt(s session, listener string) []judge.Answer {
 	base := judge.Question{Class: judge.Outside, ClientAddr: s.Client, Helo: "probe." + m.names["from"]}
-	base.Listener, base.User, base.TLS = m.listener(s.Listener), s.User, s.TLS
+	base.Listener, base.User, base.TLS = listener, s.User, s.TLS
 	if s.Failure != "" {
 		q := base
 		q.Verb, q.Form, q.Sender, q.Recipient = judge.Rcpt, "plain", "probe@"+m.names["from"], "probe@"+m.names["far"]
@@ -292,16 +300,18 @@ func (m *model) greeting(base judge.Question, s session) []judge.Answer {
 	return out
 }
 
-// listener is the listening socket of which "ADDR.PORT" was told to -oMi: the first of the instance on that port.
-func (m *model) listener(iface string) string {
-	if iface == "" {
-		return ""
-	}
+// listeners are those of the installation on the port that a session was about: an address of either family is bound to it, and -bh was
+// told one. "" is every listener, of a session that was about none.
+func (m *model) listeners(iface string) []string {
 	port := iface[strings.LastIndex(iface, ".")+1:]
+	var out []string
 	for _, l := range m.in.Listen {
-		if strings.HasSuffix(l, ":"+port) {
-			return l
+		if iface != "" && strings.HasSuffix(l, ":"+port) {
+			out = append(out, l)
 		}
 	}
-	return ""
+	if len(out) == 0 {
+		return []string{""}
+	}
+	return out
 }
