@@ -116,9 +116,9 @@ func (p *probeReport) sentence(h *probe.HostResult, l *probe.ListenerResult) str
 
 // why is the first dialogue that would have decided and did not.
 func why(r *probe.Report) string {
-	for _, of := range [][]probe.Verdict{{probe.Broken, probe.Deferred}, {probe.NotTested, probe.NotAsked}} {
+	for _, of := range [][]probe.Verdict{{probe.Broken, probe.Deferred}, {probe.Unproven}, {probe.NotTested, probe.NotAsked}} {
 		for _, c := range r.Cases {
-			if slices.Contains(of, c.Verdict) {
+			if c.Form != probe.LocalForm && slices.Contains(of, c.Verdict) {
 				return ": " + c.Form + ": " + c.Why
 			}
 		}

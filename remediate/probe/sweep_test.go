@@ -215,21 +215,32 @@ func TestVerdict(t *testing.T) {
 		cases string
 		want  Verdict
 	}{
-		{false, "refused refused not-tested taken", Refused},
+		{false, "plain:refused refused not-tested local:taken", Refused},
+		{false, "plain:not-tested refused refused", Unsure},
+		{false, "plain:refused plain:not-tested refused", Unsure},
+		{false, "refused refused", Unsure},
+		{false, "plain:refused unproven", Unsure},
+		{false, "plain:refused unproven relays", Relays},
+		{false, "plain:refused refused not-asked", Unsure},
+		{false, "plain:refused local:deferred", Refused},
 		{false, "refused relays", Relays},
 		{false, "relays accepts-all", Relays},
 		{false, "accepts-all proven relays", Proven},
 		{true, "relays", OwnRelays},
-		{true, "refused", Refused},
+		{true, "plain:refused", Refused},
 		{false, "taken", Unsure},
 		{false, "not-tested not-asked", Unsure},
-		{false, "refused deferred", Unsure},
-		{false, "refused broken", Unsure},
+		{false, "plain:refused deferred", Unsure},
+		{false, "plain:refused broken", Unsure},
 		{false, "", Unsure},
 	} {
 		l := ListenerResult{State: Open, Report: &Report{}}
 		for _, v := range strings.Fields(c.cases) {
-			l.Report.Cases = append(l.Report.Cases, Case{Form: "form-" + v, Verdict: Verdict(v)})
+			form, verdict, ok := strings.Cut(v, ":")
+			if !ok {
+				form, verdict = "form-"+v, v
+			}
+			l.Report.Cases = append(l.Report.Cases, Case{Form: form, Verdict: Verdict(verdict)})
 		}
 		if got := l.Verdict(c.own); got != c.want {
 			t.Errorf("%q, own %t: %s, want %s", c.cases, c.own, got, c.want)
@@ -244,7 +255,7 @@ func TestVerdict(t *testing.T) {
 	if got := dead.Verdict(false); got != NoService {
 		t.Errorf("%s", got)
 	}
-	h := HostResult{Listeners: []ListenerResult{{State: Closed}, {State: Open, Report: &Report{Cases: []Case{{Verdict: Refused}}}}, dead}}
+	h := HostResult{Listeners: []ListenerResult{{State: Closed}, {State: Open, Report: &Report{Cases: []Case{{Form: "plain", Verdict: Refused}}}}, dead}}
 	if got := h.Verdict(); got != Refused {
 		t.Errorf("%s", got)
 	}

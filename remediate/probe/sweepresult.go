@@ -61,6 +61,10 @@ func Verdicts() []Verdict {
 // LocalForm is the form of the question for a recipient of the server's own, which shows whether it takes mail at all.
 const LocalForm = "local"
 
+// PlainForm is the form of the question for an ordinary foreign recipient. A server refuses strangers only if it refused this one: where another form alone
+// was refused, it may have been for its sender or its syntax.
+const PlainForm = "plain"
+
 // graver is the graver of two verdicts.
 func graver(a, b Verdict) Verdict {
 	if slices.Index(Verdicts(), a) < slices.Index(Verdicts(), b) {
@@ -84,7 +88,8 @@ func (h *HostResult) Verdict() Verdict {
 	return worst
 }
 
-// Verdict sums up the port; own says that it was asked from the very machine.
+// Verdict sums up the port; own says that it was asked from the very machine. A form that the server does not read is no way in; one that was not asked,
+// or taken as any account is, may be.
 func (l *ListenerResult) Verdict(own bool) Verdict {
 	if l.State != Open || l.Report == nil {
 		return NotOpen
@@ -92,7 +97,7 @@ func (l *ListenerResult) Verdict(own bool) Verdict {
 	if l.Error != "" || l.Report.Dead != "" {
 		return NoService
 	}
-	out, refused, unsure := Verdict(""), 0, 0
+	out, refused, unsure := Verdict(""), false, false
 	for _, c := range l.Report.Cases {
 		switch {
 		case c.Form == LocalForm:
@@ -101,9 +106,9 @@ func (l *ListenerResult) Verdict(own bool) Verdict {
 		case c.Verdict.Open():
 			out = graver(out, c.Verdict)
 		case c.Verdict == Refused:
-			refused++
-		case c.Verdict == Deferred, c.Verdict == Broken:
-			unsure++
+			refused = refused || c.Form == PlainForm
+		case c.Verdict != NotTested, c.Form == PlainForm:
+			unsure = true
 		}
 	}
 	switch {
@@ -111,7 +116,7 @@ func (l *ListenerResult) Verdict(own bool) Verdict {
 		return OwnRelays
 	case out != "":
 		return out
-	case refused == 0 || unsure > 0:
+	case unsure || !refused:
 		return Unsure
 	}
 	return Refused
