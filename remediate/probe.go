@@ -183,7 +183,7 @@ func translated(r *probe.Report, p *place, target plan.Target, st plan.Standing)
 		case relaying:
 			a.Question.Class, a.Question.Entry = st.Class, st.Entry
 			if a.Outcome == judge.Relayed && st.Perhaps != "" {
-				a.Outcome, a.Text = judge.CannotTell, "it relays for this client, which the host may trust: "+st.Perhaps+" ("+a.Text+")"
+				a.Outcome, a.Perhaps, a.Text = judge.CannotTell, true, "it relays for this client, which the host may trust: "+st.Perhaps+" ("+a.Text+")"
 			}
 			told = told || a.Outcome != judge.CannotTell
 		}

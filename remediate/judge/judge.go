@@ -80,4 +80,8 @@ type Answer struct {
 	// AcceptsAll says that the server took every recipient it was asked for, also such as exist nowhere: whether it would send anything on
 	// is unproven. The network judge alone says so, and calls the Outcome relayed.
 	AcceptsAll bool `json:"accepts_all,omitempty"`
+
+	// Perhaps says that the server let the client relay, and may know it for one of its own: the Outcome is cannot-tell, and no other
+	// judge's refusal is a pass until another stranger is refused. The network judge alone says so.
+	Perhaps bool `json:"perhaps,omitempty"`
 }

@@ -55,8 +55,17 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 		v.status, v.have = Pass, tell(t.good)
 		v.file, v.line = place(t.good)
 		s.doubt(&v, asked)
+		s.glimpse(&v)
 	}
 	return v
+}
+
+// glimpse takes a pass back that rests on what the network saw of a server whose configuration is not known: it saw it from one address.
+func (s *subject) glimpse(v *verdict) {
+	if s.judged.Config == nil && v.status != Unknown {
+		v.status = Unknown
+		v.have = v.have.and(say("so the network saw it from one address; its configuration is not known", "한 주소에서 네트워크로 확인한 결과이며 설정은 알 수 없음"))
+	}
 }
 
 // homely is the verdict where a judge asked nothing because no client from elsewhere reaches the listener. A listener that does not serve
@@ -100,7 +109,7 @@ type tally struct{ bad, dead, open, good []judge.Answer }
 
 func tallyOf(answers []judge.Answer, bad []string) tally {
 	var t tally
-	settled, met := map[judge.Question]bool{}, map[judge.Question]bool{}
+	settled, met := map[judge.Question]bool{}, map[judge.Question][]judge.Answer{}
 	for _, a := range answers {
 		switch {
 		case slices.Contains(bad, string(a.Outcome)):
@@ -114,11 +123,13 @@ func tallyOf(answers []judge.Answer, bad []string) tally {
 		}
 		settled[anywhere(a.Question)] = true
 		if a.Judge == judge.Network {
-			met[loose(a)] = true // the running server's own word settles what the others cannot tell of such a client
+			met[loose(a)] = append(met[loose(a)], a)
 		}
 	}
 	for _, a := range answers {
-		if !settled[anywhere(a.Question)] && !met[loose(a)] && a.Judge != judge.Network {
+		// The running server's own word settles what the others cannot tell of such a client, of one address family.
+		like := func(b judge.Answer) bool { return kin(a.Question.ClientAddr, b.Question.ClientAddr) }
+		if !settled[anywhere(a.Question)] && !slices.ContainsFunc(met[loose(a)], like) && (a.Judge != judge.Network || a.Perhaps) {
 			t.open = append(t.open, a)
 		}
 	}

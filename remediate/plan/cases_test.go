@@ -169,7 +169,7 @@ func judgedOf(layers []setup) Judged {
 	}
 	j.Install, j.Config, c.Install = in, c, in
 	if j.Err != nil {
-		j.Config = nil
+		j.Config, j.Answers = nil, nil // as in a run: what cannot be read is not asked
 	}
 	return j
 }

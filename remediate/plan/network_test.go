@@ -15,7 +15,7 @@ type network struct {
 	Addrs []string // the host's own
 	Heard []struct {
 		Listener, Class, Entry, Form, Verb, From, Says, Text string
-		TLS                                                  bool
+		TLS, Perhaps                                         bool
 	}
 	Contact []struct{ Listener, Dialled, From, Seen, Banner, Product string }
 	Stand   []struct {
@@ -35,7 +35,7 @@ func (n network) add(t *testing.T, in *Input) {
 		if q.Verb == judge.Rcpt && q.Form == "" {
 			q.Form = "plain"
 		}
-		in.Network = append(in.Network, judge.Answer{Question: q, Judge: judge.Network, Outcome: judge.Outcome(h.Says), Text: h.Text})
+		in.Network = append(in.Network, judge.Answer{Question: q, Judge: judge.Network, Outcome: judge.Outcome(h.Says), Text: h.Text, Perhaps: h.Perhaps})
 	}
 	for _, c := range n.Contact {
 		contact := Contact{Listener: c.Listener, Banner: c.Banner, Product: c.Product}

@@ -118,10 +118,6 @@ func (st stranger) findings(in Input, index int) []Finding {
 func (s *subject) met(wants []playbooks.Want, who text) verdict {
 	v := s.judge(wants, "")
 	v.fixes, v.modes = nil, nil
-	if v.status == Pass {
-		v.status = Unknown
-		v.have = v.have.and(say("so the network saw it from one address; its configuration is not known", "한 주소에서 네트워크로 확인한 결과이며 설정은 알 수 없음"))
-	}
 	v.have = who.and(v.have)
 	if behind := s.behind(); v.status == Fail && !behind.empty() {
 		v.have = v.have.and(behind)

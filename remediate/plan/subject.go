@@ -53,7 +53,7 @@ func takes(snap *facts.Snapshot, listener, b string) bool {
 // heard is what an answer of the network shows beside the others' answers. A recipient that it saw taken, and that the configuration or the
 // MTA says is the host's own in that form, is no proof of relaying: the address only looks foreign.
 func (s *subject) heard(a judge.Answer) judge.Answer {
-	if a.Outcome != judge.Relayed || a.Question.Verb != judge.Rcpt {
+	if a.Outcome != judge.Relayed && !a.Perhaps || a.Question.Verb != judge.Rcpt {
 		return a
 	}
 	by := s.swallows(a)
@@ -68,7 +68,7 @@ func (s *subject) heard(a judge.Answer) judge.Answer {
 		}
 	}
 	if by != "" {
-		a.Outcome, a.Text = judge.Delivered, a.Text+"; taken as a recipient of its own, as "+string(by)+" says"
+		a.Outcome, a.Perhaps, a.Text = judge.Delivered, false, a.Text+"; taken as a recipient of its own, as "+string(by)+" says"
 	}
 	return a
 }
