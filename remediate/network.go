@@ -57,6 +57,7 @@ type place struct {
 	dialer  remote.Dialer
 	failure error
 	asking  sync.Mutex
+	mute    bool // it did not say its address in time: it is not asked again
 }
 
 func newNetwork(ctx context.Context, p *Probing) *network {
@@ -140,21 +141,40 @@ func (p *place) addresses(run context.Context, target netip.AddrPort) ([]netip.A
 		at, err := netip.ParseAddrPort(conn.LocalAddr().String())
 		return []netip.Addr{at.Addr().Unmap().WithZone("")}, err
 	}
-	if own := p.told(run, target.Addr()); len(own) > 0 {
+	own := p.told(run, target.Addr())
+	if len(own) > 0 && !disguised(own, target.Addr()) {
 		return own, nil
 	}
-	// A login that may only forward runs no command: the inventory's word for the place is all there is.
+	// A login that may only forward runs no command: the inventory's word for the place is all there is. Behind address translation that may
+	// be the address that others see.
 	all, err := resolve(run, p.v.Address)
-	return slices.DeleteFunc(all, func(a netip.Addr) bool { return a.Is4() != target.Addr().Unmap().Is4() }), err
+	all = slices.DeleteFunc(all, func(a netip.Addr) bool { return a.Is4() != target.Addr().Unmap().Is4() })
+	if len(own) > 0 {
+		return append(own, all...), nil
+	}
+	return all, err
+}
+
+// disguised says that a target sees none of these addresses: they are private, and it is not.
+func disguised(own []netip.Addr, target netip.Addr) bool {
+	private := func(a netip.Addr) bool {
+		return a.Unmap().IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a.Unmap()) // RFC 1918, 4193, 6598
+	}
+	return !private(target) && len(own) > 0 && !slices.ContainsFunc(own, func(a netip.Addr) bool { return !private(a) })
 }
 
 // told asks the vantage itself for its addresses towards a target.
 func (p *place) told(run context.Context, target netip.Addr) []netip.Addr {
 	p.asking.Lock() // a session each: sshd allows only so many at a time (sshd_config(5), MaxSessions)
 	defer p.asking.Unlock()
+	if p.mute {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(run, askLimit)
 	defer cancel()
-	return Source(ctx, p.host, target)
+	own := Source(ctx, p.host, target)
+	p.mute = len(own) == 0 && ctx.Err() != nil
+	return own
 }
 
 // Source asks a host for its own addresses towards a target: the one that its routes choose, else every one that might be chosen; none where it does not say.

@@ -103,7 +103,7 @@ func (n *network) listener(ctx context.Context, t Target, in plan.Input, target 
 
 // stand finds out what a place is to the host.
 func (n *network) stand(ctx context.Context, p *place, t Target, in plan.Input, target plan.Target) (plan.Standing, plan.Client, error) {
-	client := plan.Client{Itself: p.v.Open == nil && t.Here || p.v.Open != nil && p.v.Name == t.Name}
+	client := plan.Client{Itself: p.v.Open == nil && t.Here || p.v.Open != nil && (p.v.Name == t.Name || target.Dial.Addr().IsLoopback())}
 	if ctx.Err() != nil {
 		return plan.Standing{}, client, errors.New("the time for this host is over")
 	}
@@ -127,6 +127,9 @@ func (n *network) stand(ctx context.Context, p *place, t Target, in plan.Input, 
 	st := plan.Stand(in.Snapshot, in.Intent, c, client)
 	if target.Install >= 0 && c == nil && st.Perhaps == "" {
 		st.Perhaps = "its configuration could not be read"
+	}
+	if st.Perhaps == "" && disguised(client.Addrs, target.Dial.Addr()) {
+		st.Perhaps = "address translation hides by which address it sees the client"
 	}
 	return st, client, nil
 }

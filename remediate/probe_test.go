@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -118,6 +119,7 @@ func TestProbe(t *testing.T) {
 		before  []Vantage
 		server  *remotetest.Server
 		src     string
+		address string // the inventory's, where that is another one
 		status  plan.Status
 		says    string // of the network's evidence
 		differ  plan.Status
@@ -131,6 +133,10 @@ func TestProbe(t *testing.T) {
 		{name: "an entry too wide disqualifies nobody", relays: true, entries: []string{"198.0.0.0/8"}, server: &remotetest.Server{}, src: "198.51.100.2", status: plan.Fail, says: "from outside", differ: plan.Pass},
 		{name: "a vantage that is lost costs nothing", relays: true, before: []Vantage{unreachable}, server: &remotetest.Server{}, src: "198.51.100.2", status: plan.Fail, says: "from outside", differ: plan.Fail},
 		{name: "a login that may only forward", relays: true, server: &remotetest.Server{NoChannel: true}, src: "198.51.100.9", status: plan.Fail, says: "from outside (198.51.100.9)", differ: plan.Fail},
+		{name: "a trusted vantage behind address translation", relays: true, entries: []string{"198.51.100.0/24"}, server: &remotetest.Server{}, src: "10.9.9.9", address: "198.51.100.2", status: plan.Pass, says: "in the trusted entry nets: 198.51.100.0/24", differ: plan.Pass},
+		{name: "a stranger behind address translation", relays: true, server: &remotetest.Server{}, src: "10.9.9.9", address: "198.51.100.2", status: plan.Fail, says: "from outside", differ: plan.Fail},
+		{name: "a vantage whose translated address is not known", relays: true, server: &remotetest.Server{}, src: "10.9.9.9", status: plan.Unknown, says: "address translation hides", differ: plan.Pass},
+		{name: "one that is refused all the same", server: &remotetest.Server{}, src: "10.9.9.9", status: plan.Pass, says: "Relaying denied", differ: plan.Pass},
 		{name: "forwarding forbidden", relays: true, server: &remotetest.Server{}, src: "forbidden", status: plan.Pass, says: "administratively prohibited", differ: plan.Pass},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -141,7 +147,9 @@ func TestProbe(t *testing.T) {
 				} else {
 					c.src = "198.51.100.2"
 				}
-				probing.Vantages = append(probing.Vantages, vantage(t, c.server, "outside", c.src))
+				v := vantage(t, c.server, "outside", c.src)
+				v.Address = cmp.Or(c.address, v.Address)
+				probing.Vantages = append(probing.Vantages, v)
 			}
 			var mu sync.Mutex
 			var warned []string
