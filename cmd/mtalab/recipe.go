@@ -77,10 +77,6 @@ func anyStranger() Stranger {
 // callers are where strangers call from, in the order of asking.
 func callers() []string { return []string{"outside", "outside2", "inside", "itself"} }
 
-func (o Stranger) asked() bool {
-	return o.Dead || o.Some || o.Accepts >= 0 || len(o.Forms) > 0 || len(o.Asks) > 0
-}
-
 // implied is what a stranger outside must meet where a recipe does not say it: an open relay takes at least one form, one
 // whose verdict is an error does not greet, and every other takes none (or, where nothing is said of relaying, does not greet).
 func (r *Recipe) implied() Stranger {

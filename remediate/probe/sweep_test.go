@@ -27,10 +27,8 @@ import (
 type network struct {
 	mu     sync.Mutex
 	dials  map[string]int
-	open   int // connections that are open now, of the host with most
-	most   int
+	most   int // connections open at a time, of the host with most
 	byHost map[string]int
-	behind Dial
 }
 
 func (n *network) dial(ctx context.Context, nw, addr string) (net.Conn, error) {

@@ -33,9 +33,7 @@ func (c *config) itemsVia(raw, kind, holder string, at place, via []reason, dept
 	var out []listItem
 	within := func(raw, holder string, at place) {
 		step := reason{at, holder + " = " + raw}
-		for _, item := range c.itemsVia(raw, kind, holder, at, append(slices.Clone(via), step), depth+1) {
-			out = append(out, item)
-		}
+		out = append(out, c.itemsVia(raw, kind, holder, at, append(slices.Clone(via), step), depth+1)...)
 	}
 	for _, item := range splitList(guardBraces(raw)) {
 		item = strings.ReplaceAll(item, "\x01", ":")
