@@ -93,7 +93,7 @@ func text(k Case) string {
 	case AcceptsAll:
 		return "accepts all, delivery unproven: " + k.Why
 	case Unproven:
-		return "taken as any account of its own is, delivery unproven: " + k.Why
+		return "delivery unproven: " + k.Why
 	case NotTested:
 		return "not tested: " + k.Why
 	case NotAsked:

@@ -72,11 +72,15 @@ func (a *asker) send(ctx context.Context, k *asked, user, domain string) {
 // sentMessage stands for a message among the commands of a dialogue.
 const sentMessage = "(message)"
 
-// unsent records that the server took the recipient and not the message.
+// unsent records that the server took the recipient and not the message. That is a refusal only where it is about relaying: a filter that dislikes a
+// test's text may let another's pass.
 func (a *asker) unsent(k *asked, command string, reply Reply, err error, c *client) {
 	k.Dialogue = append(k.Dialogue, c.log...)
 	if err == nil && reply.Code/100 == 5 && (command == "DATA" || command == sentMessage) {
-		k.Verdict = Refused
+		k.Verdict = Unproven
+		if rule := a.tables.rule("DATA", reply, true); rule.Verdict == refused && rule.Why != "" { // in so many words
+			k.Verdict = Refused
+		}
 		k.Why = "the recipient was taken and the message refused: " + reply.String()
 		return
 	}

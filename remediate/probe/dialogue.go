@@ -195,11 +195,18 @@ func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *as
 			said = append(said, "takes "+check.what+" too")
 		default:
 			said = append(said, "not "+check.what+": "+reply.String())
-			swallows = swallows && check.what != stranger
+			swallows = swallows && (check.what != stranger || !a.unknown(reply))
 		}
 	}
 	out.settleTaken(q, also == len(checks), swallows, said)
 	return true
+}
+
+// unknown says whether a reply is a no to an account, and not to one recipient more, or to all for a while: a temporary code is one only where the
+// address's status says so (RFC 3463, 3.2).
+func (a *asker) unknown(r Reply) bool {
+	rule := a.tables.rule("RCPT", r, false)
+	return rule.Verdict == refused || rule.Verdict == notTested || strings.HasPrefix(r.Enhanced, "4.1.")
 }
 
 // settleTaken gives the verdict on a recipient that was taken. Where any account at the server's own name is taken, one that hides a foreign

@@ -79,7 +79,7 @@ type Verdict string
 const (
 	Relays     Verdict = "relays"      // taken for a foreign destination, by a server that refuses others; delivery is unproven
 	AcceptsAll Verdict = "accepts-all" // whatever was asked was taken, also what exists nowhere: an open relay, or a sink
-	Unproven   Verdict = "unproven"    // taken as any account of the server's own is; whether it is sent on is not known
+	Unproven   Verdict = "unproven"    // taken as any account of the server's own is, or its message refused for what it holds; whether it is sent on is not known
 	Proven     Verdict = "proven"      // a message arrived
 	Taken      Verdict = "taken"       // a recipient of the server's own was taken
 	Refused    Verdict = "refused"
