@@ -22,6 +22,9 @@ func (e *evaluator) expandOrFail(s string) (value string, known, forced bool) {
 	return out.text, out.known && !x.broken && x.i == len(x.s), x.forced && !x.broken
 }
 
+// maxExpanded bounds a value, in bytes.
+const maxExpanded = 1 << 18
+
 // expansion reads a string once from left to right. What cannot be known is passed over, so that what stands behind it is read.
 type expansion struct {
 	e      *evaluator
@@ -42,6 +45,10 @@ func (x *expansion) text(stop string, depth int) value {
 		return value{}
 	}
 	for x.i < len(x.s) && !x.broken {
+		if b.Len() > maxExpanded { // "set acl_m0 = $acl_m0$acl_m0" again and again
+			x.broken = true
+			return value{}
+		}
 		c := x.s[x.i]
 		switch {
 		case strings.IndexByte(stop, c) >= 0:

@@ -179,6 +179,9 @@ func substitute(a []string) value {
 	}
 	repl := regexp.MustCompile(`\\(\d)`).ReplaceAllString(a[2], `$${$1}`)
 	repl = regexp.MustCompile(`\$(\d)`).ReplaceAllString(repl, `$${$1}`)
+	if (len(a[0])+1)*(len(repl)+1) > 16*maxExpanded {
+		return value{}
+	}
 	return value{re.ReplaceAllString(a[0], repl), true}
 }
 

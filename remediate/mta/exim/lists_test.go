@@ -1,6 +1,7 @@
 package exim
 
 import (
+	"strings"
 	"testing"
 
 	"mtaharden/remediate/judge"
@@ -131,5 +132,24 @@ func TestExpand(t *testing.T) {
 		if known != test.known || known && got != test.want {
 			t.Errorf("%q: %q %v, want %q %v", test.in, got, known, test.want, test.known)
 		}
+	}
+}
+
+// A value that doubles with every line ends at a bound, and is then not known.
+func TestExpandBounded(t *testing.T) {
+	e := newEvaluator(understand(&program{}, func(string) ([]byte, bool, bool) { return nil, false, true }), judge.Question{ClientAddr: "10.1.2.3"})
+	e.vars["acl_m0"] = value{strings.Repeat("a", 1<<10), true}
+	for range 40 {
+		e.modify(&cond{Name: "set acl_m0", Value: "$acl_m0$acl_m0"}, true)
+		if v := e.vars["acl_m0"]; len(v.text) > 4*maxExpanded {
+			t.Fatalf("%d bytes", len(v.text))
+		}
+	}
+	if e.vars["acl_m0"].known {
+		t.Error("a value without end is known")
+	}
+	e.vars["acl_m1"] = value{strings.Repeat("a", 1<<17), true}
+	if _, known := e.expand("${sg{$acl_m1}{a}{$acl_m1}}"); known {
+		t.Error("a replacement without end is known")
 	}
 }
