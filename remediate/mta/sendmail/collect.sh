@@ -112,12 +112,14 @@ sm_default_config() {
 # sm_paths CF: the files that a cf names, one "KIND PATH" a line: file, map, secret, alias, pid, and "acts WHAT": what reading or asking
 # it would do.
 sm_paths() {
-	awk '
+	# a line that begins with white space goes on with the one before it (op.me 5)
+	awk 'NR > 1 && /^[ \t]/ { printf " %s", $0; next } { printf "%s%s", (NR > 1 ? "\n" : ""), $0 } END { print "" }' "$1" 2>/dev/null | awk '
 	function strip(p) { sub(/^-o[ \t]*/, "", p); sub(/[ \t].*$/, "", p); return p }
 	/^F/ {
 		l = substr($0, 2)
 		if (substr(l, 1, 1) == "{") sub(/^[{][^}]*[}]/, "", l); else l = substr(l, 2)
 		sub(/^[ \t]+/, "", l)
+		sub(/^-o[^ \t]*[ \t]*/, "", l)
 		if (l ~ /^\|/) { print "acts run " substr(l, 2); next }
 		l = strip(l)
 		if (l ~ /^\//) print "file " l
@@ -126,7 +128,7 @@ sm_paths() {
 	/^K/ {
 		n = split($0, w, /[ \t]+/); name = w[1]; sub(/^K/, "", name); i = 2
 		if (name == "") { name = w[2]; i = 3 }
-		type = w[i]; path = ""
+		type = tolower(w[i]); path = ""
 		# -P of an ldap map is the file of its password
 		if (type ~ /^ldap/) {
 			for (j = i + 1; j <= n; j++) { p = w[j]; if (p == "-P") p = p w[j + 1]; gsub(/"/, "", p); if (p ~ /^-P\//) print "secret " substr(p, 3) }
@@ -149,9 +151,9 @@ sm_paths() {
 	/^O[ \t]*AliasFile=/ { sub(/^[^=]*=/, ""); n = split($0, w, ","); for (j = 1; j <= n; j++) { p = w[j]; sub(/^[a-z]+:/, "", p); if (p ~ /^\//) print "alias " strip(p) } }
 	/^OA\// { print "alias " strip(substr($0, 3)) }
 	/^O[ \t]*(ServerKeyFile|ClientKeyFile|DefaultAuthInfo)=/ { sub(/^[^=]*=/, ""); if ($0 ~ /^\//) print "secret " strip($0) }
-	/^O[ \t]*AutoRebuildAliases=[TtYy1]/ { print "acts run newaliases (AutoRebuildAliases)" }
+	tolower($0) ~ /^o[ \t]*autorebuildaliases[ \t]*=[ \t]*[ty1]/ { print "acts run newaliases (AutoRebuildAliases)" }
 	/^OD[TtYy]?[ \t]*$/ { print "acts run newaliases (AutoRebuildAliases)" }
-	' "$1" 2>/dev/null | sort -u | head -n 200
+	' | sort -u | head -n 200
 }
 
 # sm_map TYPE PATH: a map: its text, the state of its compiled form, and what that form holds.
