@@ -77,6 +77,31 @@ exim_same_root() {
 	[ -z "$ex_a" ] || [ "$ex_a" = "$ex_b" ]
 }
 
+# exim_sound PROGRAM: true where nobody but root, or who we are, may change the file or put another in its place. Anybody may start a
+# process of any name: what it says of itself is not run with our rights.
+exim_sound() {
+	ex_a=$(readlink -f "$1" 2>/dev/null)
+	[ -n "$ex_a" ] || ex_a=$1
+	case $ex_a in /*) ;; *) return 1 ;; esac
+	while :; do
+		ls -ldn "$ex_a" 2>/dev/null | "$ex_awk" -v me="$ex_me" 'NR == 1 { ok = ($3 == 0 || $3 == me) && ($1 ~ /^l/ || substr($1, 9, 1) != "w" || $1 ~ /^d.*[tT]/) } END { exit !ok }' || return 1
+		[ "$ex_a" != / ] || return 0
+		ex_a=${ex_a%/*}
+		[ -n "$ex_a" ] || ex_a=/
+	done
+}
+
+# exim_trusted PID: true where a process is root's, our own, or listens on a port that only root may open: what stands on its command
+# line may be given to a program that we run.
+exim_trusted() {
+	[ "$ex_me" = 0 ] || return 0
+	printf '%s\n-\n%s\n' "$mh_listeners" "$mh_processes" | "$ex_awk" -v pid="$1" '
+		$0 == "-" { FS = "\t"; table = 1; next }
+		!table { p = $1; sub(/.*:/, "", p); if ($2 == pid && p + 0 > 0 && p + 0 < 1024) ok = 1; next }
+		$1 + 0 == pid && ($3 == 0 || $3 == "root") { ok = 1 }
+		END { exit !ok }'
+}
+
 # exim_daemon PID: one running process that was started as a daemon.
 exim_daemon() {
 	ex_prog=$(readlink "/proc/$1/exe" 2>/dev/null)
@@ -84,6 +109,15 @@ exim_daemon() {
 	[ -n "$ex_prog" ] && [ -x "$ex_prog" ] || ex_prog=$2
 	exim_words "$@"
 	[ "$ex_role" = daemon ] || return 0
+	case $ex_done in *"|$ex_prog;$ex_cf;$ex_macros|"*) return 0 ;; esac
+	exim_sound "$ex_prog" || {
+		mh_problem "exim process $1 runs a program that others than root may replace: it is not asked for its configuration"
+		return 0
+	}
+	[ -z "$ex_cf$ex_macros" ] || exim_trusted "$1" || {
+		mh_problem "exim process $1 names a configuration of its own, and is not root's: it is not collected"
+		return 0
+	}
 	exim_same_root "$1" || {
 		mh_problem "exim process $1 runs in a file system of its own: its configuration is not collected"
 		return 0
@@ -383,6 +417,7 @@ exim_collect() {
 	ex_progs=
 	ex_awk=awk
 	[ -x /usr/xpg4/bin/awk ] && ex_awk=/usr/xpg4/bin/awk
+	ex_me=$(id 2>/dev/null | sed -n 's/^uid=\([0-9]*\).*/\1/p')
 	exim_shield
 	ex_tab=$(printf '\t')
 	ex_procs=$(mh_running exim exim4)

@@ -37,6 +37,32 @@ sm_program() {
 	fi
 }
 
+# sm_sound PATH: true where nobody but root, who we are, or the owner of /etc/mail may change the file or put another in its place.
+# Anybody may start a process of any name: what it says of itself is not run with our rights.
+sm_sound() {
+	sm_resolve "$1"
+	sm_at=$sm_real
+	sm_owners="0 $(id 2>/dev/null | sed -n 's/^uid=\([0-9]*\).*/\1/p') ${2:+$(ls -ldn /etc/mail 2>/dev/null | awk '{ print $3 }')}"
+	case $sm_at in /*) ;; *) return 1 ;; esac
+	while :; do
+		ls -ldn "$sm_at" 2>/dev/null | awk -v owners=" $sm_owners " 'NR == 1 { ok = index(owners, " " $3 " ") && ($1 ~ /^l/ || substr($1, 9, 1) != "w" || $1 ~ /^d.*[tT]/) } END { exit !ok }' || return 1
+		[ "$sm_at" != / ] || return 0
+		sm_at=${sm_at%/*}
+		[ -n "$sm_at" ] || sm_at=/
+	done
+}
+
+# sm_trusted PID: true where a process is root's or listens on a port that only root may open, or where we are not root ourselves: what
+# stands on its command line may be given to a program that we run.
+sm_trusted() {
+	case $(id 2>/dev/null) in 'uid=0('* | 'uid=0 '*) ;; *) return 0 ;; esac
+	printf '%s\n-\n%s\n' "$mh_listeners" "$mh_processes" | awk -v pid="$1" '
+		$0 == "-" { FS = "\t"; table = 1; next }
+		!table { p = $1; sub(/.*:/, "", p); if ($2 == pid && p + 0 > 0 && p + 0 < 1024) ok = 1; next }
+		$1 + 0 == pid && ($3 == 0 || $3 == "root") { ok = 1 }
+		END { exit !ok }'
+}
+
 # sm_find: the programs, running ones first, and the daemons' own words.
 sm_find() {
 	sm_programs=
@@ -47,9 +73,9 @@ sm_find() {
 		sm_argv=$(printf '%s\n' "$sm_running" | sed -n "s/^$sm_pid	//p" | head -n 1)
 		sm_exe=$(readlink "/proc/$sm_pid/exe" 2>/dev/null || ls -l "/proc/$sm_pid/path/a.out" 2>/dev/null | sed 's/.* -> //')
 		sm_exe=${sm_exe% (deleted)}
-		[ -z "$sm_exe" ] || sm_program "$sm_exe"
+		if [ -n "$sm_exe" ] && sm_sound "$sm_exe"; then sm_program "$sm_exe"; fi
 		mh_fact "sendmail:process:$sm_pid" "$sm_exe $sm_argv"
-		sm_started_with "$sm_argv"
+		sm_trusted "$sm_pid" && sm_started_with "$sm_argv"
 	done
 	for sm_path in /usr/sbin/sendmail /usr/lib/sendmail /usr/libexec/sendmail/sendmail /usr/sbin/sendmail.sendmail \
 		/usr/sbin/sendmail-mta /usr/local/sbin/sendmail /usr/local/lib/sendmail /opt/sendmail/sbin/sendmail; do
@@ -84,7 +110,14 @@ sm_started_with() {
 	case " $1 " in *' -bd '* | *' -bD '*) ;; *) return 0 ;; esac
 	sm_options=$1
 	case $1 in
-	*' -C'*) sm_add_configs "$(printf '%s\n' "$1" | sed 's/.* -C *\([^ ]*\).*/\1/')" ;;
+	*' -C'*)
+		sm_path=$(printf '%s\n' "$1" | sed 's/.* -C *\([^ ]*\).*/\1/')
+		if sm_sound "$sm_path" conf; then
+			sm_add_configs "$sm_path"
+		else
+			mh_problem "$sm_path can be changed by others than root and the owner of /etc/mail: sendmail is not asked about it"
+		fi
+		;;
 	*) sm_plain=1 ;;
 	esac
 }
