@@ -2,10 +2,13 @@ package remediate
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/mta"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -50,5 +53,26 @@ func TestStandAtLoopback(t *testing.T) {
 	st, _, err := n.stand(t.Context(), n.places[1], Target{Name: "mx1"}, in, target)
 	if err != nil || st.Remote || st.Class != "" {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// faulty is a connection whose reading is a fault of the program's.
+type faulty struct{ remote.Host }
+
+func (faulty) Dial(context.Context, string, string) (net.Conn, error) { panic("planted") }
+func (faulty) Close() error                                           { return nil }
+func (faulty) Run(context.Context, remote.Cmd, int) (remote.Result, error) {
+	return remote.Result{}, remote.ErrCut
+}
+
+// TestProbeFault: a fault in the dialogues with one host is a problem of that host, and ends nothing else.
+func TestProbeFault(t *testing.T) {
+	n := newNetwork(t.Context(), &Probing{Vantages: []Vantage{{Name: "outside", Address: "198.51.100.2", Open: func(context.Context) (remote.Host, error) { return faulty{}, nil }}}})
+	defer n.close()
+	s := &facts.Snapshot{Addrs: []string{"192.0.2.11/24"}}
+	installs := []plan.Judged{{Install: mta.Install{Listen: []string{"192.0.2.11:25"}}, Config: &mta.Config{}}}
+	h := n.ask(t.Context(), Target{Name: "mx1", Here: true}, s, installs)
+	if len(h.problems) != 1 || !strings.Contains(h.problems[0], "192.0.2.11:25: a fault of this program: planted") {
+		t.Errorf("%+v", h)
 	}
 }

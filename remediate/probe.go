@@ -3,6 +3,7 @@ package remediate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -44,12 +45,17 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
+			defer func() { // a fault in judging one listener must not end the run of all hosts
+				if r := recover(); r != nil {
+					parts[i] = heard{problems: []string{fmt.Sprintf("the network judge failed at %s: a fault of this program: %v", target.Name(), r)}}
+				}
+			}()
 			parts[i] = n.listener(ctx, t, in, target)
 		})
 	}
 	all.Wait()
 	for _, p := range parts {
-		out.answers, out.contacts = append(out.answers, p.answers...), append(out.contacts, p.contacts...)
+		out.answers, out.contacts, out.problems = append(out.answers, p.answers...), append(out.contacts, p.contacts...), append(out.problems, p.problems...)
 	}
 	return out
 }

@@ -236,7 +236,7 @@ func evidenceOf(answers []judge.Answer, bad []string) []Evidence {
 	for _, j := range []judge.Judge{judge.Config, judge.MTA, judge.Network} {
 		var worst *judge.Answer
 		for i, a := range answers {
-			if a.Judge == j && (worst == nil || weight(a.Outcome, bad) > weight(worst.Outcome, bad)) {
+			if a.Judge == j && (worst == nil || weight(a, bad) > weight(*worst, bad)) {
 				worst = &answers[i]
 			}
 		}
@@ -247,11 +247,11 @@ func evidenceOf(answers []judge.Answer, bad []string) []Evidence {
 	return out
 }
 
-func weight(o judge.Outcome, bad []string) int {
-	switch {
+func weight(a judge.Answer, bad []string) int {
+	switch o := a.Outcome; {
 	case slices.Contains(bad, string(o)):
 		return 4
-	case o == judge.Dead:
+	case o == judge.Dead, a.Perhaps:
 		return 3
 	case o == judge.Deferred:
 		return 2

@@ -87,6 +87,8 @@ type testCase struct {
 	// "fail guide=pass main.cf:12 fixable", and texts in Have between bars.
 	Want  map[string]string
 	Lacks string // what no finding's Have holds
+	// Evidence holds, by rule, words that some judge's evidence must have.
+	Evidence map[string]string
 }
 
 // input makes the Input of a case.
@@ -269,6 +271,13 @@ func TestCases(t *testing.T) {
 				}
 				if f.Title == "" || f.Ko.Title == "" || f.Have == "" || f.Ko.Have == "" || f.Want == "" || f.Ko.Want == "" {
 					t.Errorf("%s@%s lacks a text: %+v", f.Rule, f.Listener, f.Words)
+				}
+			}
+			for rule, text := range c.Evidence {
+				if !slices.ContainsFunc(res.Findings, func(f Finding) bool {
+					return f.Rule == rule && slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return strings.Contains(e.Text, text) })
+				}) {
+					t.Errorf("no evidence of %s has %q", rule, text)
 				}
 			}
 			for key, want := range c.Want {
