@@ -95,8 +95,11 @@ func (m *model) ownNames(s *service) []string {
 	return out
 }
 
-// reach reports whether clients of other hosts can arrive at the listener.
+// reach reports whether clients of other hosts can arrive at the listener: also at one on the loopback address, where a proxy names them.
 func (a *asker) reach() bool {
+	if name, _ := a.m.upstream(a.l); name != "" && a.l.smtpd != nil {
+		return true
+	}
 	host, _ := splitService(a.l.addr)
 	ip, err := netip.ParseAddr(host)
 	return err != nil || !ip.IsLoopback()
@@ -145,6 +148,7 @@ func (a *asker) questions(trusted []mta.Trust) []judge.Question {
 				a.out[len(a.out)-1].Helo = outsideName
 			}
 		}
+		a.strange(outside)
 		a.own()
 		a.entries(trusted)
 		a.sessions(outside)
@@ -152,6 +156,16 @@ func (a *asker) questions(trusted []mta.Trust) []judge.Question {
 	}
 	a.ask(judge.Localhost, "", "plain", "127.0.0.1", "localhost", "antispam@"+a.third, "relaytest@"+a.foreign)
 	return a.out
+}
+
+// strange asks the plain form of strangers of other kinds: without a name, and with a bare address for a HELO, which old versions may
+// permit.
+func (a *asker) strange(addr string) {
+	a.ask(judge.Outside, "", "plain", addr, "", "antispam@"+a.third, "relaytest@"+a.foreign)
+	if a.m.knows("permit_naked_ip_address") {
+		a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+		a.out[len(a.out)-1].Helo = addr
+	}
 }
 
 // sessions asks the plain form again in the other kinds of session that the listener offers: under TLS, and logged in; and whether mail for
