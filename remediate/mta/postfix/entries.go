@@ -53,11 +53,7 @@ func (a *asker) plain(class judge.Class, t mta.Trust, addr, name, sender, rcpt s
 
 // network asks for an address in the middle of the entry and the one just before or behind it.
 func (a *asker) network(t mta.Trust) {
-	first := t.Net.Masked().Addr()
-	in := first
-	if t.Net.Bits() < t.Net.Addr().BitLen()-1 {
-		in = first.Next()
-	}
+	in := within(t.Net)
 	if in.Is4In6() {
 		return // Postfix sees such clients by their IPv4 address
 	}
@@ -69,6 +65,15 @@ func (a *asker) network(t mta.Trust) {
 	if next, ok := behind(t.Net); ok {
 		a.plain(judge.Beside, t, next.String(), outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
 	}
+}
+
+// within is an address of a network, not its first where it has more than two.
+func within(p netip.Prefix) netip.Addr {
+	first := p.Masked().Addr()
+	if p.Bits() < p.Addr().BitLen()-1 {
+		return first.Next()
+	}
+	return first
 }
 
 // behind is the first address after a network, or the last before it where there is none.

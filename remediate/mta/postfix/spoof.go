@@ -2,6 +2,7 @@ package postfix
 
 import (
 	"net/netip"
+	"strings"
 
 	"mtaharden/remediate/judge"
 )
@@ -15,21 +16,15 @@ func (m *model) spoofed(q judge.Question, l listener, a judge.Answer) judge.Answ
 	if l.smtpd == nil || a.Outcome == judge.Relayed || a.Outcome == judge.Dead || !foreign(q) {
 		return a
 	}
-	if h := m.mayNameClients(q, l.smtpd); h.ok {
-		if b, ok := m.inAnothersPlace(q, l, m.yes("smtpd_sasl_auth_enable", l.smtpd)); ok {
-			b.Text = "the client may call itself " + b.Question.ClientAddr + " (XCLIENT): " + b.Text
-			b.Because = append([]judge.Line{{File: h.pattern.origin.File, Line: h.pattern.origin.Line, Text: "smtpd_authorized_xclient_hosts holds " + h.pattern.text}}, b.Because...)
-			b.Question = q
-			return b
-		}
-		return a
+	if h, unknown := m.mayNameClients(q, l.smtpd); h.ok || unknown != "" {
+		return m.byXclient(q, l, a, h, unknown)
 	}
 	name, s := m.upstream(l)
 	if name == "" || q.Class == judge.Localhost || m.onLoopback(l) {
 		return a
 	}
 	b, ok := m.inAnothersPlace(q, l, false)
-	if !ok {
+	if !ok || a.Outcome == judge.CannotTell && b.Outcome == judge.CannotTell {
 		return a
 	}
 	at := append([]judge.Line{m.line(name, s)}, b.Because...)
@@ -37,13 +32,34 @@ func (m *model) spoofed(q judge.Question, l listener, a judge.Answer) judge.Answ
 		Text: "relayed or not: a proxy names the clients (" + name + "), and whoever reaches this port past the proxy may call itself " + b.Question.ClientAddr}
 }
 
-// mayNameClients reports whether a client is one of those that may use XCLIENT.
-func (m *model) mayNameClients(q judge.Question, s *service) hit {
+// byXclient answers for a client that may use XCLIENT, or may be one that may.
+func (m *model) byXclient(q judge.Question, l listener, a judge.Answer, h hit, unknown string) judge.Answer {
+	b, ok := m.inAnothersPlace(q, l, true)
+	if !ok || a.Outcome == judge.CannotTell && b.Outcome == judge.CannotTell {
+		return a
+	}
+	b.Text = "the client may call itself " + strings.TrimPrefix(b.Question.ClientName+" ", outsideName+" ") + "[" + b.Question.ClientAddr + "] (XCLIENT): " + b.Text
+	at := m.line("smtpd_authorized_xclient_hosts", l.smtpd)
+	if h.ok {
+		at = judge.Line{File: h.pattern.origin.File, Line: h.pattern.origin.Line, Text: "smtpd_authorized_xclient_hosts holds " + h.pattern.text}
+	} else {
+		b.Outcome, b.Text = judge.CannotTell, "relayed or not: who may use XCLIENT is not known ("+unknown+"); "+b.Text
+	}
+	b.Because, b.Question = append([]judge.Line{at}, b.Because...), q
+	return b
+}
+
+// mayNameClients reports whether a client is one of those that may use XCLIENT, or why that is not known.
+func (m *model) mayNameClients(q judge.Question, s *service) (h hit, unknown string) {
 	if m.value("smtpd_authorized_xclient_hosts", s) == "" {
-		return hit{}
+		return hit{}, ""
 	}
 	r := newRun(m, s, q, nil)
-	return r.networks("smtpd_authorized_xclient_hosts", r.name, r.addr)
+	h = r.networks("smtpd_authorized_xclient_hosts", r.name, r.addr)
+	if !h.ok && len(r.reasons) > 0 {
+		unknown = r.reasons[0]
+	}
+	return h, unknown
 }
 
 // upstream is the parameter by which a listener takes the client's address from a proxy, and the service it holds for; "" for none.
@@ -66,27 +82,38 @@ func (m *model) onLoopback(l listener) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// inAnothersPlace answers for the clients whom the configuration trusts by address, and with login as somebody who is logged in: the
-// first that relays. The question of the answer says who that is.
-func (m *model) inAnothersPlace(q judge.Question, l listener, login bool) (judge.Answer, bool) {
+// inAnothersPlace answers for the clients whom the configuration trusts by address, and by XCLIENT also for those whom it trusts by name
+// and for somebody who is logged in: the first that relays, else the first that may. The question of the answer says who that is.
+func (m *model) inAnothersPlace(q judge.Question, l listener, xclient bool) (judge.Answer, bool) {
 	as := q
 	as.ClientAddr, as.ClientName = "127.0.0.1", "localhost"
 	try := []judge.Question{as}
-	for _, p := range m.patterns("mynetworks", l.smtpd) {
-		if net, err := parseNet(p.text); err == nil && p.table == nil && !p.negate && len(try) < maxNamed {
-			as.ClientAddr, as.ClientName = net.Addr().String(), ""
-			try = append(try, as)
-		}
-	}
-	if login {
+	for _, t := range m.trustedAt(l.smtpd) {
 		as = q
+		switch {
+		case len(try) >= maxNamed:
+			continue
+		case t.Kind == "client-net":
+			as.ClientAddr, as.ClientName = within(t.Net).String(), ""
+		case t.Kind == "client-name" && xclient:
+			as.ClientName = inside(t.Value)
+		default:
+			continue
+		}
+		try = append(try, as)
+	}
+	if as = q; xclient && m.yes("smtpd_sasl_auth_enable", l.smtpd) {
 		as.User = "relaytest"
 		try = append(try, as)
 	}
+	var perhaps judge.Answer
 	for _, as := range try {
-		if b := m.answer(as, l); b.Outcome == judge.Relayed {
+		switch b := m.answer(as, l); {
+		case b.Outcome == judge.Relayed:
 			return b, true
+		case b.Outcome == judge.CannotTell && perhaps.Outcome == "":
+			perhaps = b
 		}
 	}
-	return judge.Answer{}, false
+	return perhaps, perhaps.Outcome != ""
 }
