@@ -13,7 +13,10 @@ func (r *run) action(value, context string) verdict {
 	switch strings.ToUpper(word) {
 	case "OK", "RELAY":
 		return verdict{kind: permit}
-	case "DUNNO", "WARN", "INFO", "HOLD", "FILTER", "PREPEND":
+	case "DUNNO", "WARN", "INFO", "HOLD", "PREPEND":
+		return verdict{}
+	case "FILTER":
+		r.filtered = r.filtered || strings.Contains(rest, ":") && r.inMail()
 		return verdict{}
 	case "BCC":
 		if atLeast(r.m.version, "3.0") {

@@ -22,7 +22,7 @@ type target struct {
 	class  class
 	routed bool   // the local part names a further destination (RESOLVE_FLAG_ROUTED)
 	failed string // a list could not be used
-	wide   bool   // relay_domains or virtual_mailbox_domains covers it by an entry that no one domain's owner would write: a top level domain, or any name
+	wide   bool   // mydestination, relay_domains or virtual_mailbox_domains covers it by an entry that no one domain's owner would write: a top level domain, or any name
 	entry  string // that entry
 
 	channel string // the transport that takes it on: smtp, relay, local, error …
@@ -108,12 +108,20 @@ func (r *run) locate(text string) target {
 			return r.classify(a)
 		}
 		if !r.hasOperator(a) {
-			return target{addr: full, class: classLocal, routed: routed(a.local)}
+			return r.own(target{addr: full, class: classLocal, routed: routed(a.local)}, a.domain)
 		}
 		a = r.rewrite(a.local)
 		full = a.local + "@" + a.domain
 	}
 	return target{addr: full, class: classLocal}
+}
+
+// own says of a domain of the host's own which table calls it so, where that names no domain.
+func (r *run) own(t target, domain string) target {
+	if h := r.inDomains("mydestination", domain); h.ok && h.pattern.table != nil {
+		t.entry, t.wide = h.pattern.text, r.m.wide(h.pattern, domain)
+	}
+	return t
 }
 
 // hasOperator reports whether the local part holds a routing operator that this configuration acts on.
@@ -185,9 +193,13 @@ func (r *run) classify(a address) target {
 	return t
 }
 
-// wide reports whether an entry of relay_domains covers names of many owners: it has no dot, or its table says yes to anything.
+// wide reports whether an entry of relay_domains covers names of many owners: it has no dot, or its table says yes
+// to anything, or was not read and may.
 func (m *model) wide(p *pattern, domain string) bool {
-	if p.table == nil {
+	switch {
+	case p.unread != "":
+		return true
+	case p.table == nil:
 		return !strings.Contains(strings.Trim(p.text, "."), ".")
 	}
 	for _, key := range domainKeys(p.table, domain, true) {
@@ -197,6 +209,5 @@ func (m *model) wide(p *pattern, domain string) bool {
 			}
 		}
 	}
-	said, _ := m.told(p.table, domain)
-	return p.table.unread == "" || said.ok
+	return true
 }

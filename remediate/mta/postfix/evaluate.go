@@ -35,7 +35,7 @@ type run struct {
 	deferPermit, deferReject       bool
 	listed                         bool // reject_unlisted_recipient has been looked at
 	warn                           int  // the depth at which warn_if_reject stands before the restriction, 0 where none does
-	discard, redirect              bool
+	discard, redirect, filtered    bool
 	hindered                       bool // a way on which a DNS list or check refused
 	depth                          int
 	parent                         map[string]bool // parent_domain_matches_subdomains
@@ -225,7 +225,7 @@ func (r *run) accepted() (judge.Outcome, string) {
 		}
 	}
 	how := ""
-	if to.unsure == "" {
+	if to.unsure == "" && !r.filtered && r.m.value("content_filter", r.s) == "" { // a filter's transport comes before that of the address
 		how = r.m.stays(to.channel)
 	}
 	switch {
@@ -241,8 +241,8 @@ func (r *run) accepted() (judge.Outcome, string) {
 		return judge.Relayed, fmt.Sprintf("250: <%s> is routed on from the relay domain %q", to.addr, to.entry)
 	case to.class == classRelay && to.wide:
 		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: relay_domains entry %q covers it", to.addr, to.entry)
-	case to.class == classVirtual && to.wide && r.sentOn("virtual_transport"):
-		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: virtual_mailbox_domains entry %q covers it, and virtual_transport sends it on", to.addr, to.entry)
+	case (to.class == classVirtual || to.class == classLocal) && to.wide && r.sentOn(to):
+		return judge.Relayed, fmt.Sprintf("250: relayed to <%s>: %s entry %q covers it, and the transport %s sends it on", to.addr, to.class, to.entry, to.channel)
 	case to.class == classRelay:
 		return judge.Delivered, fmt.Sprintf("250: taken for the declared relay domain %q", to.entry)
 	}
@@ -268,11 +268,13 @@ func (r *run) filter() string {
 	return name
 }
 
-// sentOn reports whether a transport parameter names a service that speaks SMTP to other hosts.
-func (r *run) sentOn(param string) bool {
-	name, _, _ := strings.Cut(r.m.value(param, r.rw), ":")
-	s := r.m.service(name, "unix")
-	return name == "smtp" || name == "relay" || s != nil && s.command == "smtp"
+// sentOn reports whether the transport of an address speaks SMTP to other hosts.
+func (r *run) sentOn(to target) bool {
+	if to.unsure != "" {
+		return r.maybe("sent on "+to.addr, "the transport of "+to.addr+": "+to.unsure)
+	}
+	s := r.m.service(to.channel, "unix")
+	return to.channel == "smtp" || to.channel == "relay" || s != nil && s.command == "smtp"
 }
 
 // settle makes one answer of the ways' ends.

@@ -296,7 +296,14 @@ func (r *run) permitCertificates(*member, string) verdict {
 }
 
 func (r *run) certificateAccess(arg *member, _ string) verdict {
-	if r.anyFingerprint([]member{*arg}) {
+	table := *arg
+	if inner, ok := strings.CutPrefix(arg.text, "{"); ok { // { type:name { search_order = … } }, Postfix 3.5
+		table.text = ""
+		if words := splitList(strings.TrimSuffix(inner, "}"), true); len(words) > 0 {
+			table.text = words[0].text
+		}
+	}
+	if r.anyFingerprint([]member{table}) {
 		return r.certificate("check_ccert_access " + arg.text)
 	}
 	return verdict{}
