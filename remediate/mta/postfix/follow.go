@@ -116,7 +116,8 @@ func (m *model) askable(t *table) string {
 	return "a look-up in a table of type " + t.kind + " may change what it holds, or goes to a server of unknown kind"
 }
 
-// onlySelects says why a database is not asked, "" where its query is one SELECT. Without a query Postfix makes one (mysql_table(5)).
+// onlySelects says why a database is not asked, "" where its query is one SELECT without functions that could write. Without a query
+// Postfix makes one of other parameters, which may name functions too (mysql_table(5)).
 func (m *model) onlySelects(t *table) string {
 	file, err := wholeFile(m.snap, t.path)
 	if err != nil || !path.IsAbs(t.path) {
@@ -124,13 +125,37 @@ func (m *model) onlySelects(t *table) string {
 	}
 	for _, e := range parseMain(file.Path, file.Data).entries {
 		words := strings.Fields(strings.ToLower(e.value))
-		switch {
-		case e.name == "select_function":
+		switch e.name {
+		case "select_function":
 			return t.spec + ": a function may change what the database holds"
-		case e.name != "query":
-		case len(words) == 0 || words[0] != "select" || strings.Contains(e.value, ";") || slices.Contains(words, "into") || strings.Contains(e.value, "("):
-			return t.spec + ": its query is not one plain SELECT"
+		case "query":
+			if len(words) == 0 || words[0] != "select" {
+				return t.spec + ": its query is not one plain SELECT"
+			}
+			fallthrough
+		case "table", "select_field", "where_field", "additional_conditions":
+			if strings.Contains(e.value, ";") || slices.Contains(words, "into") || callsOut(strings.ToLower(e.value)) {
+				return t.spec + ": " + e.name + " may do more than read"
+			}
 		}
 	}
 	return ""
+}
+
+// harmless are the words that may stand before a parenthesis: of SQL's grammar, and functions of its standard on text.
+var harmless = []string{"", "and", "or", "not", "in", "where", "on", "exists", "from", "select", "join", "like", "concat", "lower", "upper", "coalesce", "replace", "trim"}
+
+// callsOut reports whether a parenthesis in SQL (in lower case) may be that of a function call other than the harmless ones.
+func callsOut(sql string) bool {
+	for i := range len(sql) {
+		if sql[i] != '(' {
+			continue
+		}
+		before := strings.TrimRight(sql[:i], " \t")
+		word := before[strings.LastIndexAny(before, " \t(),=<>|+-*/")+1:]
+		if !slices.Contains(harmless, word) {
+			return true
+		}
+	}
+	return false
 }
