@@ -58,6 +58,7 @@ func (m *model) mayNameClients(q judge.Question, s *service) (h hit, unknown str
 	h = r.networks("smtpd_authorized_xclient_hosts", r.name, r.addr)
 	if !h.ok && len(r.reasons) > 0 {
 		unknown = r.reasons[0]
+		m.keepWanted()
 	}
 	return h, unknown
 }
