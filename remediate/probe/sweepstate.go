@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -125,7 +126,7 @@ func boundedLine(in *bufio.Reader) ([]byte, error) {
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		case len(out) > maxStateLine:
-			return nil, fmt.Errorf("the line is longer than %d bytes", maxStateLine)
+			return nil, errLongLine
 		}
 	}
 }
@@ -250,13 +251,42 @@ func (s *SweepFile) begin(r Request) (err error) {
 	return nil
 }
 
-// Put keeps a host's result: once it returns, neither a kill nor a power cut loses it.
+// Put keeps a host's result: once it returns, neither a kill nor a power cut loses it. What a server that talks without end has said is left out.
 func (s *SweepFile) Put(h HostResult) error {
-	if err := s.put(stateLine{Host: &h}); err != nil {
+	err := s.put(stateLine{Host: &h})
+	if errors.Is(err, errLongLine) {
+		h = h.brief()
+		err = s.put(stateLine{Host: &h})
+	}
+	if err != nil && !errors.Is(err, errLongLine) { // a host that is not kept is asked again
 		return fmt.Errorf("cannot keep the sweep's state: %w", err)
 	}
 	return nil
 }
+
+// brief is the result without the dialogues.
+func (h HostResult) brief() HostResult {
+	h.Listeners = slices.Clone(h.Listeners)
+	for i, l := range h.Listeners {
+		if l.Report == nil {
+			continue
+		}
+		r := *l.Report
+		r.Cases, r.Services = slices.Clone(r.Cases), slices.Clone(r.Services)
+		for j := range r.Cases {
+			r.Cases[j].Dialogue = nil
+		}
+		for j := range r.Services {
+			r.Services[j].Dialogue = nil
+		}
+		r.Notes = append(slices.Clone(r.Notes), "the dialogues were too long to be kept")
+		h.Listeners[i].Report = &r
+	}
+	return h
+}
+
+// errLongLine is a line that could not be read back.
+var errLongLine = fmt.Errorf("the line is longer than %d bytes", maxStateLine)
 
 // End says that every host was asked.
 func (s *SweepFile) End(now time.Time) error { return s.put(stateLine{Ended: &now}) }
@@ -266,7 +296,10 @@ func (s *SweepFile) put(l stateLine) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.f.Write(append(data, '\n')); err != nil {
+	if data = append(data, '\n'); len(data) > maxStateLine {
+		return errLongLine
+	}
+	if _, err := s.f.Write(data); err != nil {
 		return err
 	}
 	return s.f.Sync()
