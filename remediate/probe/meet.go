@@ -53,9 +53,11 @@ func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 		a.report.Greeting = time.Since(start).Round(time.Millisecond)
 		rule := a.tables.rule("BANNER", banner, false)
 		silent := err != nil && len(banner.Lines) == 0
-		if (silent || err == nil && rule.Verdict == broken) && n == 0 && a.c.Relay && a.behindProxy(ctx) {
-			c.close()
-			continue
+		if (silent || err == nil && rule.Verdict == broken) && n == 0 && a.c.Relay {
+			c.close() // before another is opened
+			if a.behindProxy(ctx) {
+				continue
+			}
 		}
 		if err != nil || rule.Again != later && rule.Verdict != broken || n == maxWaits {
 			return c, banner, err

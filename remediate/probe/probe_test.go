@@ -58,7 +58,8 @@ func askCase(t *testing.T, config, script string) string {
 	s := parseServer(t, script)
 	l, c := parseConfig(t, config)
 	s.implicit = l.TLS
-	c.Dial = s.dial
+	n := newNetwork()
+	c.Dial, n.behind = n.dial, s.dial
 	if strings.Contains(config, "arrives\n") {
 		c.Arrived = func(_ context.Context, token string) (bool, error) {
 			return strings.Contains(strings.Join(s.messages, ""), token), nil
@@ -69,6 +70,9 @@ func askCase(t *testing.T, config, script string) string {
 		got = summary(Ask(t.Context(), l, c), s)
 		s.open.Wait()
 	})
+	if n.most > max(c.Parallel, 1) {
+		t.Errorf("there were %d connections at a time", n.most)
+	}
 	if c.Parallel > 1 { // how many connections learn the same thing is chance
 		got = connections.ReplaceAllString(got, "connections some")
 	}

@@ -99,6 +99,7 @@ func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) (
 			return c.log[mark:], secure || a.l.TLS, err
 		}
 		if !secure && a.canTLS() && a.tables.rule("MAIL", reply, false).Again == useTLS {
+			c.quit() // before another is opened
 			return a.dialogue(ctx, true, commands...)
 		}
 	}
