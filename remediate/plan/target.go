@@ -117,11 +117,13 @@ func reachable(a netip.Addr, own []netip.Prefix, reached []netip.Addr) bool {
 	})
 }
 
-// taken says whether what is bound to at takes the connections to an address: nothing else is bound to that very address.
+// taken says whether what is bound to at takes the connections to an address: nothing else is bound to that very address, nor to all of IPv4
+// beside what is bound to all of IPv6.
 func taken(s *facts.Snapshot, d, at netip.AddrPort) bool {
 	same := func(b netip.AddrPort) bool { return b.Addr().Unmap() == d.Addr() && b.Port() == d.Port() }
 	return same(at) || !slices.ContainsFunc(s.Listeners, func(l facts.Listener) bool {
 		b, ok := parseListener(l.Addr)
-		return ok && same(b)
+		v4 := d.Addr().Is4() && at.Addr() == netip.IPv6Unspecified() && b.Addr() == netip.IPv4Unspecified() && b.Port() == d.Port()
+		return ok && (same(b) || v4)
 	})
 }
