@@ -12,6 +12,7 @@ import (
 
 	"mtaharden/remediate/mta/all"
 	"mtaharden/remediate/mta/mtatest"
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // lab is the running lab; a test that needs one is passed over where there is none.
@@ -24,6 +25,7 @@ func needLab(t *testing.T) lab {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
+	remotetest.Alone(t)
 	l := lab{inventory: os.Getenv("MTALAB_INVENTORY"), program: filepath.Join(t.TempDir(), "mtalab")}
 	if out, err := exec.Command("go", "build", "-o", l.program, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build the lab: %v\n%s", err, out)

@@ -222,7 +222,7 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.run(ctx, []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "go", "test", "-race", "-timeout", "15m", "./...")
+	return t.run(ctx, []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "go", "test", "-race", "-timeout", "25m", "./...")
 }
 
 // fuzz runs every fuzz target that there is for a short time, its own seeds and finds first.

@@ -14,6 +14,7 @@ import (
 	"mtaharden/inventory"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/remotetest"
 	"mtaharden/remediate/remote/ssh"
 )
 
@@ -40,6 +41,7 @@ func TestLabChangesNothing(t *testing.T) {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
+	remotetest.Alone(t)
 	inv, err := inventory.Load(os.Getenv("MTALAB_INVENTORY"))
 	if err != nil {
 		t.Fatal(err)

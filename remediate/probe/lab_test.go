@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"mtaharden/remediate/judge"
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // lab is the running lab, as its inventory tells it.
@@ -32,6 +33,7 @@ func needLab(t *testing.T) lab {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
+	remotetest.Alone(t)
 	var inventory struct {
 		Defaults struct{ Identity string }
 		Hosts    map[string]struct{ Address string }
