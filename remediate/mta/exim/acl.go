@@ -47,6 +47,7 @@ type config struct {
 	authers []*router
 
 	transports []*router
+	rewrites   []*statement
 	primary    string
 	qualify    string
 	own        []netip.Prefix // addresses of the host, each with its own length
@@ -80,6 +81,8 @@ func understand(p *program, open opener) *config {
 			inst = driverLine(&c.authers, inst, s)
 		case "transports":
 			inst = driverLine(&c.transports, inst, s)
+		case "rewrite":
+			c.rewrites = append(c.rewrites, s)
 		}
 	}
 	if o := c.options["primary_hostname"]; o != nil {
@@ -218,12 +221,26 @@ func driverLine(into *[]*router, now *router, s *statement) *router {
 	name, value = strings.TrimSpace(name), unquote(strings.TrimSpace(value))
 	if !set {
 		value = "true"
-		if rest, ok := strings.CutPrefix(name, "no_"); ok {
-			name, value = rest, "false"
+		for _, no := range []string{"no_", "not_"} {
+			if rest, ok := strings.CutPrefix(name, no); ok {
+				name, value = rest, "false"
+			}
 		}
+	}
+	if word, ok := map[string]string{"yes": "true", "no": "false"}[strings.ToLower(value)]; ok && switches[name] {
+		value = word
+	}
+	if old := now.Options[name]; name == "condition" && old != "" { // each of them must hold (specification §15.1)
+		value = "${if and{{bool_lax{" + old + "}}{bool_lax{" + value + "}}}}"
 	}
 	now.Options[name] = value
 	return now
+}
+
+// switches are the options of routers that are read here and hold yes or no.
+var switches = map[string]bool{
+	"verify": true, "verify_recipient": true, "verify_only": true, "fail_verify": true, "fail_verify_recipient": true, "more": true, "unseen": true,
+	"check_local_user": true, "local_part_prefix_optional": true, "local_part_suffix_optional": true,
 }
 
 // option returns the value of a main option, or def where the file does not set it.

@@ -1,6 +1,7 @@
 package exim
 
 import (
+	"regexp"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -30,6 +31,31 @@ func (c *config) destination(e *evaluator) map[judge.Outcome][]reason {
 		return map[judge.Outcome][]reason{judge.Relayed: r.why, judge.Delivered: r.why}
 	}
 	return one(judge.Relayed, r.why...)
+}
+
+// bangRead is a "!" that stands within an expression, not before a word that it negates.
+var bangRead = regexp.MustCompile(`[^\s{:;<]!`)
+
+// hacked says whether a redirect router or a rewriting rule may read "%" or "!" in a local part as the way to another host: what the
+// configuration makes of such an address is left to Exim and the network.
+func (c *config) hacked(recipient string) (judge.Line, bool) {
+	local, _ := splitAddress(recipient)
+	percent, bang := strings.Contains(local, "%"), strings.Contains(local, "!")
+	reads := func(text string) bool {
+		return percent && strings.Contains(text, "%") || bang && bangRead.MatchString(text)
+	}
+	for _, r := range c.routers {
+		if r.Options["driver"] == "redirect" && (reads(r.Options["data"]) || reads(r.Options["local_parts"])) {
+			return judge.Line{File: r.At.File, Line: r.At.Line, Text: "router " + r.Name + " may send this local part on to another host"}, true
+		}
+	}
+	for _, s := range c.rewrites {
+		if reads(s.Text) {
+			at := s.at()
+			return judge.Line{File: at.File, Line: at.Line, Text: "a rewriting rule may send this local part on to another host: " + s.Text}, true
+		}
+	}
+	return judge.Line{}, false
 }
 
 // named says whether a domain stands by its own name in the list of local domains, or is the host's.

@@ -209,6 +209,9 @@ func (c *config) routedForm(q judge.Question) (judge.Question, judge.Line, judge
 	case strings.Contains(q.Recipient, "%") && c.option("percent_hack_domains", "") != "":
 		return tell("percent_hack_domains is set")
 	}
+	if line, ok := c.hacked(q.Recipient); ok {
+		return q, line, judge.CannotTell
+	}
 	return q, judge.Line{}, ""
 }
 

@@ -141,6 +141,10 @@ func (m *model) taken(a *judge.Answer) {
 		a.Outcome = judge.Relayed
 		return
 	}
+	if line, ok := m.cfg.hacked(q.Recipient); ok {
+		a.Outcome, a.Text = judge.CannotTell, line.Text+": "+a.Text
+		return
+	}
 	q, _, _ = m.cfg.routedForm(q)
 	ways := m.cfg.destination(newEvaluator(m.cfg, q))
 	_, relayed := ways[judge.Relayed]
