@@ -107,6 +107,7 @@ type probeRun struct {
 	config  probe.SweepConfig
 	from    vantage
 	begun   time.Time
+	since   time.Time // when the first of what is reported was asked: an earlier run's beginning, where a sweep is taken up
 }
 
 func runProbe(c *cobra.Command, p *probing, args []string) error {
@@ -144,6 +145,7 @@ func runProbe(c *cobra.Command, p *probing, args []string) error {
 // plan reads everything that was given, and refuses what cannot be meant, before anything is asked.
 func (p *probing) plan(c *cobra.Command, args []string) (*probeRun, error) {
 	r := &probeRun{p: p, begun: time.Now()}
+	r.since = r.begun
 	inv, hosts, err := p.load()
 	if err != nil {
 		return nil, err
@@ -253,6 +255,7 @@ func (r *probeRun) before(c *cobra.Command, file *probe.SweepFile, skip map[neti
 		}
 		return nil
 	}
+	r.since = file.Before.Request.Begun
 	for addr, h := range file.Before.Hosts {
 		skip[addr] = true
 		out = append(out, h)

@@ -33,7 +33,7 @@ func (p *probeReport) summary(results []probe.HostResult, now time.Time) string 
 	if clients := p.r.clients(results); len(clients) > 0 {
 		from = fmt.Sprintf(p.say.there, from, strings.Join(clients, ", "))
 	}
-	fold(&b, fmt.Sprintf(p.say.asked, from, p.r.begun.UTC().Format("2006-01-02 15:04"), now.UTC().Format("2006-01-02 15:04"), version), "  ")
+	fold(&b, fmt.Sprintf(p.say.asked, from, p.r.since.UTC().Format("2006-01-02 15:04"), now.UTC().Format("2006-01-02 15:04"), version), "  ")
 	if p.r.config.Forms != nil {
 		fold(&b, fmt.Sprintf(p.say.askedForms, strings.Join(p.r.config.Forms, " ")), "  ")
 	}

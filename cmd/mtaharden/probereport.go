@@ -150,7 +150,7 @@ func none[T any](v []T) []T {
 }
 
 func (p *probeReport) document(results []probe.HostResult, now time.Time) error {
-	run := jsonProbeRun{ID: runID(p.r.begun), Command: "probe", Started: p.r.begun.UTC().Format(time.RFC3339), Finished: now.UTC().Format(time.RFC3339),
+	run := jsonProbeRun{ID: runID(p.r.begun), Command: "probe", Started: p.r.since.UTC().Format(time.RFC3339), Finished: now.UTC().Format(time.RFC3339),
 		Targets: p.r.request().Targets, Vantage: p.r.from.name, Clients: none(p.r.clients(results)), Sweep: p.r.sweep, Forms: none(p.r.config.Forms)}
 	targets := []jsonTarget{}
 	for i := range results {
