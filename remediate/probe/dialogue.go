@@ -128,7 +128,10 @@ func (a *asker) transact(c *client, q question, m matrixFor, out *asked) bool {
 			return fail(err)
 		}
 		if !reply.good() {
-			out.Verdict, out.Why = Refused, command+": "+reply.String()
+			out.Verdict, out.Why = Deferred, command+": "+reply.String()
+			if reply.Code/100 == 5 {
+				out.Verdict = Refused
+			}
 			return false
 		}
 	}
