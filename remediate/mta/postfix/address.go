@@ -97,6 +97,7 @@ func (r *run) resolve(text string) target {
 // locate finds the class of an address: the host's own domain is stripped and what is left looked at again, until a domain is left
 // that is not the host's own (resolve_addr in trivial-rewrite).
 func (r *run) locate(text string) target {
+	r.ofRecipient = text == r.rcpt
 	a := r.rewrite(text)
 	full := a.local + "@" + a.domain
 	for range len(text) + 100 {
@@ -185,7 +186,7 @@ func (r *run) classify(a address) target {
 		if c != classAlias {
 			t.entry, t.wide = h.pattern.text, r.m.wide(h.pattern, a.domain)
 		}
-		if c == classRelay {
+		if c == classRelay && r.ofRecipient {
 			r.note(h.origin, "relay_domains holds "+h.pattern.text)
 		}
 		return t

@@ -38,6 +38,7 @@ type run struct {
 	discard, redirect, filtered    bool
 	hindered                       bool // a way on which a DNS list or check refused
 	depth                          int
+	ofRecipient                    bool            // the address whose class is looked for is the recipient's
 	parent                         map[string]bool // parent_domain_matches_subdomains
 }
 
