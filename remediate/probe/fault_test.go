@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -94,6 +96,25 @@ func faithful(t *testing.T, what string, r *Report, mayGrant bool) {
 	for _, v := range r.Services {
 		if v.Outcome == judge.Disclosed && !mayGrant && v.Verb != judge.Vrfy && v.Verb != judge.Expn {
 			t.Errorf("%s: %s is disclosed: %s", what, v.Verb, v.Text)
+		}
+	}
+}
+
+// A server whose banner did not come before the time for it was over was not tested: that it serves nobody was not seen.
+func TestTimeOver(t *testing.T) {
+	for _, relay := range []bool{true, false} {
+		var ends []net.Conn
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			ends = append(ends, far)
+			return near, nil
+		}
+		r := Ask(t.Context(), Listener{Addr: netip.MustParseAddrPort("192.0.2.11:25")}, Config{Dial: dial, Relay: relay, Budget: 50 * time.Millisecond})
+		if r.Err == nil || r.Dead != "" || len(r.Answers) > 0 {
+			t.Errorf("relay %v: error %v, dead %q, answers %v", relay, r.Err, r.Dead, r.Answers)
+		}
+		for _, c := range ends {
+			c.Close()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -25,6 +26,9 @@ func (a *asker) meet(ctx context.Context) bool {
 	if r.Greeting >= slowGreeting {
 		a.perConn = sharedDialogues
 	}
+	if a.unmet(c, err) {
+		return false
+	}
 	if r.Dead = a.unserved("BANNER", banner, err, c); r.Dead != "" {
 		return false
 	}
@@ -33,10 +37,22 @@ func (a *asker) meet(ctx context.Context) bool {
 		a.helo = a.otherHelo()
 		reply, err = c.hello(a.helo)
 	}
+	if a.unmet(c, err) {
+		return false
+	}
 	if r.Dead = a.unserved("EHLO", reply, err, c); r.Dead != "" {
 		return false
 	}
 	a.offers(ctx, c)
+	return true
+}
+
+// unmet says that the time was over before the server had told whether it serves this client: that is no word of the server's.
+func (a *asker) unmet(c *client, err error) bool {
+	if err == nil || !c.over.Load() {
+		return false
+	}
+	a.report.Err = errors.New(timeIsOver)
 	return true
 }
 
