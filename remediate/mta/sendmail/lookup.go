@@ -121,7 +121,7 @@ func tableMap(entries []entry, path string, flags mapFlags) lookup {
 // fill puts the key (%0) and the arguments (%1 …) into a value (map.c, map_rewrite).
 func fill(value, key string, args []string) string {
 	var b strings.Builder
-	for i := 0; i < len(value); i++ {
+	for i := 0; i < len(value) && b.Len() <= maxValue; i++ {
 		if value[i] != '%' || i+1 == len(value) {
 			b.WriteByte(value[i])
 			continue

@@ -3,6 +3,7 @@ package sendmail
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -45,6 +46,7 @@ const (
 	maxTokens    = 1000    // of an address (MAXATOM, conf.h)
 	maxRecursion = 50      // MaxRuleRecursion (op.me)
 	maxRounds    = 100     // of one rule
+	maxValue     = 1 << 14 // bytes of a key, of what a map answers, and of a macro that a rule sets
 )
 
 var errTooLong = errors.New("the rules take too long")
@@ -246,6 +248,10 @@ func (r *run) substitute(rhs, in []token, parts []part, set *ruleset, rule rule)
 		default:
 			out = append(out, t)
 		}
+		if len(out) > maxTokens {
+			r.stop("line %d: expansion too long", rule.line)
+			return nil
+		}
 	}
 	return out
 }
@@ -274,7 +280,14 @@ func (r *run) lookups(in []token, e *event) []token {
 			r.stop("line %d: there is no map %s", e.rule.line, name)
 			return nil
 		}
+		if len(q.key) > maxValue || slices.ContainsFunc(q.args, func(a string) bool { return len(a) > maxValue }) {
+			r.stop("line %d: a look-up of %d bytes", e.rule.line, len(q.key))
+			return nil
+		}
 		f := ask(r, q.key, q.args)
+		if len(f.value) > maxValue {
+			f.unknown = fmt.Sprintf("line %d: map %s answers with more than %d bytes", e.rule.line, name, maxValue)
+		}
 		if f.unknown != "" {
 			r.stop("%s", f.unknown)
 			return nil

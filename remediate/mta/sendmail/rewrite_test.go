@@ -239,3 +239,29 @@ func TestListeners(t *testing.T) {
 		}
 	}
 }
+
+// A value that doubles with every rule ends at a bound instead of filling the memory, in a macro and in a map's answer.
+func TestRewriteBounded(t *testing.T) {
+	macro := "Kset macro\nSm\nR$*\t\t$: $1 $(set {x} $@ " + strings.Repeat("a", 100) + " $)\n" + strings.Repeat("R$*\t\t$: $1 $(set {x} $@ $&{x}$&{x} $)\n", 40)
+	tokens := "St\nR$*\t\t$: " + strings.Repeat("$1.", 5000) + "\n"
+	for set, text := range map[string]string{"m": macro, "t": strings.Repeat("R$*\t\t$: $1.$1\n", 9) + tokens} {
+		p := ruleProgram(t, "V10/Berkeley\nS0\n"+text)
+		ends := p.apply([]token{"x", ".", "y"}, map[string]string{}, set)
+		if err := ends[0].err; err == nil || !strings.Contains(err.Error(), "bytes") && !strings.Contains(err.Error(), "too long") {
+			t.Errorf("%s: %v, a value of %d tokens", set, err, len(ends[0].value))
+		}
+	}
+	if got := fill(strings.Repeat("%0", 1000), strings.Repeat("k", 1000), nil); len(got) > 2*maxValue {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// What macros came to in one question is not counted against the next.
+func TestMacrosSpent(t *testing.T) {
+	p := ruleProgram(t, "V10/Berkeley\nDx"+strings.Repeat("a", 1000)+"\nSm\nR$*\t\t$: $1 $| $&x\n")
+	for range 2 * maxExpanded / 1000 {
+		if ends := p.apply([]token{"y"}, map[string]string{}, "m"); ends[0].err != nil {
+			t.Fatal(ends[0].err)
+		}
+	}
+}

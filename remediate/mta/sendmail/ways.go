@@ -28,6 +28,7 @@ func (p *program) apply(in []token, macros map[string]string, sets ...string) []
 		maps.Copy(own, macros)
 		r := &run{program: p, macros: own, unset: map[string]bool{}, memo: map[string]bool{}, chosen: chosen}
 		value := in
+		p.spent = 0
 		for _, name := range sets {
 			set := p.sets[name]
 			if set == nil {
@@ -35,6 +36,9 @@ func (p *program) apply(in []token, macros map[string]string, sets ...string) []
 				break
 			}
 			value = r.rewrite(append([]token(nil), value...), set, 0)
+		}
+		if p.broken != "" {
+			r.stop("%s", p.broken)
 		}
 		end := ran{value: value, trace: r.trace, macros: r.macros, err: r.stopped}
 		if len(r.chosen) > 0 {
