@@ -126,6 +126,12 @@ func (t *Target) network() error {
 	case err != nil || bits != strconv.Itoa(n) || n > a.BitLen():
 		return wrong(at, "%q: the bits of an %s network are a number from 0 to %d", t.Text, family(a), a.BitLen())
 	}
+	if a.Is4In6() { // such an address is equal to none of IPv4: it would be asked twice, and its own machine not be known
+		if n < 96 {
+			return wrong(at, "%q is no network of IPv4", t.Text)
+		}
+		return wrong(0, "%q is IPv4: did you mean \"%s/%d\"?", t.Text, a.Unmap(), n-96)
+	}
 	t.Prefix = netip.PrefixFrom(a, n).Masked()
 	if t.Prefix.Addr() != a {
 		return wrong(0, "%q has bits beyond its first %d: did you mean %q or %q?", t.Text, n, t.Prefix, a)
@@ -180,7 +186,7 @@ func usable(text string, a netip.Addr, p netip.Prefix) error {
 	switch {
 	case a.IsMulticast():
 		return wrong(0, "%q is multicast: no mail server listens there", text)
-	case a.IsUnspecified() && !p.IsValid(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case a.IsUnspecified() && (!p.IsValid() || p.Bits() >= 8), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return wrong(0, "%q is no host's address", text)
 	}
 	return nil
