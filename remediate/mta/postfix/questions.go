@@ -45,7 +45,7 @@ func (m *model) asker(l listener) *asker {
 	return a
 }
 
-// foreignDomains are two domains that neither a parameter nor a table of this configuration names.
+// foreignDomains are two domains that neither a parameter, a service nor a table of this configuration names.
 func (m *model) foreignDomains() (string, string) {
 	var free []string
 	for _, d := range []string{"example.org", "example.net", "example.com", "relaytest.invalid", "thirdparty.invalid"} {
@@ -62,6 +62,11 @@ func (m *model) foreignDomains() (string, string) {
 func (m *model) mentions(text string) bool {
 	for _, e := range m.main.entries {
 		if strings.Contains(strings.ToLower(e.value), text) {
+			return true
+		}
+	}
+	for i := range m.master.services {
+		if strings.Contains(strings.ToLower(m.master.services[i].text), text) {
 			return true
 		}
 	}
@@ -158,9 +163,10 @@ func (a *asker) questions(trusted []mta.Trust) []judge.Question {
 	return a.out
 }
 
-// strange asks the plain form of strangers of other kinds: without a name, and with a bare address for a HELO, which old versions may
-// permit.
+// strange asks the plain form to a domain of another top level, and of strangers of other kinds: without a name, and with a bare address
+// for a HELO, which old versions may permit.
 func (a *asker) strange(addr string) {
+	a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.foreign, "relaytest@"+a.third)
 	a.ask(judge.Outside, "", "plain", addr, "", "antispam@"+a.third, "relaytest@"+a.foreign)
 	if a.m.knows("permit_naked_ip_address") {
 		a.ask(judge.Outside, "", "plain", addr, outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
