@@ -1,10 +1,12 @@
 package probe
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,4 +119,32 @@ func TestTimeOver(t *testing.T) {
 			c.Close()
 		}
 	}
+}
+
+// A dialogue cut by the end of the time was not had: a server that greeted is not called dead for it.
+func TestTimeOverLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() {
+				defer far.Close()
+				fmt.Fprint(far, "220 mx.example ESMTP\r\n")
+				for in := bufio.NewScanner(far); in.Scan(); {
+					if strings.HasPrefix(in.Text(), "EHLO") {
+						fmt.Fprint(far, "250 mx.example\r\n")
+					}
+				}
+			}()
+			return near, nil
+		}
+		r := Ask(t.Context(), Listener{Addr: netip.MustParseAddrPort("192.0.2.11:25")}, Config{Dial: dial, Relay: true, Budget: 30 * time.Second})
+		if r.Err != nil || r.Dead != "" || len(r.Cases) == 0 || len(r.Answers) == 0 {
+			t.Fatalf("error %v, dead %q, %d cases", r.Err, r.Dead, len(r.Cases))
+		}
+		for _, a := range r.Answers {
+			if a.Question.Verb == judge.Rcpt && a.Outcome != judge.CannotTell {
+				t.Errorf("%s: %s (%s)", a.Question.Form, a.Outcome, a.Text)
+			}
+		}
+	})
 }

@@ -196,6 +196,10 @@ func (a *asker) run(ctx context.Context, s *slot, q question) asked {
 			return c
 		}
 		c = a.once(ctx, s, q, t)
+		if c.Verdict == Broken && c.Why == timeIsOver {
+			c.Verdict = NotAsked // the dialogue was cut from this side
+			return c
+		}
 		if !a.another(ctx, s, q, &t, c) {
 			break
 		}
