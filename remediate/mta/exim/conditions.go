@@ -1,6 +1,7 @@
 package exim
 
 import (
+	"regexp"
 	"strings"
 )
 
@@ -222,8 +223,12 @@ func (e *evaluator) certificate() truth {
 		return no
 	}
 	from := e.cfg.option("tls_verify_certificates", "system")
-	if from != "system" && !strings.ContainsAny(from, "$") && !strings.HasPrefix(from, "/etc/ssl/certs") && !strings.HasPrefix(from, "/etc/pki/") {
+	if from != "system" && !publicBundle.MatchString(from) {
 		return no
 	}
 	return maybe
 }
+
+// publicBundle is a file or directory by the names that systems give to the certificates of public authorities, or one that an expansion
+// names.
+var publicBundle = regexp.MustCompile(`\$|^/etc/(ssl|pki|openssl)/(certs|cert\.pem|ca-trust|tls)|/share/|ca-(bundle|root|certificates)`)

@@ -156,6 +156,7 @@ func (x *expansion) item(name string, depth int) value {
 	if known {
 		out = items[name](args)
 	}
+	// a field that is there and empty is found all the same: that is left open
 	if name != "extract" && name != "listextract" {
 		if x.space(); !x.take("}") {
 			x.broken = true
@@ -214,14 +215,14 @@ func extract(a []string) value {
 		case n > len(fields):
 			return value{"", true}
 		}
-		return value{fields[n-1], true}
+		return value{fields[n-1], fields[n-1] != ""}
 	}
 	if strings.ContainsAny(a[1], "\"\\{[") {
 		return value{} // quoted, or JSON
 	}
 	for _, f := range strings.Fields(a[1]) {
 		if k, v, ok := strings.Cut(f, "="); ok && strings.EqualFold(k, strings.TrimSpace(a[0])) {
-			return value{v, true}
+			return value{v, v != ""}
 		}
 	}
 	return value{"", true}
@@ -251,7 +252,7 @@ func listExtract(a []string) value {
 	if n > len(list) {
 		return value{"", true}
 	}
-	return value{list[n-1], true}
+	return value{list[n-1], list[n-1] != ""}
 }
 
 // cutItem carries out ${length{N}{TEXT}} and ${substr{N}{M}{TEXT}}.

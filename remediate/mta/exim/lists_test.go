@@ -125,6 +125,10 @@ func TestExpand(t *testing.T) {
 		{"${run{/bin/true}}", "", false},
 		{"${if eq{${run{x}}}{1}{a}{a}}", "a", true},
 		{"\\N$x\\N", "$x", true},
+		{"${extract{a}{a=1 b=2}{yes}{no}}", "yes", true},
+		{"${extract{c}{a=1 b=2}{yes}{no}}", "no", true},
+		{"${extract{a}{a= b=2}{yes}{no}}", "", false},
+		{"${extract{2}{:}{1::3}{yes}{no}}", "", false},
 		{"${if", "", false},
 		{"$", "", false},
 	} {
@@ -151,5 +155,20 @@ func TestExpandBounded(t *testing.T) {
 	e.vars["acl_m1"] = value{strings.Repeat("a", 1<<17), true}
 	if _, known := e.expand("${sg{$acl_m1}{a}{$acl_m1}}"); known {
 		t.Error("a replacement without end is known")
+	}
+}
+
+// A stranger may hold a certificate that a public authority signed, wherever the system keeps their list.
+func TestCertificate(t *testing.T) {
+	for from, want := range map[string]truth{
+		"system": maybe, "/etc/ssl/certs/ca-certificates.crt": maybe, "/etc/ssl/cert.pem": maybe, "/usr/local/share/certs/ca-root-nss.crt": maybe,
+		"/etc/pki/tls/certs/ca-bundle.crt": maybe, "/etc/exim4/ca-bundle.crt": maybe, "/etc/exim4/own-ca.pem": no, "/etc/ssl/mail-ca.pem": no,
+	} {
+		c := understand(&program{}, func(string) ([]byte, bool, bool) { return nil, false, true })
+		c.options["tls_try_verify_hosts"] = &option{Value: "*"}
+		c.options["tls_verify_certificates"] = &option{Value: from}
+		if got := newEvaluator(c, judge.Question{ClientAddr: "10.1.2.3", TLS: true}).certificate(); got != want {
+			t.Errorf("%s: %d, want %d", from, got, want)
+		}
 	}
 }
