@@ -48,6 +48,7 @@ type server struct {
 	certificate tls.Certificate
 	implicit    bool // TLS from the first byte
 	fault       func(n int) string
+	hello       func(*tls.ClientHelloInfo) // sees what is offered before it is answered
 
 	open        sync.WaitGroup
 	mu          sync.Mutex
@@ -312,7 +313,13 @@ func (p *peer) message() bool {
 }
 
 func (p *peer) tls() bool {
-	conn := tls.Server(p.conn, &tls.Config{Certificates: []tls.Certificate{p.s.certificate}, MinVersion: tls.VersionTLS11})
+	conn := tls.Server(p.conn, &tls.Config{Certificates: []tls.Certificate{p.s.certificate}, MinVersion: tls.VersionTLS11,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if p.s.hello != nil {
+				p.s.hello(hello)
+			}
+			return nil, nil
+		}})
 	if err := conn.Handshake(); err != nil {
 		return false
 	}

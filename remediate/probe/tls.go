@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -124,13 +125,13 @@ func (a *asker) tlsVersions(ctx context.Context) {
 	slices.Sort(t.Versions)
 }
 
-// tlsVersion tries one version. An error says that the question was not reached; a failed handshake is the answer no.
+// tlsVersion tries one version. An error says that the question was not reached; a handshake that was refused is the answer no.
 func (a *asker) tlsVersion(ctx context.Context, v uint16) (bool, error) {
 	offer := tlsConfig(a.serverName(), v, v)
 	c, err := a.dialTLS(ctx, "", offer)
 	var refused *handshakeError
 	if errors.As(err, &refused) {
-		return false, ctx.Err()
+		return false, silence(ctx, err)
 	}
 	if err != nil {
 		return false, err
@@ -146,10 +147,18 @@ func (a *asker) tlsVersion(ctx context.Context, v uint16) (bool, error) {
 		return false, errors.New("STARTTLS: " + c.heard(reply, err))
 	}
 	err = c.handshake(ctx, offer)
+	return err == nil, silence(ctx, err)
+}
+
+// silence is why a handshake was not answered at all; nil where it was.
+func silence(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return false, ctx.Err()
+		return ctx.Err()
 	}
-	return err == nil, nil
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("the server did not answer in time")
+	}
+	return nil
 }
 
 // heard is a reply in one line, or why there was none.
