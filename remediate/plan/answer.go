@@ -127,8 +127,12 @@ func tallyOf(answers []judge.Answer, bad []string) tally {
 		}
 	}
 	for _, a := range answers {
-		// The running server's own word settles what the others cannot tell of such a client, of one address family.
-		like := func(b judge.Answer) bool { return kin(a.Question.ClientAddr, b.Question.ClientAddr) }
+		// The running server's own word settles what another judge cannot tell, and one stranger's refusal what another stranger met, of
+		// one address family. But that a stranger was refused does not settle what the other judges cannot tell of relaying: a policy
+		// service, a table or a program that they could not follow may know another client.
+		like := func(b judge.Answer) bool {
+			return (a.Question.Verb != judge.Rcpt || a.Judge == judge.Network) && kin(a.Question.ClientAddr, b.Question.ClientAddr)
+		}
 		if !settled[anywhere(a.Question)] && !slices.ContainsFunc(met[loose(a)], like) && (a.Judge != judge.Network || a.Perhaps) {
 			t.open = append(t.open, a)
 		}
