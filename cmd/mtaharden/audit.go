@@ -47,9 +47,9 @@ func newAuditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Judge the mail servers of the inventory, or of this machine",
-		Long: `audit reads every host of the inventory (-i) with one login and one command that
-changes nothing, and judges its mail servers by the playbooks. Without -i it
-judges this machine. With --snapshot it judges what collect saved.
+		Long: `audit reads every host of the inventory (-i) with one login and one command (a
+second one where reading raised a question) that change nothing, and judges its
+mail servers by the playbooks. Without -i it judges this machine. With --snapshot it judges what collect saved.
 
 With --probe the network is asked as well: SMTP dialogues with each listener of
 each host, that stop before a message is sent. Whether the host relays for
