@@ -23,7 +23,8 @@ const (
 	fuzzTime           = 2 * time.Second
 	fuzzTimeFull       = time.Minute
 	probedRecipes      = 16 // recipes whose audit asks the network too, beside those that want it; all in a full run
-	comparedRecipes    = 6  // rows of the comparison with nmap; likewise
+	// usualSeed is that of an ordinary run, which is to fail for what was changed and not for what it picked; --seed and --full find the rest.
+	usualSeed = "90b76a3e40d554ae5513e62eadcbb07d25584097"
 )
 
 func testCommand() *cobra.Command {
@@ -45,7 +46,7 @@ func testCommand() *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&install, "install", false, "install what this machine lacks")
 	f.BoolVar(&run.full, "full", false, "every recipe on every release, a minute for each fuzz target, no time limit")
-	f.StringVar(&run.seed, "seed", "", "what picks each recipe's release (default: the commit)")
+	f.StringVar(&run.seed, "seed", "", "what picks each recipe's release (default: always the same)")
 	return c
 }
 
@@ -79,11 +80,7 @@ func (t *testRun) all(ctx context.Context) error {
 		defer cancel()
 	}
 	if t.seed == "" {
-		head, err := t.output(ctx, "git", "rev-parse", "HEAD")
-		if err != nil {
-			return err
-		}
-		t.seed = strings.TrimSpace(head)
+		t.seed = usualSeed
 	}
 	fmt.Fprintf(t.out, "seed %s\n", t.seed)
 	wasUp := len(t.lab.cgroups.procs("")) > 0
@@ -105,9 +102,9 @@ func (t *testRun) all(ctx context.Context) error {
 		{"recipes", func(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: 3, out: t.out})
 		}},
-		{"nmap", func(ctx context.Context) error {
-			return t.lab.Compare(ctx, compareRun{seed: t.seed, sample: t.sampled(comparedRecipes), out: t.out})
-		}},
+	}
+	if t.full {
+		stages = append(stages, stage{"nmap", func(ctx context.Context) error { return t.lab.Compare(ctx, compareRun{seed: t.seed, out: t.out}) }})
 	}
 	stages = append(stages, t.differenceStages()...)
 	if !wasUp {
