@@ -21,6 +21,9 @@ var elsewhere = []string{"inet_interfaces", "host not found", "proxy_interfaces"
 func TestShadowCorpus(t *testing.T) {
 	roots := shadowRoots(t)
 	dirs := corpusHosts(t, "postfix")
+	if len(dirs) == 0 {
+		t.Skip("compares nothing: no published configurations at hand")
+	}
 	all := os.Getenv("MTAHARDEN_POSTFIX_CORPUS") == "all"
 	for i, root := range roots {
 		s := startShadow(t, root)
