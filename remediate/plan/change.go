@@ -44,6 +44,24 @@ type Change struct {
 	Content []byte `json:"content,omitempty"`
 	Before  *Attr  `json:"before,omitempty"` // of a mode change
 	After   *Attr  `json:"after,omitempty"`
+	// Service is what a change of kind service does.
+	Service *Service `json:"service,omitempty"`
+}
+
+// Service is a service of the host's init system, before and after a change.
+type Service struct {
+	Manager string  `json:"manager"` // systemd, sysv, openrc …: facts.Snapshot.Init
+	Name    string  `json:"name"`    // the unit, or the start script's name
+	Before  Running `json:"before"`
+	After   Running `json:"after"`
+}
+
+// Running says whether a service starts at boot and whether it runs now.
+type Running struct {
+	Enabled bool     `json:"enabled"`
+	Active  bool     `json:"active"`
+	Masked  bool     `json:"masked,omitempty"` // systemd(1): the unit's link to /dev/null
+	Links   []string `json:"links,omitempty"`  // the boot links by path, where the manager keeps rc links
 }
 
 // Attr is who owns a file and what its permission bits are.
