@@ -20,7 +20,7 @@ import (
 const (
 	testLimit          = 75 * time.Minute // on a machine that is busy with other things; alone it takes a third
 	staticcheckVersion = "v0.8.2"
-	fuzzInputs         = "4000x"
+	fuzzInputs         = "2000x"
 	fuzzInputsFull     = "100000x"
 	probedRecipes      = 16 // recipes whose audit asks the network too, beside those that want it; all in a full run
 	// usualSeed is that of an ordinary run, which is to fail for what was changed and not for what it picked; --seed and --full find the rest.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"mtaharden/remediate/mta"
 )
@@ -45,8 +46,8 @@ func edit(cfg *mta.Config, fixes []mta.Fix) ([]mta.File, error) {
 }
 
 func (e *editor) one(f mta.Fix) error {
-	if strings.ContainsAny(f.Name+f.Value, "\r\n\x00") {
-		return fmt.Errorf("cannot set %q: a line break is within the name or the value", f.Name)
+	if strings.ContainsAny(f.Name+f.Value, "\r\n\x00") || strings.ContainsFunc(f.Name, unicode.IsControl) {
+		return fmt.Errorf("cannot set %q: a line break is within the name or the value, or a control character within the name", f.Name)
 	}
 	if strings.Contains(f.Value, "<secret ") {
 		return fmt.Errorf("cannot set %s: the value holds the mark of a masked secret", f.Name)
@@ -268,12 +269,27 @@ func (e *editor) insert(fix mta.Fix) error {
 			break
 		}
 	}
+	if continues(f.Data[:at]) {
+		return fmt.Errorf("cannot add %s to %s: its last line asks to be continued", fix.Name, f.Path)
+	}
 	end := lineEnd(f.Data)
 	if at == len(f.Data) && at > 0 && f.Data[at-1] != '\n' {
 		line = end + line
 	}
 	e.put(f, change{From: at, To: at, New: line + end, fix: fix})
 	return nil
+}
+
+// continues says whether a line put behind data would be the continuation of one before it: comment and blank lines do not end such a
+// line (Exim specification 6.2).
+func continues(data []byte) bool {
+	lines := strings.Split(string(data), "\n")
+	for _, line := range slices.Backward(lines) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return strings.HasSuffix(line, "\\")
+		}
+	}
+	return false
 }
 
 // lineEnd is how the file ends its lines.
@@ -292,6 +308,9 @@ func (e *editor) appendLine(path, line string, fix mta.Fix) error {
 		}
 		e.files = append(e.files, mta.File{Path: path, Created: true})
 		f = &e.files[len(e.files)-1]
+	}
+	if continues(f.Data) {
+		return fmt.Errorf("cannot add %s to %s: its last line asks to be continued", fix.Name, path)
 	}
 	end := lineEnd(f.Data)
 	if len(f.Data) > 0 && f.Data[len(f.Data)-1] != '\n' {

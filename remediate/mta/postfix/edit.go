@@ -68,6 +68,9 @@ func (e *editor) text(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bytes.IndexByte(f.Data, 0) >= 0 {
+		return nil, fmt.Errorf("cannot edit %s: it holds a NUL byte", path)
+	}
 	if d, ok := e.data[f.Origin.Path]; ok {
 		return d, nil
 	}
@@ -80,15 +83,28 @@ func (e *editor) splice(path string, from, to int, text string) error {
 	if err != nil {
 		return err
 	}
-	data, _ := e.text(path)
+	data, err := e.text(path)
+	if err != nil {
+		return err
+	}
 	for _, mask := range f.Origin.Masks {
 		mark := f.Origin.Data[mask.Offset : mask.Offset+mask.Length]
 		if bytes.Contains(data[from:to], mark) || strings.Contains(text, string(mark)) {
 			return fmt.Errorf("cannot edit %s:%d: the place holds a secret", path, lineAt(data, from))
 		}
 	}
-	e.data[f.Origin.Path] = slices.Concat(data[:from], []byte(text), data[to:])
+	after := slices.Concat(data[:from], []byte(text), data[to:])
+	if whole := text == "" && to > from && data[to-1] == '\n'; !whole && isComment(after, from) && !isComment(data, from) {
+		return fmt.Errorf("cannot edit %s:%d: the rest of the line would become a comment", path, lineAt(data, from))
+	}
+	e.data[f.Origin.Path] = after
 	return nil
+}
+
+// isComment says whether the line that holds offset is one that Postfix skips for its first character (postconf(5)).
+func isComment(data []byte, offset int) bool {
+	from, to := wholeLine(data, offset)
+	return bytes.HasPrefix(bytes.TrimLeft(data[from:to], " \t\v\f\r"), []byte("#"))
 }
 
 func (e *editor) fix(f mta.Fix) error {
