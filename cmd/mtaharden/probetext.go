@@ -168,9 +168,14 @@ func (p *probeReport) services(b *strings.Builder, r *probe.Report) {
 // counts sums up the relay matrix: the forms that were taken, and how many were refused or could not be tested.
 func (p *probeReport) counts(l *probe.ListenerResult) string {
 	refused, untested := 0, 0
+	var unproven []string
 	for _, c := range l.Report.Cases {
 		switch {
 		case c.Form == probe.LocalForm: // no foreign recipient
+		case c.Verdict == probe.Unproven:
+			if !slices.Contains(unproven, c.Form) {
+				unproven = append(unproven, c.Form)
+			}
 		case c.Verdict == probe.Refused:
 			refused++
 		case !c.Verdict.Open():
@@ -180,6 +185,9 @@ func (p *probeReport) counts(l *probe.ListenerResult) string {
 	var parts []string
 	if forms := l.Forms(); len(forms) > 0 {
 		parts = append(parts, strings.Join(forms, " "))
+	}
+	if len(unproven) > 0 {
+		parts = append(parts, fmt.Sprintf(p.say.unproven, strings.Join(unproven, " ")))
 	}
 	if refused > 0 {
 		parts = append(parts, fmt.Sprintf(p.say.forms, refused))

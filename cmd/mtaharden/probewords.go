@@ -15,7 +15,7 @@ type probeWords struct {
 	columns                                                              []string // of csv
 	here, there                                                          string   // a client: this machine's address, that of another host
 	trusted                                                              string   // what a verdict of relaying does not say
-	forms, unasked                                                       string
+	forms, unasked, unproven                                             string
 	banner, product, tls, cert, auth, relay, note, proxy, dnsbl, address string
 	noAuth, authPlain, authTLS, noTLS, issuer, until, unverified         string
 	openProxy, noProxy, perhapsProxy                                     string
@@ -47,7 +47,7 @@ func probeEnglish() probeWords {
 			"auth_without_tls", "vrfy", "expn", "proxy", "dnsbl", "error"},
 		here: "%s, this machine's address", there: "%s (%s)",
 		trusted: "; that says nothing of other clients if that address is trusted there",
-		forms:   "%d forms refused", unasked: "%d not tested",
+		forms:   "%d forms refused", unasked: "%d not tested", unproven: "%s taken, delivery unproven",
 		banner: "banner", product: "product", tls: "TLS", cert: "certificate", auth: "AUTH", relay: "relay", note: "note", proxy: "proxy", dnsbl: "dnsbl",
 		address: "address", noAuth: "none", authPlain: "without TLS: %s", authTLS: "with TLS: %s", noTLS: "not offered", issuer: "issuer", until: "until", unverified: "not verified: %s",
 		openProxy: "OPEN PROXY", noProxy: "no open proxy", perhapsProxy: "cannot tell",
@@ -93,7 +93,7 @@ func probeKorean() probeWords {
 		columns: []string{"대상", "주소", "포트", "종류", "상태", "판정", "형식", "클라이언트", "배너", "제품", "TLS", "인증서 만료", "TLS 없는 AUTH", "VRFY", "EXPN", "프락시", "DNSBL", "오류"},
 		here:    "%s(이 장비의 주소)", there: "%s(%s)",
 		trusted: ". 이 주소가 그 서버에서 신뢰 대상이라면 다른 클라이언트에 대해서는 알 수 없음",
-		forms:   "%d개 형식 거부", unasked: "%d개 형식 미확인",
+		forms:   "%d개 형식 거부", unasked: "%d개 형식 미확인", unproven: "%s 수락(배달 미입증)",
 		banner: "배너", product: "제품", tls: "TLS", cert: "인증서", auth: "AUTH", relay: "릴레이", note: "참고", proxy: "프락시", dnsbl: "DNSBL",
 		address: "주소", noAuth: "없음", authPlain: "TLS 없이: %s", authTLS: "TLS 사용: %s", noTLS: "제공하지 않음", issuer: "발급자", until: "만료", unverified: "검증 실패: %s",
 		openProxy: "오픈 프락시(취약)", noProxy: "오픈 프락시 아님", perhapsProxy: "확인필요",

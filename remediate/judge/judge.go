@@ -81,6 +81,10 @@ type Answer struct {
 	// is unproven. The network judge alone says so, and calls the Outcome relayed.
 	AcceptsAll bool `json:"accepts_all,omitempty"`
 
+	// TakesAny says that the server took the recipient, and takes any account at the name of its own that the foreign address is hidden
+	// behind: whether it finds that address is unproven. The network judge alone says so, and calls the Outcome cannot-tell.
+	TakesAny bool `json:"takes_any,omitempty"`
+
 	// Perhaps says that the server let the client relay, and may know it for one of its own: the Outcome is cannot-tell, and no other
 	// judge's refusal is a pass until another stranger is refused. The network judge alone says so.
 	Perhaps bool `json:"perhaps,omitempty"`

@@ -255,7 +255,7 @@ func weight(a judge.Answer, bad []string) int {
 	switch o := a.Outcome; {
 	case slices.Contains(bad, string(o)):
 		return 4
-	case o == judge.Dead, a.Perhaps:
+	case o == judge.Dead, a.Perhaps, a.TakesAny && o == judge.CannotTell:
 		return 3
 	case o == judge.Deferred:
 		return 2

@@ -3,6 +3,7 @@ package plan
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/facts"
@@ -53,6 +54,9 @@ func takes(snap *facts.Snapshot, listener, b string) bool {
 // heard is what an answer of the network shows beside the others' answers. A recipient that it saw taken, and that the configuration or the
 // MTA says is the host's own in that form, is no proof of relaying: the address only looks foreign.
 func (s *subject) heard(a judge.Answer) judge.Answer {
+	if a.TakesAny {
+		return s.routed(a)
+	}
 	if a.Outcome != judge.Relayed && !a.Perhaps || a.Question.Verb != judge.Rcpt {
 		return a
 	}
@@ -69,6 +73,26 @@ func (s *subject) heard(a judge.Answer) judge.Answer {
 	}
 	if by != "" {
 		a.Outcome, a.Perhaps, a.Text = judge.Delivered, false, a.Text+"; taken as a recipient of its own, as "+string(by)+" says"
+	}
+	return a
+}
+
+// routed is what it shows that the network saw a recipient taken which hides a foreign address behind a name where any account is taken. What
+// becomes of that very recipient is known to who reads the configuration. If it is refused there, the server that runs is another.
+func (s *subject) routed(a judge.Answer) judge.Answer {
+	for _, b := range s.judged.Answers {
+		if loose(b) != loose(a) || !meet(a.Question, b.Question) || !strings.EqualFold(a.Question.Recipient, b.Question.Recipient) {
+			continue
+		}
+		switch b.Outcome {
+		case judge.Relayed:
+			a.Outcome, a.Text = judge.Relayed, a.Text+"; sent on, as "+string(b.Judge)+" says"
+			return a
+		case judge.Delivered:
+			a.Outcome, a.Perhaps, a.Text = judge.Delivered, false, a.Text+"; taken as a recipient of its own, as "+string(b.Judge)+" says"
+		case judge.Refused:
+			a.Perhaps = a.Outcome == judge.CannotTell
+		}
 	}
 	return a
 }

@@ -34,3 +34,32 @@ func TestSwallows(t *testing.T) {
 		}
 	}
 }
+
+// A recipient that hides a foreign address was taken, as any account at that name is: another judge of that very recipient says what it is.
+func TestTakesAny(t *testing.T) {
+	const rcpt = "relaytest%example.org@mx.example"
+	says := func(rcpt string, o judge.Outcome) judge.Answer {
+		return judge.Answer{Judge: judge.Config, Outcome: o, Question: judge.Question{Class: judge.Outside, Verb: judge.Rcpt, Form: "percent-name", Recipient: rcpt}}
+	}
+	for _, test := range []struct {
+		name    string
+		says    []judge.Answer
+		want    judge.Outcome
+		perhaps bool
+	}{
+		{"it is sent on", []judge.Answer{says("RelayTest%example.org@mx.example", judge.Relayed)}, judge.Relayed, false},
+		{"it is kept", []judge.Answer{says(rcpt, judge.Delivered)}, judge.Delivered, false},
+		{"it is refused on disk", []judge.Answer{says(rcpt, judge.Refused)}, judge.CannotTell, true},
+		{"one judge has it refused, one kept", []judge.Answer{says(rcpt, judge.Refused), says(rcpt, judge.Delivered)}, judge.Delivered, false},
+		{"another name was asked about", []judge.Answer{says("relaytest%example.org@other.example", judge.Relayed)}, judge.CannotTell, false},
+		{"nobody can tell", []judge.Answer{says(rcpt, judge.CannotTell)}, judge.CannotTell, false},
+		{"nobody else was asked", nil, judge.CannotTell, false},
+	} {
+		s := &subject{judged: Judged{Answers: test.says}}
+		a := judge.Answer{Judge: judge.Network, Outcome: judge.CannotTell, TakesAny: true,
+			Question: judge.Question{Listener: "192.0.2.1:25", Class: judge.Outside, Verb: judge.Rcpt, Form: "percent-name", Recipient: rcpt}}
+		if got := s.heard(a); got.Outcome != test.want || got.Perhaps != test.perhaps {
+			t.Errorf("%s: %s, perhaps %v (%s)", test.name, got.Outcome, got.Perhaps, got.Text)
+		}
+	}
+}

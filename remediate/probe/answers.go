@@ -31,7 +31,8 @@ func answers(r *Report, c Config) []judge.Answer {
 	for _, k := range r.Cases {
 		q := base
 		q.Verb, q.Form, q.Sender, q.Recipient, q.Helo, q.TLS = judge.Rcpt, k.Form, k.Sender, k.Recipient, k.Helo, k.TLS
-		out = append(out, judge.Answer{Question: q, Judge: judge.Network, Outcome: outcome(k, dead), Text: text(k), AcceptsAll: k.Verdict == AcceptsAll})
+		out = append(out, judge.Answer{Question: q, Judge: judge.Network, Outcome: outcome(k, dead), Text: text(k),
+			AcceptsAll: k.Verdict == AcceptsAll, TakesAny: takesAny(k)})
 	}
 	if !c.Relay {
 		q := base
@@ -40,6 +41,11 @@ func answers(r *Report, c Config) []judge.Answer {
 			Text: "not asked: it is not known that this client is one from outside"})
 	}
 	return out
+}
+
+// takesAny says that a recipient was taken as any account of the server's own is, and not that a message to it was refused.
+func takesAny(k Case) bool {
+	return k.Verdict == Unproven && !slices.ContainsFunc(k.Dialogue, func(x Exchange) bool { return x.Sent == "DATA" })
 }
 
 // unservedAnswer is the one answer where the server gave no service: it is down, it refuses this client, or it objects to it.

@@ -173,6 +173,7 @@ func (a *asker) transact(c *client, q question, m matrixFor, out *asked) bool {
 
 // confirm asks, in the transaction where a foreign recipient was taken, for what tells an open relay from a server that takes everything: a
 // recipient of the same form in another domain, one in a domain that exists nowhere (RFC 2606), and an account of its own that does not exist.
+// The account comes last: where it is taken, no limit on recipients was what refused a hidden domain before it.
 func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *asked) bool {
 	checks := []struct{ what, command string }{
 		{"another domain", q.rcptCommand(rcptUser, m.second)},
@@ -186,19 +187,23 @@ func (a *asker) confirm(c *client, q question, m matrixFor, first Reply, out *as
 		checks = append(checks, struct{ what, command string }{stranger, "RCPT TO:<" + token() + "@" + m.names[0] + ">"})
 	}
 	said := []string{first.String()}
-	also, swallows := 0, !q.foreign
+	also, swallows, looks := 0, !q.foreign, false
 	for _, check := range checks {
 		reply, err := c.say(check.command)
 		switch {
 		case err != nil:
 			out.settleTaken(q, false, swallows, append(said, check.what+": "+c.explain(err)))
 			return false
+		case reply.good() && check.what == stranger && looks:
+			swallows = false
+			said = append(said, "takes "+check.what+", so it is the hidden domain that it looks at")
 		case reply.good():
 			also++
 			said = append(said, "takes "+check.what+" too")
 		default:
 			said = append(said, "not "+check.what+": "+reply.String())
 			swallows = swallows && (check.what != stranger || !a.unknown(reply))
+			looks = looks || check.what != stranger && a.unknown(reply)
 		}
 	}
 	out.settleTaken(q, also == len(checks), swallows, said)
@@ -212,8 +217,8 @@ func (a *asker) unknown(r Reply) bool {
 	return rule.Verdict == refused || rule.Verdict == notTested || strings.HasPrefix(r.Enhanced, "4.1.")
 }
 
-// settleTaken gives the verdict on a recipient that was taken. Where any account at the server's own name is taken, one that hides a foreign
-// address may be no more than that: it proves nothing until a message comes through.
+// settleTaken gives the verdict on a recipient that was taken. Where any account at the server's own name is taken, whatever it hides, one
+// that hides a foreign address may be no more than that: it proves nothing until a message comes through.
 func (c *asked) settleTaken(q question, all, swallows bool, said []string) {
 	c.Why = strings.Join(said, "; ")
 	switch {

@@ -17,9 +17,6 @@ func (a *asker) meet(ctx context.Context) bool {
 		return false
 	}
 	defer c.quit()
-	if from, ok := c.from(); ok && a.c.Vantage == "" {
-		r.From = from
-	}
 	a.helo = a.ownHelo()
 	r.Banner = banner.String()
 	a.perConn = 1
@@ -57,19 +54,22 @@ func (a *asker) unmet(c *client, err error) bool {
 }
 
 // greeted opens the first connection and waits for its banner. A server that asks for patience is tried again; one that stays silent may wait
-// for the header of a proxy before it (the PROXY protocol), and is tried once with that.
+// for the header of a proxy before it (the PROXY protocol), and is tried once with that: one that names this client, where it is no stranger.
 func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 	for n := 0; ; n++ {
 		c, err := a.dial(ctx, "")
 		if err != nil {
 			return nil, Reply{}, err
 		}
+		if from, ok := c.from(); ok && a.c.Vantage == "" {
+			a.report.From = from
+		}
 		start := time.Now()
 		banner, err := c.greet()
 		a.report.Greeting = time.Since(start).Round(time.Millisecond)
 		rule := a.tables.rule("BANNER", banner, false)
 		silent := err != nil && len(banner.Lines) == 0
-		if (silent || err == nil && rule.Verdict == broken) && n == 0 && a.c.Relay {
+		if (silent || err == nil && rule.Verdict == broken) && n == 0 && (a.c.Relay || a.report.From.IsValid()) {
 			c.close() // before another is opened
 			if a.behindProxy(ctx) {
 				continue
