@@ -48,7 +48,9 @@ type Change struct {
 	Service *Service `json:"service,omitempty"`
 }
 
-// Service is a service of the host's init system, before and after a change.
+// Service is a service of the host's init system, before and after a change. What starts it at boot is a set of links: those that go are
+// moved into the run's folder and moved back by a restore, so that their inodes and times return; no command that enables or disables is
+// run. systemd is told of it by "systemctl daemon-reload". Starting and stopping is the manager's own command.
 type Service struct {
 	Manager string  `json:"manager"` // systemd, sysv, openrc …: facts.Snapshot.Init
 	Name    string  `json:"name"`    // the unit, or the start script's name
@@ -60,8 +62,8 @@ type Service struct {
 type Running struct {
 	Enabled bool     `json:"enabled"`
 	Active  bool     `json:"active"`
-	Masked  bool     `json:"masked,omitempty"` // systemd(1): the unit's link to /dev/null
-	Links   []string `json:"links,omitempty"`  // the boot links by path, where the manager keeps rc links
+	Masked  bool     `json:"masked,omitempty"` // systemd.unit(5): /etc/systemd/system/NAME is a link to /dev/null
+	Links   []string `json:"links,omitempty"`  // what starts it at boot, by path: systemd's *.wants and *.requires below /etc, rc links, OpenRC's runlevels
 }
 
 // Attr is who owns a file and what its permission bits are.
