@@ -3,8 +3,6 @@ package facts
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,16 +13,6 @@ import (
 // ErrDigest means that the collector installed on a host is not the one of this program.
 var ErrDigest = errors.New("the installed collector is another one")
 
-// Every word of the command is read alike by sh, csh and fish once it is quoted: none holds a quotation mark of the single kind, a
-// backslash, an exclamation mark or a line end (a test).
-const (
-	// pick runs the loader ($0) by a POSIX shell: /bin/sh of Solaris is none, its /usr/xpg4/bin/sh is.
-	pick = `test -x /usr/xpg4/bin/sh && exec /usr/xpg4/bin/sh -c "$0" "$1"; exec /bin/sh -c "$0" "$1"`
-	// load makes a terminal pass bytes as they are, throws away the lines before the nonce ($0; a password that sudo did not ask for
-	// is one), and runs what stands between it and the line "# NONCE". It reads to that line, not to the end: a terminal has none.
-	load = `test -t 0 && stty raw -echo; while read -r mh_nonce; do case $mh_nonce in "$0") break;; esac; done; eval "$(sed "/^# $0/q")"`
-)
-
 // Command returns the command that runs the collector with these drivers' parts, under a nonce of its own run: eight letters or more,
 // none but letters, digits and "-".
 func Command(nonce string, parts ...string) remote.Cmd {
@@ -32,16 +20,11 @@ func Command(nonce string, parts ...string) remote.Cmd {
 }
 
 func command(nonce, script string) remote.Cmd {
-	payload := nonce + "\n" + Strip(script) + "# " + nonce + "\n"
-	return remote.Cmd{Argv: []string{"/bin/sh", "-c", pick, load, nonce}, Stdin: []byte(payload)}
+	return remote.Launch(nonce, Strip(script))
 }
 
 // Nonce returns a word that nobody can guess.
-func Nonce() string {
-	var b [12]byte
-	rand.Read(b[:])
-	return "mh-" + hex.EncodeToString(b[:])
-}
+func Nonce() string { return remote.Nonce() }
 
 // Collect runs the collector on a host, as one command, and returns the Snapshot and the bytes it was made of, for saving. Where the
 // run was cut off, or the link lost, the error says so and the Snapshot, if there is one, holds what had come and is not Complete.
