@@ -291,6 +291,8 @@ func TestAgainstWitness(t *testing.T) {
 		{"asked through a trusted one", Recipe{Network: "silent"}, "relayed", open, true},
 		{"dead", Recipe{}, "", &Witness{Dead: "no greeting"}, false},
 		{"not to be told", Recipe{Expect: unknown}, "refused", open, false},
+		{"a fault of its own", Recipe{Expect: []Expectation{{"open-relay", "error"}}}, "cannot-tell", closed, false},
+		{"the one is a friend, another was refused", Recipe{Expect: []Expectation{{"open-relay", "pass"}}}, "refused", open, false},
 	} {
 		j := &recipeJob{recipe: &test.recipe, heard: test.heard}
 		if got := j.against(test.met); (len(got) > 0) != test.wrong {
@@ -301,13 +303,17 @@ func TestAgainstWitness(t *testing.T) {
 		{Rule: "open-relay", Evidence: []auditEvidence{{"config", "relayed", ""}, {"network", "cannot-tell", ""}}},
 		{Rule: "vrfy", Evidence: []auditEvidence{{"network", "refused", ""}}},
 	}
-	if got := networkSays(findings); got != "cannot-tell" {
+	if got := networkSays(findings, ":25"); got != "cannot-tell" {
 		t.Errorf("the network said %q", got)
 	}
 	findings = append(findings, auditFinding{Rule: "open-relay", Evidence: []auditEvidence{{"network", "refused", ""}}},
 		auditFinding{Rule: "open-relay", Evidence: []auditEvidence{{"network", "relayed", ""}}})
-	if got := networkSays(findings[:3]) + " " + networkSays(findings); got != "refused relayed" {
+	if got := networkSays(findings[:3], ":25") + " " + networkSays(findings, ":25"); got != "refused relayed" {
 		t.Errorf("the network said %q", got)
+	}
+	other := []auditFinding{{Rule: "open-relay", Listener: "0.0.0.0:587", Evidence: []auditEvidence{{"network", "refused", ""}}}}
+	if got := networkSays(other, ":25"); got != "" {
+		t.Errorf("at another port the network said %q", got)
 	}
 	j := &recipeJob{recipe: &Recipe{Expect: fail}}
 	disagree := auditFinding{Rule: "judges-disagree", Status: "fail"}

@@ -100,7 +100,7 @@ func (j *recipeJob) compare(findings []auditFinding) []string {
 	if f := worst["judges-disagree"]; f.Status == "fail" && !slices.ContainsFunc(j.recipe.Expect, func(e Expectation) bool { return e.Rule == f.Rule }) {
 		wrong = append(wrong, "the judges disagree: "+f.Have)
 	}
-	j.heard = networkSays(findings)
+	j.heard = networkSays(findings, fmt.Sprintf(":%d", j.recipe.Port))
 	j.found = map[string]string{}
 	for rule, f := range worst {
 		j.found[rule] = f.Status
@@ -122,15 +122,18 @@ func (j *recipeJob) compare(findings []auditFinding) []string {
 	return wrong
 }
 
-// networkSays is what the network judge said of relaying: relayed where any finding has it so, else refused, cannot-tell, or nothing.
-func networkSays(findings []auditFinding) string {
+// networkSays is what the network judge said of relaying: relayed where any finding has it so, else, at the port that the witness asks,
+// refused, cannot-tell, or nothing.
+func networkSays(findings []auditFinding, port string) string {
 	said := ""
 	for _, f := range findings {
 		for _, e := range f.Evidence {
+			elsewhere := f.Listener != "" && !strings.HasSuffix(f.Listener, port)
 			switch {
 			case f.Rule != "open-relay" || e.Judge != "network":
 			case e.Says == "relayed":
 				return "relayed"
+			case elsewhere:
 			case e.Says == "refused", e.Says == "cannot-tell" && said == "":
 				said = e.Says
 			}
@@ -149,9 +152,10 @@ func (j *recipeJob) against(w *Witness) []string {
 		return []string{"the network judge has no stranger to ask through, and says " + j.heard}
 	case j.recipe.Network == "silent", w.Dead != "", expects("unknown"):
 	case j.recipe.IPv6: // through an SSH connection the vantage point's IPv6 address is not known
-	case shy && w.accepted() > 0:
+	case shy && w.accepted() > 0, shy && expects("error"): // a fault of the server's own is no refusal
 	case shy:
 		return []string{"the network judge said nothing of relaying"}
+	case w.accepted() > 0 && expects("pass"): // the recipe says of both that the stranger there is one of the host's own: another was refused
 	case w.accepted() > 0 && j.heard != "relayed" && j.found["open-relay"] != "fail", w.accepted() == 0 && j.heard == "relayed" && !expects("fail"):
 		return []string{fmt.Sprintf("the network judge says %s, and the witness met %d forms accepted", j.heard, w.accepted())}
 	}

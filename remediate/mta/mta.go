@@ -23,6 +23,9 @@ type Driver struct {
 	Read func(*facts.Snapshot, Install) (*Config, error)
 	// Answers returns what the MTA said when it was asked, and what the configuration says to the same questions and the standard ones.
 	Answers func(*facts.Snapshot, *Config) []judge.Answer
+	// Again returns what the configuration says to one more question, at a listener of its own: a question of Answers with another client or
+	// sender. false where it was not asked. nil where an answer takes the MTA itself.
+	Again func(*Config, judge.Question) (judge.Answer, bool)
 	// Follow is the sh of a second command on the same login, where reading the first snapshot raised a question that only the host can
 	// answer; "" where it raised none. It is written over the same functions as Collect and stands alone: nothing of the driver's Collect is
 	// there. What it sends is laid beside what the first sent (facts.Follow), and Read and Answers run again on the whole, once: Follow is

@@ -49,10 +49,13 @@ func (s *subject) answer(w playbooks.Want, listener string) verdict {
 		v.file, v.line = place(t.open)
 	case len(t.open) > 0:
 		v.status = Unknown
-		v.have = say("cannot tell: %s", "판단 불가: %s", t.open[0].Text)
+		first := t.open[max(slices.IndexFunc(t.open, func(a judge.Answer) bool { return a.Perhaps }), 0)] // mail that was passed on says most
+		v.have = say("cannot tell: %s", "판단 불가: %s", first.Text)
 		v.file, v.line = place(t.open)
 	default:
 		v.status, v.have = Pass, tell(t.good)
+		// What was passed on for a client whom the host may trust, and refused to another stranger, shows nothing.
+		v.evidence = evidenceOf(slices.DeleteFunc(slices.Clone(asked), func(a judge.Answer) bool { return a.Perhaps }), w.Bad)
 		v.file, v.line = place(t.good)
 		s.doubt(&v, asked)
 		s.glimpse(&v)
@@ -131,7 +134,7 @@ func tallyOf(answers []judge.Answer, bad []string) tally {
 		// one address family. But that a stranger was refused does not settle what the other judges cannot tell of relaying: a policy
 		// service, a table or a program that they could not follow may know another client.
 		like := func(b judge.Answer) bool {
-			return (a.Question.Verb != judge.Rcpt || a.Judge == judge.Network) && kin(a.Question.ClientAddr, b.Question.ClientAddr)
+			return (a.Question.Verb != judge.Rcpt || a.Judge == judge.Network) && kin(a.Question, b.Question)
 		}
 		if !settled[anywhere(a.Question)] && !slices.ContainsFunc(met[loose(a)], like) && (a.Judge != judge.Network || a.Perhaps) {
 			t.open = append(t.open, a)
@@ -300,13 +303,17 @@ func (s *subject) entered(v *verdict, bad []judge.Answer, remedy bool) {
 // live says that the running server alone is wrong: the network says so, and another judge says otherwise to every one of its questions
 // that it was asked.
 func (s *subject) live(bad []judge.Answer) bool {
-	contrary := false
+	contrary, bySender := false, s.bySender()
 	for _, b := range bad {
 		if b.Judge != judge.Network {
 			return false
 		}
 		for _, a := range s.judged.Answers {
-			if !definite(a) || loose(a) != loose(b) || !meet(a.Question, b.Question) {
+			if loose(a) != loose(b) {
+				continue
+			}
+			a, same := s.same(a, b, bySender)
+			if !same {
 				continue
 			}
 			if kind(a.Outcome) == kind(b.Outcome) {

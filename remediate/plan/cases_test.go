@@ -42,10 +42,11 @@ type setup struct {
 		Says                             string // what the evaluator says of a client within
 	}
 	Answer []struct {
-		Judge, Listener, Class, Form, Entry, Client, User, Verb, Says, Text, File string
-		Line                                                                      int
+		Judge, Listener, Class, Form, Entry, Client, User, Sender, Verb, Says, Text, File string
+		Line                                                                              int
 	}
-	Note []struct {
+	Again []struct{ Client, Sender, Says, Text string } // what the driver says when it is asked once more, for a client or a sender
+	Note  []struct {
 		Code, Text, File string
 		Line             int
 	}
@@ -166,6 +167,7 @@ func judgedOf(layers []setup) Judged {
 			})
 		}
 	}
+	j.Driver = driverOf(layers)
 	if in.Package == "none" {
 		in.Package = ""
 	}
@@ -176,6 +178,29 @@ func judgedOf(layers []setup) Judged {
 	return j
 }
 
+// driverOf is a driver that can be asked again, where a layer says what it answers; else none.
+func driverOf(layers []setup) *mta.Driver {
+	var d *mta.Driver
+	for _, l := range layers {
+		for _, e := range l.Again {
+			var before func(*mta.Config, judge.Question) (judge.Answer, bool)
+			if d != nil {
+				before = d.Again
+			}
+			d = &mta.Driver{Name: "any", Again: func(c *mta.Config, q judge.Question) (judge.Answer, bool) {
+				if (e.Client == "" || e.Client == q.ClientAddr) && (e.Sender == "" || e.Sender == q.Sender) {
+					return judge.Answer{Question: q, Judge: judge.Config, Outcome: judge.Outcome(e.Says), Text: e.Text}, true
+				}
+				if before == nil {
+					return judge.Answer{}, false
+				}
+				return before(c, q)
+			}}
+		}
+	}
+	return d
+}
+
 func layAnswers(have []judge.Answer, l setup) []judge.Answer {
 	for _, e := range l.Trust {
 		if e.Says != "" {
@@ -184,7 +209,7 @@ func layAnswers(have []judge.Answer, l setup) []judge.Answer {
 		}
 	}
 	for _, a := range l.Answer {
-		q := judge.Question{Listener: a.Listener, Class: judge.Class(or(a.Class, "outside")), Form: a.Form, Entry: a.Entry, ClientAddr: a.Client, User: a.User, Verb: judge.Verb(or(a.Verb, "RCPT"))}
+		q := judge.Question{Listener: a.Listener, Class: judge.Class(or(a.Class, "outside")), Form: a.Form, Entry: a.Entry, ClientAddr: a.Client, User: a.User, Sender: a.Sender, Verb: judge.Verb(or(a.Verb, "RCPT"))}
 		if q.Verb == judge.Rcpt && q.Form == "" {
 			q.Form = "plain"
 		}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -29,16 +28,21 @@ func (s *subject) disagreements(r playbooks.Rule) []Finding {
 		if compared {
 			v.have = say("all answers agree", "모든 답이 일치함")
 		}
+		v.have = v.have.and(s.uncompared())
 		return []Finding{s.finding(r, "", v)}
 	}
+	shown := disputes[:min(len(disputes), maxDisputes)]
 	var out []Finding
-	for _, d := range disputes[:min(len(disputes), maxDisputes)] {
+	for i, d := range shown {
 		v := verdict{status: Fail, want: agreement(), have: d.tell(), evidence: []Evidence{said(d.a), said(d.b)}}
 		if d.also != nil {
 			v.evidence = []Evidence{said(d.a), said(*d.also), said(d.b)}
 		}
 		if cause := s.cause(d); !cause.empty() {
 			v.have = v.have.and(text{"likely cause: " + cause.en, "추정 원인: " + cause.ko})
+		}
+		if more := len(disputes) - len(shown); more > 0 && i == len(shown)-1 {
+			v.have = v.have.and(say("and %d more disagreements", "그 외 불일치 %d건", more))
 		}
 		v.file, v.line = place([]judge.Answer{d.a, d.b})
 		listener := ""
@@ -51,71 +55,6 @@ func (s *subject) disagreements(r playbooks.Rule) []Finding {
 }
 
 func agreement() text { return say("every judge answers alike", "모든 판정자의 답이 같음") }
-
-// disputes compares every two judges' answers to the same question: the configuration and the MTA where they were asked the very same, the
-// network where class, entry, form, verb, TLS and login are the same, for it cannot choose its address. What a judge cannot tell, what was
-// not tested and what was put off is no disagreement.
-func (s *subject) disputes() (out []*dispute, compared bool) {
-	exact, loosely := map[judge.Question][]judge.Answer{}, map[judge.Question][]judge.Answer{}
-	for _, a := range s.answers {
-		switch {
-		case !definite(a) || a.Judge == judge.Network:
-		case a.Judge == judge.MTA:
-			exact[anywhere(a.Question)] = append(exact[anywhere(a.Question)], a)
-			fallthrough
-		default:
-			loosely[loose(a)] = append(loosely[loose(a)], a)
-		}
-	}
-	for _, b := range s.answers { // in the order of the answers, so that the findings are the same every time
-		switch {
-		case !definite(b):
-		case b.Judge == judge.Config:
-			for _, a := range exact[anywhere(b.Question)] {
-				if meet(a.Question, b.Question) {
-					compared = true
-					out = enter(out, b, a)
-				}
-			}
-		case b.Judge == judge.Network:
-			for _, j := range []judge.Judge{judge.Config, judge.MTA} {
-				if a, ok := counterpart(loosely[loose(b)], j, b); ok {
-					compared = true
-					out = enter(out, a, b)
-				}
-			}
-		}
-	}
-	return out, compared
-}
-
-// counterpart returns what another judge said to the network's question: of several answers, one that agrees.
-func counterpart(answers []judge.Answer, j judge.Judge, b judge.Answer) (judge.Answer, bool) {
-	first, found := judge.Answer{}, false
-	for _, a := range answers {
-		if a.Judge != j || !meet(a.Question, b.Question) || !kin(a.Question.ClientAddr, b.Question.ClientAddr) {
-			continue
-		}
-		if kind(a.Outcome) == kind(b.Outcome) {
-			return a, true
-		}
-		if !found {
-			first, found = a, true
-		}
-	}
-	return first, found
-}
-
-// kin says whether two clients are of one address family, as far as they are known.
-func kin(a, b string) bool {
-	x, err := netip.ParseAddr(a)
-	y, bad := netip.ParseAddr(b)
-	return err != nil || bad != nil || x.Unmap().Is4() == y.Unmap().Is4()
-}
-
-func definite(a judge.Answer) bool {
-	return a.Outcome != judge.CannotTell && a.Outcome != judge.Deferred
-}
 
 // enter adds a difference to the dispute that it is of.
 func enter(out []*dispute, a, b judge.Answer) []*dispute {
@@ -147,21 +86,6 @@ func (d *dispute) holds(a, b judge.Answer) bool {
 		return d.b.Question.Listener == b.Question.Listener
 	}
 	return d.a.Judge == a.Judge
-}
-
-// meet says whether two answers may be about the same listener.
-func meet(a, b judge.Question) bool {
-	return a.Listener == "" || b.Listener == "" || serves(a.Listener, b.Listener) || serves(b.Listener, a.Listener)
-}
-
-// loose is what a question asks, whoever asks it: the network's client cannot choose its address or name. A stranger that stands within an
-// entry too wide to make it known is, for the others, a client inside that entry.
-func loose(a judge.Answer) judge.Question {
-	q := a.Question
-	if a.Judge == judge.Network && q.Class == judge.Outside && q.Entry != "" {
-		q.Class = judge.Inside
-	}
-	return judge.Question{Class: q.Class, Entry: q.Entry, Form: q.Form, Verb: q.Verb, TLS: q.TLS, User: q.User}
 }
 
 // kind folds outcomes that are one verdict: a recipient that is local to one judge and unknown to another is no matter of relaying.

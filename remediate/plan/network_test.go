@@ -14,8 +14,8 @@ import (
 type network struct {
 	Addrs []string // the host's own
 	Heard []struct {
-		Listener, Class, Entry, Form, Verb, From, Says, Text string
-		TLS, Perhaps                                         bool
+		Listener, Class, Entry, Form, Verb, From, Sender, Says, Text string
+		TLS, Perhaps, AcceptsAll                                     bool
 	}
 	Contact []struct{ Listener, Dialled, From, Seen, Banner, Product string }
 	Stand   []struct {
@@ -31,11 +31,11 @@ func (n network) add(t *testing.T, in *Input) {
 	t.Helper()
 	in.Snapshot.Addrs = n.Addrs
 	for _, h := range n.Heard {
-		q := judge.Question{Listener: h.Listener, Class: judge.Class(or(h.Class, "outside")), Entry: h.Entry, Form: h.Form, Verb: judge.Verb(or(h.Verb, "RCPT")), ClientAddr: h.From, TLS: h.TLS}
+		q := judge.Question{Listener: h.Listener, Class: judge.Class(or(h.Class, "outside")), Entry: h.Entry, Form: h.Form, Verb: judge.Verb(or(h.Verb, "RCPT")), ClientAddr: h.From, Sender: h.Sender, TLS: h.TLS}
 		if q.Verb == judge.Rcpt && q.Form == "" {
 			q.Form = "plain"
 		}
-		in.Network = append(in.Network, judge.Answer{Question: q, Judge: judge.Network, Outcome: judge.Outcome(h.Says), Text: h.Text, Perhaps: h.Perhaps})
+		in.Network = append(in.Network, judge.Answer{Question: q, Judge: judge.Network, Outcome: judge.Outcome(h.Says), Text: h.Text, Perhaps: h.Perhaps, AcceptsAll: h.AcceptsAll})
 	}
 	for _, c := range n.Contact {
 		contact := Contact{Listener: c.Listener, Banner: c.Banner, Product: c.Product}

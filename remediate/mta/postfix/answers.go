@@ -31,6 +31,22 @@ func answers(_ *facts.Snapshot, c *mta.Config) []judge.Answer {
 	return out
 }
 
+// again answers one more question at one of the listeners.
+func again(c *mta.Config, q judge.Question) (judge.Answer, bool) {
+	m, ok := c.Model.(*model)
+	if !ok {
+		return judge.Answer{}, false
+	}
+	i := slices.IndexFunc(m.listeners, func(l listener) bool { return l.addr == q.Listener })
+	if i < 0 {
+		return judge.Answer{}, false
+	}
+	l := m.listeners[i]
+	out := []judge.Answer{unproven(m.replyTo(q, l, (&asker{m: m, l: l}).reach()), c.Trusted)}
+	m.markDead(out, l)
+	return out[0], true
+}
+
 // unproven keeps a refusal from saying that an entry of patterns does nothing: the one who asked may not be one whom it covers.
 func unproven(a judge.Answer, trusted []mta.Trust) judge.Answer {
 	covers := func(t mta.Trust) bool { return t.ID == a.Question.Entry && ofPatterns(t) }
