@@ -53,13 +53,14 @@ exim_cmd() {
 	mh_cmd "exim:$ex_n:$ex_name" 10 $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros "$@"
 }
 
-# exim_words WORD...: sets ex_cf, ex_macros and ex_role from a daemon's command line.
+# exim_words WORD...: sets ex_cf, ex_macros and ex_role from a daemon's command line. Behind "--" are addresses.
 exim_words() {
 	ex_cf=
 	ex_macros=
 	ex_role=other
 	while [ $# -gt 0 ]; do
 		case $1 in
+		--) return 0 ;;
 		-C) ex_cf=${2-} ;;
 		-C?*) ex_cf=${1#-C} ;;
 		-D?*) ex_macros="$ex_macros $1" ;;
@@ -78,13 +79,17 @@ exim_same_root() {
 }
 
 # exim_sound PROGRAM: true where nobody but root, or who we are, may change the file or put another in its place. Anybody may start a
-# process of any name: what it says of itself is not run with our rights.
+# process of any name: what it says of itself is not run with our rights. Of groups, root's and those of the system's own files on
+# older Unixes (2 bin, 3 sys) may write, and our own where we are not root.
 exim_sound() {
 	ex_a=$(readlink -f "$1" 2>/dev/null)
 	[ -n "$ex_a" ] || ex_a=$1
 	case $ex_a in /*) ;; *) return 1 ;; esac
+	ex_groups="0 2 3 $(id 2>/dev/null | sed -n 's/.* gid=\([0-9]*\).*/\1/p')"
 	while :; do
-		ls -ldn "$ex_a" 2>/dev/null | "$ex_awk" -v me="$ex_me" 'NR == 1 { ok = ($3 == 0 || $3 == me) && ($1 ~ /^l/ || substr($1, 9, 1) != "w" || $1 ~ /^d.*[tT]/) } END { exit !ok }' || return 1
+		ls -ldn "$ex_a" 2>/dev/null | "$ex_awk" -v me="$ex_me" -v groups=" $ex_groups " 'NR == 1 {
+			ok = ($3 == 0 || $3 == me) && ($1 ~ /^[ld].*[tT]/ || $1 ~ /^l/ || substr($1, 9, 1) != "w" && (substr($1, 6, 1) != "w" || index(groups, " " $4 " ")))
+		} END { exit !ok }' || return 1
 		[ "$ex_a" != / ] || return 0
 		ex_a=${ex_a%/*}
 		[ -n "$ex_a" ] || ex_a=/
@@ -92,12 +97,13 @@ exim_sound() {
 }
 
 # exim_trusted PID: true where a process is root's, our own, or listens on a port that only root may open: what stands on its command
-# line may be given to a program that we run.
+# line may be given to a program that we run. From what port on everybody may listen, Linux says.
 exim_trusted() {
 	[ "$ex_me" = 0 ] || return 0
-	printf '%s\n-\n%s\n' "$mh_listeners" "$mh_processes" | "$ex_awk" -v pid="$1" '
+	ex_ports=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null)
+	printf '%s\n-\n%s\n' "$mh_listeners" "$mh_processes" | "$ex_awk" -v pid="$1" -v ports="${ex_ports:-1024}" '
 		$0 == "-" { FS = "\t"; table = 1; next }
-		!table { p = $1; sub(/.*:/, "", p); if ($2 == pid && p + 0 > 0 && p + 0 < 1024) ok = 1; next }
+		!table { p = $1; sub(/.*:/, "", p); if ($2 == pid && p + 0 > 0 && p + 0 < 1024 && p + 0 < ports + 0) ok = 1; next }
 		$1 + 0 == pid && ($3 == 0 || $3 == "root") { ok = 1 }
 		END { exit !ok }'
 }

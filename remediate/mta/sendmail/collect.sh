@@ -37,15 +37,19 @@ sm_program() {
 	fi
 }
 
-# sm_sound PATH: true where nobody but root, who we are, or the owner of /etc/mail may change the file or put another in its place.
-# Anybody may start a process of any name: what it says of itself is not run with our rights.
+# sm_sound PATH [conf]: true where nobody but root, who we are, or (with conf) the owner of /etc/mail may change the file or put another
+# in its place. Anybody may start a process of any name: what it says of itself is not run with our rights. Of groups, root's and
+# those of the system's own files on older Unixes (2 bin, 3 sys) may write, and our own where we are not root.
 sm_sound() {
 	sm_resolve "$1"
 	sm_at=$sm_real
 	sm_owners="0 $(id 2>/dev/null | sed -n 's/^uid=\([0-9]*\).*/\1/p') ${2:+$(ls -ldn /etc/mail 2>/dev/null | awk '{ print $3 }')}"
+	sm_groups="0 2 3 $(id 2>/dev/null | sed -n 's/.* gid=\([0-9]*\).*/\1/p')"
 	case $sm_at in /*) ;; *) return 1 ;; esac
 	while :; do
-		ls -ldn "$sm_at" 2>/dev/null | awk -v owners=" $sm_owners " 'NR == 1 { ok = index(owners, " " $3 " ") && ($1 ~ /^l/ || substr($1, 9, 1) != "w" || $1 ~ /^d.*[tT]/) } END { exit !ok }' || return 1
+		ls -ldn "$sm_at" 2>/dev/null | awk -v owners=" $sm_owners " -v groups=" $sm_groups " 'NR == 1 {
+			ok = index(owners, " " $3 " ") && ($1 ~ /^[ld].*[tT]/ || $1 ~ /^l/ || substr($1, 9, 1) != "w" && (substr($1, 6, 1) != "w" || index(groups, " " $4 " ")))
+		} END { exit !ok }' || return 1
 		[ "$sm_at" != / ] || return 0
 		sm_at=${sm_at%/*}
 		[ -n "$sm_at" ] || sm_at=/
@@ -53,12 +57,13 @@ sm_sound() {
 }
 
 # sm_trusted PID: true where a process is root's or listens on a port that only root may open, or where we are not root ourselves: what
-# stands on its command line may be given to a program that we run.
+# stands on its command line may be given to a program that we run. From what port on everybody may listen, Linux says.
 sm_trusted() {
 	case $(id 2>/dev/null) in 'uid=0('* | 'uid=0 '*) ;; *) return 0 ;; esac
-	printf '%s\n-\n%s\n' "$mh_listeners" "$mh_processes" | awk -v pid="$1" '
+	sm_ports=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null)
+	printf '%s\n-\n%s\n' "$mh_listeners" "$mh_processes" | awk -v pid="$1" -v ports="${sm_ports:-1024}" '
 		$0 == "-" { FS = "\t"; table = 1; next }
-		!table { p = $1; sub(/.*:/, "", p); if ($2 == pid && p + 0 > 0 && p + 0 < 1024) ok = 1; next }
+		!table { p = $1; sub(/.*:/, "", p); if ($2 == pid && p + 0 > 0 && p + 0 < 1024 && p + 0 < ports + 0) ok = 1; next }
 		$1 + 0 == pid && ($3 == 0 || $3 == "root") { ok = 1 }
 		END { exit !ok }'
 }
@@ -91,9 +96,10 @@ sm_find() {
 	done
 }
 
-# sm_pidfile PATH: the command line that the daemon was started with, as its pid file has it.
+# sm_pidfile PATH: the command line that the daemon was started with, as its pid file has it, where only root or the mail system's
+# own user writes it.
 sm_pidfile() {
-	[ -r "$1" ] || return 0
+	[ -r "$1" ] && sm_sound "$1" conf || return 0
 	sm_pid=$(sed -n 1p "$1" 2>/dev/null)
 	sm_argv=$(sed -n 2p "$1" 2>/dev/null)
 	case $sm_pid in '' | *[!0-9]*) return 0 ;; esac
@@ -105,8 +111,9 @@ sm_pidfile() {
 	sm_started_with "$sm_argv"
 }
 
-# sm_started_with ARGV: what a daemon's command line says of its configuration and options.
+# sm_started_with ARGV: what a daemon's command line says of its configuration and options. Behind "--" are addresses.
 sm_started_with() {
+	set -- "${1%% -- *}"
 	case " $1 " in *' -bd '* | *' -bD '*) ;; *) return 0 ;; esac
 	sm_options=$1
 	case $1 in

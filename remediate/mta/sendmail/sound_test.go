@@ -1,62 +1,20 @@
 package sendmail
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"mtaharden/remediate/mta/mtatest"
 )
 
-// What a process says of itself is run with root's rights only where root alone could have written it: anybody may start one named sendmail.
 func TestSoundProcesses(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	open := filepath.Join(dir, "open")
-	for _, d := range []string{filepath.Join(dir, "kept"), open} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(d, "prog"), []byte("#!/bin/sh\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "loose"), nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Join(dir, "loose"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join(open, "prog"), filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
-	tab := "\t"
-	head := "mh_listeners='0.0.0.0:25 7\n[::]:2525 9'\nmh_processes='5" + tab + "1" + tab + "0" + tab + "x\n7" + tab + "1" + tab + "101" + tab + "x\n9" + tab + "1" + tab + "1000" + tab + "x'\n"
-	for check, want := range map[string]string{
-		"sm_sound " + dir + "/kept/prog": "yes",
-		"sm_sound " + open + "/prog":     "no",
-		"sm_sound " + dir + "/loose":     "no",
-		"sm_sound " + dir + "/link":      "no",
-		"sm_sound " + dir + "/none":      "no",
-		"sm_sound prog":                  "no",
-		"sm_trusted 5":                   "yes",
-		"sm_trusted 7":                   "yes",
-		"sm_trusted 9":                   "no",
-		"sm_trusted 11":                  "no",
-	} {
-		script := strings.TrimSuffix(strings.TrimSpace(Driver.Collect), "sendmail_collect")
-		script += "\n" + head + "id() { echo 'uid=0(root)'; }\n" + check + " && echo yes || echo no\n"
-		if strings.Contains(check, "sound") { // who we are decides there
-			script = strings.Replace(script, "id() { echo 'uid=0(root)'; }\n", "", 1)
-		}
-		out, err := exec.Command("sh", "-c", script).CombinedOutput()
-		if got := strings.TrimSpace(string(out)); err != nil || got != want {
-			t.Errorf("%s: %q, want %q (%v)", check, got, want, err)
-		}
-	}
+	mtatest.Processes(t, mtatest.Trusting{
+		Collect: Driver.Collect, Main: "sendmail_collect", Sound: "sm_sound", Trusted: "sm_trusted",
+		Prints: map[string]string{
+			`sm_started_with "/usr/sbin/sendmail -bd -C DIR/roots"; echo $sm_configs`:                                            "DIR/roots",
+			`sm_started_with "/usr/sbin/sendmail -i -- -bd -C DIR/roots"; echo $sm_configs`:                                      "", // addresses, and no options
+			`mh_problem() { :; }; sm_started_with "/usr/sbin/sendmail -bd -C DIR/shared"; echo $sm_configs`:                      "",
+			`mh_fact() { :; }; printf '%s\n' $$ 'x -bd -C DIR/roots' >DIR/kept/pid; sm_pidfile DIR/kept/pid; echo $sm_configs`:   "DIR/roots",
+			`mh_fact() { :; }; printf '%s\n' $$ 'x -bd -C DIR/roots' >DIR/group/pid; sm_pidfile DIR/group/pid; echo $sm_configs`: "",
+		},
+	})
 }
