@@ -1,0 +1,276 @@
+package apply
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mtaharden/remediate/backup"
+	"mtaharden/remediate/plan"
+	"mtaharden/remediate/remote"
+)
+
+// clock is time as a run needs it.
+type clock struct {
+	now  func() time.Time
+	wait func(ctx context.Context, d time.Duration) error
+}
+
+func realClock() clock {
+	return clock{time.Now, func(ctx context.Context, d time.Duration) error {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}}
+}
+
+// runner is one run on one host.
+type runner struct {
+	in       Input
+	rooms    rooms
+	clock    clock
+	host     remote.Host // the connection of all that stands left of the bar, and of the swap
+	second   remote.Host // the connection of verify and confirm
+	keeper   *keeper
+	steps    []StepReport
+	manifest *backup.Manifest
+	contents map[int][]byte
+	staged   candidate
+	before   *Judgement
+	after    *Judgement
+	mark     mark // how far the mail log was before the swap
+	deadline time.Time
+	out      Outcome
+}
+
+func newRunner(in Input) *runner {
+	in.Timeout = cmp.Or(in.Timeout, DefaultTimeout)
+	if in.Tell == nil {
+		in.Tell = func(StepReport) {}
+	}
+	if in.Agree == nil {
+		in.Agree = func([]plan.Change) error { return nil }
+	}
+	in.Dir = cmp.Or(in.Dir, DefaultDir)
+	r := &runner{in: in, rooms: in.rooms, clock: in.clock, out: Outcome{Host: in.Host.Name}}
+	if r.clock.now == nil {
+		r.clock = realClock()
+	}
+	for _, s := range Steps() {
+		r.steps = append(r.steps, StepReport{Step: s, State: Pending})
+	}
+	return r
+}
+
+// told changes the state of a step, and tells of it.
+func (r *runner) told(s Step, state StepState, err error) {
+	i := slices.IndexFunc(r.steps, func(t StepReport) bool { return t.Step == s })
+	r.steps[i].State = state
+	if err != nil {
+		r.steps[i].Error = err.Error()
+	}
+	r.in.Tell(r.steps[i])
+}
+
+// at is the step that was begun last.
+func (r *runner) at() Step {
+	last := Save
+	for _, s := range r.steps {
+		if s.State != Pending {
+			last = s.Step
+		}
+	}
+	return last
+}
+
+func (r *runner) end(e Ending, err error, nothing bool) Outcome {
+	o := r.out
+	o.Ending, o.Err, o.Nothing, o.Steps = e, err, nothing, r.steps
+	if err != nil {
+		o.Reason = err.Error()
+	}
+	return o
+}
+
+func (r *runner) close() {
+	if r.keeper != nil {
+		r.keeper.stop()
+	}
+	for _, h := range []remote.Host{r.second, r.host} {
+		if h != nil {
+			h.Close()
+		}
+	}
+}
+
+// left is everything before the bar: only the run's own folder is written. A step's "doing" is durable on the host before it begins.
+func (r *runner) left(ctx context.Context) error {
+	r.told(Save, Doing, nil)
+	if err := r.save(ctx); err != nil {
+		return err
+	}
+	last := Save
+	for _, s := range []struct {
+		step Step
+		do   func(context.Context) error
+	}{{Backup, r.backup}, {StageStep, r.stage}, {Regenerate, r.regenerate}, {Validate, r.validate}, {Prove, r.prove}, {Guard, r.arm}} {
+		if err := r.note(ctx, entry{last, Done, ""}, entry{s.step, Doing, ""}); err != nil {
+			return err
+		}
+		r.told(last, Done, nil)
+		r.told(s.step, Doing, nil)
+		if err := s.do(ctx); err != nil {
+			return err
+		}
+		last = s.step
+	}
+	r.told(Guard, Done, nil)
+	return ctx.Err()
+}
+
+// save reaches the host, takes its lock, and judges it as it is.
+func (r *runner) save(ctx context.Context) error {
+	var err error
+	if r.host, err = r.in.Dial(ctx); err != nil {
+		return err
+	}
+	if err := r.lock(ctx); err != nil {
+		return err
+	}
+	if r.before, err = r.in.Judge(ctx, r.host, Live); err != nil {
+		return fmt.Errorf("cannot judge it as it is: %w", err)
+	}
+	return Floor(r.in.Timeout, r.before.Offers)
+}
+
+// backup saves what the plan changes, once every pre-image is seen to hold.
+func (r *runner) backup(ctx context.Context) error {
+	var err error
+	if r.manifest, r.contents, err = r.rooms.save(ctx, r.host, r.in.Run, r.in.Host.Changes); err != nil {
+		return err
+	}
+	if err := Holds(r.in.Host.Changes, *r.manifest, r.contents); err != nil {
+		return err
+	}
+	if r.in.Early && r.second == nil {
+		r.second, err = r.in.Dial(ctx)
+	}
+	return err
+}
+
+func (r *runner) stage(ctx context.Context) error {
+	files, err := Candidate(r.in.Host.Changes, *r.manifest, r.contents)
+	if err == nil {
+		r.staged, err = r.rooms.stage(ctx, r.host, r.in, r.manifest, files)
+	}
+	return err
+}
+
+// regenerate has the host's own programs build, in the stage, what comes from the changed sources.
+func (r *runner) regenerate(ctx context.Context) error {
+	generated, pending, err := r.staged.Regenerate(ctx)
+	if err != nil {
+		return err
+	}
+	r.out.Generated = generated
+	if len(pending) > 0 && !r.in.WithPending {
+		var what []string
+		for _, p := range pending {
+			what = append(what, p.Path)
+		}
+		r.out.Generated = append(pending, generated...)
+		return fmt.Errorf("%w: edits that somebody made and never built would go live: %s", ErrRefused, strings.Join(what, ", "))
+	}
+	return r.in.Agree(generated)
+}
+
+func (r *runner) validate(ctx context.Context) error { return r.staged.Validate(ctx) }
+
+// prove judges the candidate where it lies over the live paths: every planned finding passes there, none that passed fails, and no way of
+// legitimate mail is lost.
+func (r *runner) prove(ctx context.Context) error {
+	if why := r.staged.Unproven(); why != "" {
+		if r.in.Unproven {
+			r.out.Warnings = append(r.out.Warnings, "not proven before the bar: "+why)
+			return nil
+		}
+		return fmt.Errorf("%w: %s", ErrUnproven, why)
+	}
+	j, err := r.in.Judge(ctx, r.staged.Host(), InStage)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnproven, err)
+	}
+	unmet, doubt := Unmet(r.in.Host, j, InStage)
+	lost := Lost(r.in.Host, r.before, j, InStage)
+	if bad := append(unmet, lost...); len(bad) > 0 {
+		return fmt.Errorf("%w: %s", ErrUnproven, sum(bad))
+	}
+	if len(doubt) > 0 && !r.in.Unproven {
+		return fmt.Errorf("%w: %s", ErrUnproven, sum(doubt))
+	}
+	r.out.Warnings = append(r.out.Warnings, doubt...)
+	return nil
+}
+
+// arm writes the run's scripts and manifest and the controller's copy, all durable, and arms the guard.
+func (r *runner) arm(ctx context.Context) error {
+	if err := r.rooms.complete(ctx, r.host, r.in.Run, r.manifest, r.staged); err != nil {
+		return err
+	}
+	if r.in.Keep != nil {
+		if err := r.in.Keep(*r.manifest, r.contents); err != nil {
+			return fmt.Errorf("cannot keep the controller's copy: %w", err)
+		}
+	}
+	var err error
+	if r.mark, err = markLog(ctx, r.host); err != nil {
+		return err
+	}
+	if r.in.Early && r.second == nil {
+		return errors.New("the second login is not open")
+	}
+	r.deadline = r.clock.now().Add(r.in.Timeout)
+	return r.rooms.arm(ctx, r.host, r.in.Run, r.in.Timeout)
+}
+
+// sum joins clauses, the first few of many.
+func sum(s []string) string {
+	const most = 5
+	if len(s) <= most {
+		return strings.Join(s, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(s[:most], "; "), len(s)-most)
+}
+
+// abandonLimit bounds what clears up behind a run that ended left of the bar.
+const abandonLimit = time.Minute
+
+// abandon ends a run left of the bar: no live file has changed. The run's own restore.sh, which has nothing to put back, removes the stage
+// and the guard and gives the lock back; where the link is lost the next run does it (Recover).
+func (r *runner) abandon(ctx context.Context, err error) Outcome {
+	if r.keeper == nil {
+		r.told(r.at(), Broken, err)
+		return r.end(Unchanged, err, false)
+	}
+	r.told(r.at(), Broken, err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
+	defer cancel()
+	status, rerr := r.rooms.restore(ctx, r.host, r.in.Run, "--guard")
+	if rerr != nil || status != scriptFenced && status != scriptDone {
+		text := fmt.Sprintf("exit status %d", status)
+		if rerr != nil {
+			text = rerr.Error()
+		}
+		r.out.Warnings = append(r.out.Warnings, "the host's lock was left behind, the next run clears it: "+text)
+	}
+	return r.end(Unchanged, err, false)
+}

@@ -1,0 +1,279 @@
+package apply
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/plan"
+)
+
+// Where says what a judge is to judge.
+type Where int
+
+const (
+	Live    Where = iota // the host as it runs
+	InStage              // the candidate, inside the stage: nothing there need be running or listening
+)
+
+// Judgement is what the judges made of a host at one moment.
+type Judgement struct {
+	Result   *plan.Result
+	Answers  [][]judge.Answer // of each of Result's installations, in their order: what the configuration and the MTA said
+	Offers   []Offer          // what the listeners offer, asked without regard to who the client is
+	Seen     []string         // addresses of clients whose mail the log shows as taken
+	Complete bool             // the host was read to its end
+}
+
+// Offer is what one listener offers every client.
+type Offer struct {
+	Listener string
+	Alive    bool // it greeted with 220
+	StartTLS bool
+	Auth     []string      // mechanisms, with and without TLS
+	Greeting time.Duration // how long the greeting was waited for
+	Error    string        // why it was not asked: nothing is known then
+}
+
+// Unmet returns what the plan expects of the rules and the judgement does not show, a clause each. In the stage a rule is judged over all
+// listeners of its installation, since nothing need listen there; what the stage cannot tell is in doubt, and verified live.
+func Unmet(h plan.HostPlan, j *Judgement, where Where) (unmet, doubt []string) {
+	if j.Result == nil || !j.Complete {
+		return []string{"the host was not read to the end"}, nil
+	}
+	for _, e := range h.Expect {
+		planned := e.Before != plan.Pass && e.After == plan.Pass
+		if !planned && e.Before != plan.Pass {
+			continue
+		}
+		found := findings(h, j.Result, e, where)
+		for _, f := range found {
+			what := e.Rule
+			if f.Listener != "" {
+				what += " at " + f.Listener
+			}
+			switch {
+			case f.Status == plan.Pass || f.Status == plan.NotApplicable:
+			case f.Status == plan.Fail || f.Status == plan.Error || where == Live:
+				unmet = append(unmet, fmt.Sprintf("%s is %s: %s", what, f.Status, f.Have))
+			case planned:
+				doubt = append(doubt, fmt.Sprintf("%s cannot be told: %s", what, f.Have))
+			}
+		}
+		if len(found) == 0 && planned {
+			doubt = append(doubt, e.Rule+" was not judged")
+		}
+		if len(found) == 0 && where == Live {
+			unmet = append(unmet, strings.TrimSpace(e.Rule+" "+e.Listener)+" is not judged any more")
+		}
+	}
+	return compact(unmet), compact(doubt)
+}
+
+// findings returns those of a judgement that an expectation is about.
+func findings(h plan.HostPlan, r *plan.Result, e plan.Expectation, where Where) []plan.Finding {
+	var out []plan.Finding
+	for _, f := range r.Findings {
+		same := f.Install == e.Install
+		if e.Install >= 0 && e.Install < len(h.Installs) && f.Install >= 0 && f.Install < len(r.Installs) {
+			same = keyOf(h.Installs[e.Install]) == keyOf(r.Installs[f.Install])
+		}
+		if f.Rule == e.Rule && same && (where == InStage || f.Listener == e.Listener) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// keyOf names an installation whatever its place in a list: the running ones stand first there.
+func keyOf(i plan.Install) string { return i.MTA + "\x00" + i.Instance + "\x00" + i.Config }
+
+func compact(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
+}
+
+// way is one that mail takes, or does not, through one installation.
+type way struct {
+	install string
+	q       judge.Question
+}
+
+// ways sorts out what the judges answered: true where some judge says that the mail goes through and none that it does not.
+func (j *Judgement) ways(where Where) map[way]bool {
+	out := map[way]bool{}
+	for i, answers := range j.Answers {
+		if j.Result == nil || i >= len(j.Result.Installs) {
+			break
+		}
+		key := keyOf(j.Result.Installs[i])
+		for _, a := range answers {
+			p := way{key, a.Question}
+			if where == InStage {
+				p.q.Listener = ""
+			}
+			switch a.Outcome {
+			case judge.Relayed, judge.Delivered:
+				if _, said := out[p]; !said {
+					out[p] = true
+				}
+			case judge.Refused, judge.Dead, judge.Deferred:
+				out[p] = false
+			}
+		}
+	}
+	return out
+}
+
+// legitimate says whether mail that goes this way is what a mail server is for: to its own recipients from anywhere, and from its own
+// machine, its own networks, clients that are let in by name, and people who have logged in.
+func (p way) legitimate() bool {
+	q := p.q
+	switch {
+	case q.Verb != judge.Rcpt:
+		return false
+	case q.Form == "local" || q.User != "":
+		return true
+	case q.Form != "" && q.Form != "plain":
+		return false
+	}
+	return q.Class == judge.Localhost || q.Class == judge.Own || q.Class == judge.Inside
+}
+
+// Lost compares the ways of legitimate mail, the listeners and their offers before and after, and returns what was lost, a clause each. What
+// the plan means to take away is no loss: an entry that lets clients in (they are named in the plan's impact).
+func Lost(h plan.HostPlan, before, after *Judgement, where Where) []string {
+	lost := lostWays(h, before, after, where)
+	if where == Live {
+		lost = append(lost, lostListeners(h, before.Result, after.Result)...)
+		lost = append(lost, lostOffers(before.Offers, after.Offers)...)
+	}
+	return compact(lost)
+}
+
+func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
+	was, is := before.ways(where), after.ways(where)
+	var lost []string
+	for p, good := range was {
+		if !good || !p.legitimate() {
+			continue
+		}
+		now, asked := is[p]
+		if now || p.q.Class == judge.Inside && p.q.Form != "local" && p.q.User == "" && takesAway(h, p.install) {
+			continue
+		}
+		if !asked && known(after, p, where) {
+			continue // no judge can tell, and none says no
+		}
+		lost = append(lost, p.String())
+	}
+	return lost
+}
+
+// known says whether a question was put to the judges, whatever they answered.
+func known(j *Judgement, p way, where Where) bool {
+	for i, answers := range j.Answers {
+		if i >= len(j.Result.Installs) || keyOf(j.Result.Installs[i]) != p.install {
+			continue
+		}
+		for _, a := range answers {
+			q := a.Question
+			if where == InStage {
+				q.Listener = ""
+			}
+			if q == p.q {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// takesAway says whether the plan mends something of an installation at all. Who loses an entry by that is in the plan's impact.
+func takesAway(h plan.HostPlan, install string) bool {
+	return slices.ContainsFunc(h.Changes, func(c plan.Change) bool {
+		return c.Install < len(h.Installs) && keyOf(h.Installs[c.Install]) == install
+	})
+}
+
+func (p way) String() string {
+	q := p.q
+	who := map[judge.Class]string{judge.Outside: "a client from outside", judge.Localhost: "this machine", judge.Own: "its own network",
+		judge.Inside: "a client let in by " + q.Entry, judge.Beside: "a client beside " + q.Entry}[q.Class]
+	if q.User != "" {
+		who = "a logged-in user"
+	}
+	what := "relaying for "
+	if q.Form == "local" {
+		what = "delivery to its own recipients from "
+	}
+	text := what + cmp.Or(who, "a client")
+	if q.Listener != "" {
+		text += " at " + q.Listener
+	}
+	return text + " is lost"
+}
+
+// lostListeners are those that nothing serves any more, but for those of a service that the plan stops.
+func lostListeners(h plan.HostPlan, before, after *plan.Result) []string {
+	var lost []string
+	now := map[string]bool{}
+	for _, i := range after.Installs {
+		for _, l := range i.Listen {
+			now[l] = true
+		}
+	}
+	for _, i := range before.Installs {
+		stops := stopped(h, i)
+		for _, l := range i.Listen {
+			if !now[l] && !stops {
+				lost = append(lost, "nothing listens on "+l+" any more")
+			}
+		}
+		if i.Active && !stops && !active(after, keyOf(i)) {
+			lost = append(lost, strings.TrimSpace(i.MTA+" "+i.Instance)+" does not run any more")
+		}
+	}
+	return lost
+}
+
+func active(r *plan.Result, key string) bool {
+	return slices.ContainsFunc(r.Installs, func(i plan.Install) bool { return keyOf(i) == key && i.Active })
+}
+
+// stopped says whether the plan stops the service of an installation.
+func stopped(h plan.HostPlan, i plan.Install) bool {
+	return slices.ContainsFunc(h.Changes, func(c plan.Change) bool {
+		return c.Kind == plan.Unit && c.Service != nil && c.Service.Before.Active && !c.Service.After.Active &&
+			c.Install < len(h.Installs) && keyOf(h.Installs[c.Install]) == keyOf(i)
+	})
+}
+
+// lostOffers are greetings, TLS and logins that were offered and are not.
+func lostOffers(before, after []Offer) []string {
+	var lost []string
+	for _, b := range before {
+		i := slices.IndexFunc(after, func(a Offer) bool { return a.Listener == b.Listener })
+		if i < 0 || b.Error != "" {
+			continue // a listener that is gone is told of as such
+		}
+		a := after[i]
+		switch {
+		case a.Error != "":
+			lost = append(lost, b.Listener+" cannot be asked any more: "+a.Error)
+		case b.Alive && !a.Alive:
+			lost = append(lost, b.Listener+" does not greet any more")
+		default:
+			if b.StartTLS && !a.StartTLS {
+				lost = append(lost, b.Listener+" does not offer STARTTLS any more")
+			}
+			if len(b.Auth) > 0 && len(a.Auth) == 0 {
+				lost = append(lost, b.Listener+" does not offer AUTH any more")
+			}
+		}
+	}
+	return lost
+}
