@@ -36,6 +36,32 @@ func (s *Snapshot) names(kind, prefix string) []string {
 	return names
 }
 
+// Service is what the host's init system knows of a service.
+type Service struct {
+	Name    string   // the unit, the start script's name, or what else the manager calls it
+	Path    string   // its unit file or start script, "" where it is not known
+	Enabled bool     // it starts at boot
+	Masked  bool     // systemd: it cannot be started
+	Active  string   // "active", "inactive", or "" where the manager does not say
+	Links   []string // what has it started at boot, where that is links
+}
+
+// Service returns what mh_service sent of name; false where it was not asked for or the host has no such service.
+func (s *Snapshot) Service(name string) (Service, bool) {
+	w := strings.Fields(s.facts["service:"+name])
+	if len(w) < 4 {
+		return Service{}, false
+	}
+	out := Service{Name: w[2], Path: w[3], Enabled: w[0] == "enabled", Masked: w[0] == "masked", Active: w[1], Links: w[4:]}
+	if out.Path == "-" {
+		out.Path = ""
+	}
+	if out.Active == "-" {
+		out.Active = ""
+	}
+	return out, true
+}
+
 // Seen returns what the MTA carried of late, as its driver summed it on the host.
 func (s *Snapshot) Seen(mta string) []Seen { return s.seen[mta] }
 

@@ -18,7 +18,7 @@
 //	mh_problem TEXT              what could not be looked at, for people
 //	mh_has TOOL                  true, and mh_path set, where the tool is found
 //	mh_running NAME…             "PID TAB argv" of the host's processes by their program's name; they come in Snapshot.Processes too
-//	mh_service NAME…             fact service:NAME = "enabled|disabled|masked|none active|inactive|- HOW"
+//	mh_service NAME…             fact service:NAME = "enabled|disabled|masked|none active|inactive|- UNIT PATH LINK…" (Snapshot.Service)
 //	mh_package PATH              fact package:PATH = "NAME VERSION"
 //	mh_changelog PKG             fact fixed:PKG = "CVE-… DSA-…", what the package's changelog names
 //	mh_maillog                   prints the mail log: 7 days, 50 MiB, newest files first

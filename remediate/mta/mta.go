@@ -31,6 +31,8 @@ type Driver struct {
 	// there. What it sends is laid beside what the first sent (facts.Follow), and Read and Answers run again on the whole, once: Follow is
 	// not asked a second time. A host whose collector is an installed copy, and a saved snapshot, are not asked: the answer stays cannot-tell.
 	Follow func(*facts.Snapshot, *Config) string
+	// Services are the names by which init systems know its service, each known to mh_service: a unit without ".service", or a start script.
+	Services []string
 	// Remedy returns the smallest fixes after which an answer would be another one; nil where only a person can decide.
 	Remedy func(*Config, judge.Answer) []Fix
 	// Edit returns the source files with the fixes made, no other byte touched, in the order in which they go live. It refuses values

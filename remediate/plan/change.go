@@ -110,7 +110,7 @@ func planChanges(in Input, i int, res *Result) {
 	along := prove(in, i, files, mended, res.Findings)
 	changes := changesOf(i, j, files, mended)
 	credit(changes, mended, along)
-	changes = append(changes, modesOf(i, mended)...)
+	changes = append(changes, modesOf(i, mended, res.Changes)...)
 	res.Changes = append(res.Changes, changes...)
 	res.Commands = append(res.Commands, commandsOf(in, i, changes))
 	res.Impact = addImpact(res.Impact, impactOf(in, i, files, mended))
@@ -321,12 +321,15 @@ func hash(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func modesOf(install int, mended []*Finding) []Change {
+// modesOf returns the changes that are no edit of a source. Those that another installation's findings brought already are not made twice:
+// instances of one MTA share programs and services.
+func modesOf(install int, mended []*Finding, there []Change) []Change {
 	var out []Change
 	for _, f := range mended {
 		for _, m := range f.modes {
 			m.Install, m.Rules = install, []string{f.Rule}
-			if !slices.ContainsFunc(out, func(o Change) bool { return o.Path == m.Path }) {
+			same := func(o Change) bool { return o.Path == m.Path && o.Kind == m.Kind }
+			if !slices.ContainsFunc(out, same) && !slices.ContainsFunc(there, same) {
 				out = append(out, m)
 			}
 		}
@@ -354,7 +357,7 @@ func commandsOf(in Input, i int, changes []Change) Commands {
 	if d.Validate != nil {
 		out.Validate = commands(d.Validate(j.Install))
 	}
-	if d.Reload != nil && j.Install.Active {
+	if d.Reload != nil && j.Install.Active && !stops(changes) {
 		out.Reload = commands(d.Reload(in.Snapshot, j.Install))
 	}
 	return out

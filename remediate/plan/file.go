@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -254,9 +255,26 @@ func (c Change) check(installs int) error {
 		if c.Before == nil || c.After == nil || !isOctal(c.Before.Mode) || !isOctal(c.After.Mode) {
 			return errors.New("a mode change needs before and after")
 		}
-	case CreateFile, DeleteFile, Generated, Unit:
+	case Unit:
+		return c.Service.check()
+	case CreateFile, DeleteFile, Generated:
 	default:
 		return fmt.Errorf("unknown kind %q", c.Kind)
+	}
+	return nil
+}
+
+func (s *Service) check() error {
+	if s == nil || s.Name == "" || s.Name[0] == '-' || strings.ContainsAny(s.Name, "/\x00\n") {
+		return errors.New("a service change needs the service's name")
+	}
+	if s.Manager != "systemd" && s.Manager != "sysv" && s.Manager != "openrc" {
+		return fmt.Errorf("a service of %q cannot be changed", s.Manager)
+	}
+	for _, l := range append(slices.Clone(s.Before.Links), s.After.Links...) {
+		if !path.IsAbs(l) || path.Clean(l) != l || strings.ContainsRune(l, 0) {
+			return fmt.Errorf("boot link %q is not a clean absolute path", l)
+		}
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ type verdict struct {
 	evidence   []Evidence
 	live       bool // the network alone says so: what is on disk is not what is wrong
 	fixes      []mta.Fix
-	modes      []Change
+	modes      []Change // what is no edit of a source: permission bits, services
 }
 
 // join is the verdict of two wants of one rule: the worse status, with the texts of those that reach it.

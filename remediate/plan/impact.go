@@ -21,6 +21,9 @@ type Impact struct {
 
 // impactOf lists the clients that were seen to relay without having authenticated, and that nothing lets relay once the fixes are made.
 func impactOf(in Input, i int, files []mta.File, mended []*Finding) []Impact {
+	if slices.ContainsFunc(mended, func(f *Finding) bool { return stops(f.modes) }) {
+		return everyClient(in, i)
+	}
 	if !slices.ContainsFunc(mended, func(f *Finding) bool { return f.relay && len(f.fixes) > 0 }) {
 		return nil
 	}
@@ -33,6 +36,24 @@ func impactOf(in Input, i int, files []mta.File, mended []*Finding) []Impact {
 			continue
 		}
 		out = append(out, Impact{MTA: in.Installs[i].Install.MTA, Client: seen.Client, Count: seen.Count, Last: seen.Last, Perhaps: perhaps})
+	}
+	slices.SortStableFunc(out, func(a, b Impact) int { return b.Count - a.Count })
+	return out
+}
+
+// everyClient lists all whose mail came in through a service that is to be stopped.
+func everyClient(in Input, i int) []Impact {
+	var out []Impact
+	for _, seen := range in.Snapshot.Seen(in.Installs[i].Install.MTA) {
+		at := slices.IndexFunc(out, func(o Impact) bool { return o.Client == seen.Client })
+		if at < 0 {
+			out = append(out, Impact{MTA: in.Installs[i].Install.MTA, Client: seen.Client})
+			at = len(out) - 1
+		}
+		out[at].Count += seen.Count
+		if seen.Last.After(out[at].Last) {
+			out[at].Last = seen.Last
+		}
 	}
 	slices.SortStableFunc(out, func(a, b Impact) int { return b.Count - a.Count })
 	return out

@@ -1,9 +1,13 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
+
+	"mtaharden/remediate/facts"
 )
 
 // service judges whether the host's declared role needs a mail server here.
@@ -33,10 +37,7 @@ func (s *subject) service() verdict {
 			v.status, v.have = Pass, state
 		}
 	case role == "none":
-		v.status, v.have = Pass, state
-		if in.Active || len(in.Listen) > 0 {
-			v.status, v.have = Fail, state.and(say("role is none", "역할이 none임"))
-		}
+		return s.retired(v, state)
 	case role == "local-only":
 		v.status, v.have = Pass, state
 		if outward >= 0 {
@@ -49,6 +50,82 @@ func (s *subject) service() verdict {
 		v.status, v.have = Pass, state.and(say("role is %s", "역할: %s", role))
 	}
 	return v
+}
+
+// retired judges the service of a host that needs none: it neither runs nor starts at boot.
+func (s *subject) retired(v verdict, state text) verdict {
+	v.status, v.have = Pass, state
+	runs := s.judged.Install.Active || len(s.judged.Install.Listen) > 0
+	boots := false
+	for _, sv := range s.services() {
+		boots = boots || sv.Enabled
+		if ch, ok := retire(s.in.Snapshot.Init, sv, runs); ok {
+			v.modes = append(v.modes, ch)
+		}
+	}
+	switch {
+	case boots && !runs:
+		v.have = state.and(say("it starts at boot", "부팅 시 자동 시작됨"))
+		fallthrough
+	case runs:
+		v.status, v.have = Fail, v.have.and(say("role is none", "역할이 none임"))
+	default:
+		v.modes = nil
+	}
+	return v
+}
+
+// services are those of the installation that the host's init system knows.
+func (s *subject) services() []facts.Service {
+	var out []facts.Service
+	if s.judged.Driver == nil {
+		return nil
+	}
+	for _, name := range s.judged.Driver.Services {
+		if sv, ok := s.in.Snapshot.Service(name); ok {
+			out = append(out, sv)
+		}
+	}
+	return out
+}
+
+// retire is the change that stops a service and has it start no more; false where there is nothing to do, or it is not known how.
+func retire(manager string, sv facts.Service, runs bool) (Change, bool) {
+	before := Running{Enabled: sv.Enabled, Active: sv.Active == "active" || sv.Active == "" && runs, Masked: sv.Masked, Links: sv.Links}
+	known := manager == "systemd" || manager == "sysv" || manager == "openrc"
+	if !known || !path.IsAbs(sv.Path) || path.Clean(sv.Path) != sv.Path || !before.Enabled && !before.Active {
+		return Change{}, false
+	}
+	if before.Enabled && len(sv.Links) == 0 {
+		return Change{}, false // started by something else than a link: a person looks
+	}
+	diff := fmt.Sprintf("service %s (%s): %s -> %s\n", sv.Name, manager, before, Running{})
+	for _, l := range sv.Links {
+		diff += fmt.Sprintf("boot link %s taken away\n", l)
+	}
+	return Change{
+		Path: sv.Path, Kind: Unit, Diff: diff,
+		Service: &Service{Manager: manager, Name: sv.Name, Before: before},
+	}, true
+}
+
+func (r Running) String() string {
+	words := []string{"disabled", "stopped"}
+	if r.Enabled {
+		words[0] = "enabled"
+	}
+	if r.Masked {
+		words[0] = "masked"
+	}
+	if r.Active {
+		words[1] = "running"
+	}
+	return strings.Join(words, ", ")
+}
+
+// stops says whether one of the changes stops the installation's service.
+func stops(changes []Change) bool {
+	return slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == Unit && c.Service != nil && !c.Service.After.Active })
 }
 
 // loopback says whether a listener, "ADDR:PORT", takes connections from this machine alone.

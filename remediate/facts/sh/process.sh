@@ -148,13 +148,13 @@ mh__lsof() {
     { print }'
 }
 
-# mh_service NAME… sends for each service the fact service:NAME = "BOOT STATE HOW": BOOT is enabled, disabled, masked or none, STATE is
-# active, inactive or -, HOW is the unit, link or line that says so.
+# mh_service NAME… sends for each service the fact service:NAME = "BOOT STATE UNIT PATH LINK…": BOOT is enabled, disabled, masked or none,
+# STATE is active, inactive or -, PATH is the unit's file or the start script, and each LINK is what has it started at boot.
 mh_service() {
   for mh_p; do
     case $mh_init in
     systemd) mh_word=$(mh__unit "$mh_p") ;;
-    smf) mh_word=$(svcs -H -o state,fmri "$mh_p" 2>/dev/null | awk '{ print ($1 == "disabled" ? "disabled inactive" : "enabled " ($1 == "online" ? "active" : "inactive")), $2; exit }') ;;
+    smf) mh_word=$(svcs -H -o state,fmri "$mh_p" 2>/dev/null | awk '{ print ($1 == "disabled" ? "disabled inactive" : "enabled " ($1 == "online" ? "active" : "inactive")), $2, "-"; exit }') ;;
     src) mh_word=$(mh__src "$mh_p") ;;
     *) mh_word=$(mh__links "$mh_p") ;;
     esac
@@ -162,17 +162,42 @@ mh_service() {
   done
 }
 
-mh__unit() {
-  systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState "$1.service" 2>/dev/null | awk -F = '
-    { v[$1] = $2 }
+# mh__unit asks systemd. A unit that it made of a start script is at home in that script, and started by its links.
+mh__unit() (
+  set +f
+  systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p FragmentPath -p SourcePath "$1.service" 2>/dev/null | awk '
+    { i = index($0, "="); v[substr($0, 1, i - 1)] = substr($0, i + 1) }
     END {
       if (v["LoadState"] == "" || v["LoadState"] == "not-found") exit
-      b = v["UnitFileState"]; s = v["ActiveState"]
+      b = v["UnitFileState"]; s = v["ActiveState"]; f = v["SourcePath"] != "" ? v["SourcePath"] : v["FragmentPath"]
       if (v["LoadState"] == "masked" || b ~ /^masked/) b = "masked"
       else b = (b ~ /^(enabled|static|generated|alias|indirect)/) ? "enabled" : "disabled"
-      print b, (s == "active" || s == "activating" || s == "reloading") ? "active" : "inactive", v["Id"], v["UnitFileState"]
-    }'
-}
+      if (f !~ /^\/[^ ]*$/) f = "-"
+      print b, (s == "active" || s == "activating" || s == "reloading") ? "active" : "inactive", v["Id"], f
+    }' | {
+    read -r mh_b mh_s mh_u mh_f || return 0
+    for mh_l in /etc/systemd/system/*.wants/"$mh_u" /etc/systemd/system/*.requires/"$mh_u"; do
+      [ ! -h "$mh_l" ] || mh_f="$mh_f $mh_l"
+    done
+    case $mh_f in /etc/init.d/*) mh_f="$mh_f $(mh__rc "$1")" ;; esac
+    echo "$mh_b $mh_s $mh_u $mh_f"
+  }
+)
+
+# mh__rc prints the links by which the start script NAME is run when the system comes up. A directory that is a link is passed over: its
+# other name is here too.
+mh__rc() (
+  set +f
+  for mh_d in /etc/rc[2345].d /etc/rc.d/rc[2345].d /sbin/rc[23].d; do
+    [ ! -h "$mh_d" ] || continue
+    for mh_l in "$mh_d"/S[0-9][0-9]"$1" "$mh_d"/S[0-9][0-9][0-9]"$1"; do
+      [ ! -e "$mh_l" ] && [ ! -h "$mh_l" ] || echo "$mh_l"
+    done
+  done | tr '\n' ' '
+  for mh_l in /etc/runlevels/*/"$1"; do
+    [ ! -h "$mh_l" ] || printf '%s ' "$mh_l"
+  done
+)
 
 # mh__src asks AIX's resource controller; what starts at boot stands in /etc/rc.tcpip as "start /usr/lib/sendmail …".
 mh__src() {
@@ -180,23 +205,20 @@ mh__src() {
   mh_d=$(sed -n "/^[ 	]*start .*\/$1 /p" /etc/rc.tcpip 2>/dev/null | sed 1q)
   [ -n "$mh_l$mh_d" ] || return 0
   case $mh_l in active) mh_l=active ;; *) mh_l=inactive ;; esac
-  if [ -n "$mh_d" ]; then echo "enabled $mh_l /etc/rc.tcpip"; else echo "disabled $mh_l SRC"; fi
+  if [ -n "$mh_d" ]; then echo "enabled $mh_l $1 /etc/rc.tcpip"; else echo "disabled $mh_l $1 -"; fi
 }
 
-# mh__links looks for start links of System V, OpenRC's runlevels, and BSD's rc.conf.
+# mh__links looks for a start script, the links of System V and OpenRC that run it, and BSD's rc.conf.
 mh__links() {
-  for mh_f in /etc/rc[2345].d/S[0-9]*"$1" /etc/rc.d/rc[2345].d/S[0-9]*"$1" /sbin/rc[23].d/S[0-9]*"$1" /etc/runlevels/*/"$1"; do
-    [ -e "$mh_f" ] || [ -h "$mh_f" ] || continue
-    echo "enabled - $mh_f"
-    return
-  done
   if [ -r /etc/rc.conf ] && grep -i "^[ 	]*$1_enable=[\"']*yes" /etc/rc.conf >/dev/null 2>&1; then
-    echo "enabled - /etc/rc.conf"
+    echo "enabled - $1 /etc/rc.conf"
     return
   fi
-  for mh_f in /etc/init.d/"$1" /etc/rc.d/"$1" /sbin/init.d/"$1" /etc/rc.d/init.d/"$1"; do
-    [ -e "$mh_f" ] || continue
-    echo "disabled - $mh_f"
+  mh_l=$(mh__rc "$1")
+  mh_l=${mh_l% }
+  for mh_f in /etc/init.d/"$1" /etc/rc.d/init.d/"$1" /etc/rc.d/"$1" /sbin/init.d/"$1" -; do
+    if [ "$mh_f" = - ]; then [ -n "$mh_l" ]; else [ -f "$mh_f" ]; fi || continue
+    if [ -n "$mh_l" ]; then echo "enabled - $1 $mh_f $mh_l"; else echo "disabled - $1 $mh_f"; fi
     return
   done
 }

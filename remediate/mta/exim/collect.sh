@@ -442,6 +442,7 @@ exim_collect() {
 		case $ex_progs in *"|$ex_prog|"*) ;; *) exim_instance "" ;; esac
 	done
 	mh_fact exim:instances "$ex_n"
+	[ "$ex_n" = 0 ] || mh_service exim4 exim
 }
 
 exim_collect

@@ -21,6 +21,7 @@ var Driver = mta.Driver{
 	Name:       "exim",
 	Doc:        "Exim 4.x: asked with -bh where its configuration holds nothing that acts, and read with file and line.",
 	Collect:    askScript + seenScript + collectScript,
+	Services:   []string{"exim4", "exim"},
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,

@@ -36,6 +36,7 @@ postfix_collect() {
 	pf_blank
 	if mh_has postmulti; then mh_cmd postfix:postmulti 10 "$mh_path" -l; fi
 	mh_changelog postfix
+	mh_service postfix
 	mh_maillog | pf_sum | mh_seen postfix
 }
 

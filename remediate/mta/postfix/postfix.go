@@ -21,6 +21,7 @@ var Driver = mta.Driver{
 	Name:       "postfix",
 	Doc:        "Postfix 2.3 to 3.10",
 	Collect:    collector,
+	Services:   []string{"postfix"},
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,

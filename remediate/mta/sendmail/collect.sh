@@ -369,6 +369,7 @@ sendmail_collect() {
 	done
 	mh_changelog sendmail-bin
 	mh_changelog sendmail
+	mh_service sendmail sm-client
 	sm_seen
 }
 sendmail_collect

@@ -50,6 +50,7 @@ var Driver = &mta.Driver{
 	Name:       "sendmail",
 	Doc:        "sendmail 8.8 to 8.18: .cf, .mc, submit.cf, access database and relay classes, asked through -bt",
 	Collect:    ask + collect,
+	Services:   []string{"sendmail", "sm-client"},
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,
