@@ -26,6 +26,7 @@ type Exchange struct {
 	stdin  []byte
 	input  chan []byte // what Feed has to write, in order; closed when nothing more will come
 	closed bool
+	heard  func([]byte)
 }
 
 // NewExchange begins the conversation of c. At most limit bytes of standard output are taken; sudo is nil where root is not asked for.
@@ -54,6 +55,9 @@ func (e *Exchange) Stdout() io.Writer { return writerFunc(e.takeOut) }
 
 // Stderr takes the command's standard error, and with it sudo's prompt and the mark that root has been reached.
 func (e *Exchange) Stderr() io.Writer { return writerFunc(e.takeErr) }
+
+// Hear has heard called with the standard output as it comes. It is called before the command begins.
+func (e *Exchange) Hear(heard func([]byte)) { e.heard = heard }
 
 // End says that the command has ended; Feed writes no more.
 func (e *Exchange) End() {
@@ -99,6 +103,9 @@ func (e *Exchange) takeOut(p []byte) (int, error) {
 		return 0, e.cut
 	}
 	e.out = append(e.out, p...)
+	if e.heard != nil {
+		e.heard(p)
+	}
 	return len(p), nil
 }
 

@@ -76,6 +76,13 @@ type Host interface {
 	Close() error
 }
 
+// Keeper is a Host on which a command can go on beside others.
+type Keeper interface {
+	// Keep runs c as Run does, but for as long as ctx lives: no time of the Host's own bounds it. heard gets standard output as it comes,
+	// one call at a time.
+	Keep(ctx context.Context, c Cmd, limit int, heard func([]byte)) (Result, error)
+}
+
 // Dialer is a Host that can open connections from where it stands. Dial bounds each opening by Timeouts.Dial; the connection keeps
 // deadlines, and lives at most as long as the Host. An error wraps ErrForbidden where the host's own policy refused to connect at all.
 type Dialer interface {

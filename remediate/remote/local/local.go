@@ -74,6 +74,13 @@ func (h *host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Run runs the command in a process group of its own, which is killed when ctx or the command's time ends or too much is written.
 func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.t.Timeouts.Run, fmt.Errorf("it did not end within %s", h.t.Timeouts.Run))
+	defer cancel()
+	return h.Keep(ctx, c, limit, nil)
+}
+
+// Keep is Run without a time of its own.
+func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
 	argv, op := c.Argv, "run a command on"
 	var sudo *remote.Sudo
 	if h.becomes() {
@@ -84,9 +91,8 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 		return remote.Result{}, fmt.Errorf("cannot %s %s: it has no words", op, h.t.Name)
 	}
 	h.t.Trace("running " + remote.Clean(c.String()))
-	ctx, cancel := context.WithTimeoutCause(ctx, h.t.Timeouts.Run, fmt.Errorf("it did not end within %s", h.t.Timeouts.Run))
-	defer cancel()
 	e := remote.NewExchange(c, limit, sudo)
+	e.Hear(heard)
 	result, err := h.carry(ctx, argv, e, sudo != nil)
 	if errors.Is(err, remote.ErrPrivilege) {
 		op = "become root on"

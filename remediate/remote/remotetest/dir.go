@@ -67,6 +67,17 @@ func (d *Dir) Close() error { return nil }
 
 // Run runs c in Root. The words "/bin/sh" at its head are replaced by Shell.
 func (d *Dir) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {
+	bound := d.Time
+	if bound == 0 {
+		bound = 60 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	return d.Keep(ctx, c, limit, nil)
+}
+
+// Keep is Run without a bound of its own.
+func (d *Dir) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
 	d.mu.Lock()
 	d.commands = append(d.commands, c)
 	n := len(d.commands)
@@ -82,16 +93,10 @@ func (d *Dir) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, 
 	if fault != nil && fault.Err != nil {
 		return remote.Result{}, remote.Wrap("run a command on", "directory", remote.ErrCut, fault.Err)
 	}
-	limitTime := d.Time
-	if limitTime == 0 {
-		limitTime = 60 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, limitTime)
-	defer cancel()
-	return d.run(ctx, c, limit, fault)
+	return d.run(ctx, c, limit, heard, fault)
 }
 
-func (d *Dir) run(ctx context.Context, c remote.Cmd, limit int, fault *Fault) (remote.Result, error) {
+func (d *Dir) run(ctx context.Context, c remote.Cmd, limit int, heard func([]byte), fault *Fault) (remote.Result, error) {
 	argv := c.Argv
 	if len(d.Shell) > 0 && len(argv) > 0 && argv[0] == "/bin/sh" {
 		argv = append(append([]string{}, d.Shell...), argv[1:]...)
@@ -101,6 +106,7 @@ func (d *Dir) run(ctx context.Context, c remote.Cmd, limit int, fault *Fault) (r
 		path += ":/usr/sbin:/usr/bin:/sbin:/bin"
 	}
 	e := remote.NewExchange(c, limit, nil)
+	e.Hear(heard)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = d.Root
 	cmd.Env = append([]string{"PATH=" + path, "ROOT=" + d.Root, "HOME=" + d.Root, "LC_ALL=C"}, d.Env...)

@@ -74,6 +74,13 @@ func (h *host) keepAlive() {
 // Run opens one channel, sends the command and its input without waiting for a reply, and takes the output. When its time or ctx ends, the connection is closed
 // with it: what the host still does is then unknown, and a host that hangs holds nothing of ours. Too much output closes the channel alone.
 func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.t.Timeouts.Run, fmt.Errorf("it did not end within %s", h.t.Timeouts.Run))
+	defer cancel()
+	return h.Keep(ctx, c, limit, nil)
+}
+
+// Keep is Run without a time of its own.
+func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
 	argv, op := c.Argv, opRun
 	var sudo *remote.Sudo
 	if h.t.becomes() {
@@ -84,14 +91,13 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 	if err != nil {
 		return remote.Result{}, fmt.Errorf("cannot %s %s: %w", opRun, h.t.Name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.t.Timeouts.Run)
-	defer cancel()
 	ch, reqs, err := h.open(ctx)
 	if err != nil {
 		return remote.Result{}, remote.Wrap(op, h.t.Name, remote.ErrUnreachable, err)
 	}
 	h.t.tracef("running a command of %d bytes with %d bytes of input: %s", len(line), len(c.Stdin), line)
 	e := remote.NewExchange(c, limit, sudo)
+	e.Hear(heard)
 	r := &running{h: h, ch: ch, e: e, ended: make(chan struct{})}
 	r.output.Store(time.Now().UnixNano())
 	result, err := r.carry(ctx, line, reqs, sudo != nil)
@@ -135,7 +141,7 @@ type running struct {
 }
 
 func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Request, become bool) (remote.Result, error) {
-	stop := context.AfterFunc(ctx, func() { r.abort(cutReason(ctx, r.h.t.Timeouts.Run)) })
+	stop := context.AfterFunc(ctx, func() { r.abort(context.Cause(ctx).Error()) })
 	defer stop()
 	if become {
 		wait := r.h.t.Timeouts.Login
@@ -263,13 +269,6 @@ func (r *running) abort(why string) {
 	r.ch.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"TERM"})) // best effort: OpenSSH before 7.9 does not know it
 	timer.Stop()
 	r.h.end(why)
-}
-
-func cutReason(ctx context.Context, limit time.Duration) string {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Sprintf("it did not end within %s", limit)
-	}
-	return context.Cause(ctx).Error()
 }
 
 // signalNumber is the number of a signal of RFC 4254, 6.10, as shells add it to 128.
