@@ -42,6 +42,43 @@ type Driver struct {
 	Regenerate func(in Install, paths []string) []remote.Cmd
 	Validate   func(in Install) []remote.Cmd
 	Reload     func(s *facts.Snapshot, in Install) []remote.Cmd
+	// Stage says what it takes to regenerate, validate and start a candidate of the configuration in which paths are changed, over the live
+	// paths and apart from everything live.
+	Stage func(s *facts.Snapshot, c *Config, paths []string) Stage
+	// Prove is the sh of a command that runs in the stage, where the candidate's daemons serve, after the collector: it asks them what only a
+	// running daemon can say. It is written as Follow is, what it sends is laid beside the rest in the same way, and Answers reads it.
+	Prove func(*facts.Snapshot, *Config) string
+}
+
+// Stage is what a candidate needs to be tried apart from everything live.
+type Stage struct {
+	// Copies are directories of which the stage has a copy of its own, beside those of the changed and the generated files. Everything that is
+	// neither a copy nor fresh cannot be written there.
+	Copies []string
+	// Fresh are directories that are empty there: queues, data, mail stores, what daemons write at run time.
+	Fresh []Fresh
+	// Generated are the files that Regenerate makes of paths.
+	Generated []Made
+	// Before runs ahead of Start, on the stage's own copies; After takes back what it did, so that the judges see the candidate alone.
+	Before []remote.Cmd
+	// Start starts the daemons, which go on in the background; an exit status other than 0 is a refusal.
+	Start []remote.Cmd
+	After []remote.Cmd
+}
+
+// Fresh is a directory that is empty in the stage, with the owner and mode of the live one.
+type Fresh struct {
+	Path    string   `json:"path"`
+	Keep    []string `json:"keep,omitempty"`    // what of it is copied all the same: names in it
+	Sockets []string `json:"sockets,omitempty"` // paths of live sockets in it that the daemons must reach, since they only answer and note nothing
+}
+
+// Made is a file that the MTA's own programs make of others.
+type Made struct {
+	Path    string
+	Sources []string // of the changed paths, those that it is made of
+	// Show prints it as lines whose order says nothing; nil where it is a text itself, in which lines that begin with "#" say nothing.
+	Show []string
 }
 
 // Install is one installation (or instance) of an MTA on a host.

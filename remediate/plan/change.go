@@ -88,6 +88,8 @@ type Commands struct {
 	Regenerate []Command `json:"regenerate,omitempty"`
 	Validate   []Command `json:"validate,omitempty"`
 	Reload     []Command `json:"reload,omitempty"`
+	// Stage is what a stage of the changed files takes; nil where the driver knows none.
+	Stage *Stage `json:"stage,omitempty"`
 }
 
 // planChanges plans what mends the failed findings of installation i, and says of each finding whether it will.
@@ -111,8 +113,9 @@ func planChanges(in Input, i int, res *Result) {
 	changes := changesOf(i, j, files, mended)
 	credit(changes, mended, along)
 	changes = append(changes, modesOf(i, mended, res.Changes)...)
+	cmds, changes := commandsOf(in, i, changes)
 	res.Changes = append(res.Changes, changes...)
-	res.Commands = append(res.Commands, commandsOf(in, i, changes))
+	res.Commands = append(res.Commands, cmds)
 	res.Impact = addImpact(res.Impact, impactOf(in, i, files, mended))
 }
 
@@ -337,8 +340,8 @@ func modesOf(install int, mended []*Finding, there []Change) []Change {
 	return out
 }
 
-// commandsOf asks the driver for the commands that follow the changes.
-func commandsOf(in Input, i int, changes []Change) Commands {
+// commandsOf asks the driver for the commands that follow the changes, and adds the files that these generate to the changes.
+func commandsOf(in Input, i int, changes []Change) (Commands, []Change) {
 	j := in.Installs[i]
 	out := Commands{Install: i, MTA: j.Install.MTA}
 	var paths []string
@@ -348,8 +351,9 @@ func commandsOf(in Input, i int, changes []Change) Commands {
 		}
 	}
 	if len(paths) == 0 {
-		return out
+		return out, changes
 	}
+	out.Stage, changes = stageOf(in, i, paths, changes)
 	d := j.Driver
 	if d.Regenerate != nil {
 		out.Regenerate = commands(d.Regenerate(j.Install, paths))
@@ -360,7 +364,7 @@ func commandsOf(in Input, i int, changes []Change) Commands {
 	if d.Reload != nil && j.Install.Active && !stops(changes) {
 		out.Reload = commands(d.Reload(in.Snapshot, j.Install))
 	}
-	return out
+	return out, changes
 }
 
 func commands(cmds []remote.Cmd) []Command {

@@ -228,9 +228,14 @@ func (p *Plan) check() error {
 			}
 		}
 		for _, c := range h.Commands {
-			for _, cmd := range append(append(append([]Command{}, c.Regenerate...), c.Validate...), c.Reload...) {
+			for _, cmd := range slices.Concat(c.Regenerate, c.Validate, c.Reload, c.Stage.commands()) {
 				if len(cmd.Argv) == 0 || cmd.Argv[0] == "" {
 					return fmt.Errorf("host %s: an empty command", h.Name)
+				}
+			}
+			for _, name := range c.Stage.paths() {
+				if !cleanPath(name) {
+					return fmt.Errorf("host %s: the stage's path %q is not a clean absolute one", h.Name, name)
 				}
 			}
 		}
@@ -238,8 +243,12 @@ func (p *Plan) check() error {
 	return nil
 }
 
+func cleanPath(name string) bool {
+	return path.IsAbs(name) && path.Clean(name) == name && !strings.ContainsRune(name, 0)
+}
+
 func (c Change) check(installs int) error {
-	if !path.IsAbs(c.Path) || path.Clean(c.Path) != c.Path || strings.ContainsRune(c.Path, 0) {
+	if !cleanPath(c.Path) {
 		return errors.New("the path is not a clean absolute one")
 	}
 	if c.Install < 0 || c.Install >= installs {
