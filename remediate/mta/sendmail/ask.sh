@@ -5,7 +5,7 @@
 sm_keys() {
 	sm_list=$(sm_paths "$1")
 	for sm_path in $(printf '%s\n' "$sm_list" | sed -n 's/^map [a-z]* //p'); do
-		grep "^Kaccess[ 	].*$sm_path" "$1" >/dev/null 2>&1 || continue
+		sm_lines "$1" | grep "^Kaccess[ 	].*$sm_path" >/dev/null 2>&1 || continue
 		sm_type=$(printf '%s\n' "$sm_list" | sed -n "s|^map \([a-z]*\) $sm_path\$|\1|p" | head -n 1)
 		sm_text=${sm_path%.db}
 		{
@@ -15,11 +15,11 @@ sm_keys() {
 			if (v ~ /^relay/) print "access\t" k "\tRELAY"; else if (k ~ /^certissuer:/ && v ~ /^subject/) print "issuer\t" substr(k, 12) "\t-"; else if (k ~ /^srv_features:/) print "access\t" k "\t" v
 			else { sub(/^(to|from|connect|spam):/, "", k); if (k ~ /(^|[.@])(example|iana)\.(org|net|com)$/) print "avoid\t" k "\t-" } }'
 	done
-	awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
-		/^CR/ || /^C[{]R[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] != "") print "R\t" tolower(w[i]) "\tRELAY" }' "$1"
+	sm_lines "$1" | awk '/^CR/ { l = substr($0, 3) } /^C[{]R[}]/ { l = substr($0, 5) }
+		/^CR/ || /^C[{]R[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] != "") print "R\t" tolower(w[i]) "\tRELAY" }'
 	# a file that is read by "%[...]" gives every word of its lines, another one the first
-	awk '/^FR/ { l = substr($0, 3) } /^F[{]R[}]/ { l = substr($0, 5) }
-		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); all = (l ~ /[ \t]%\[/); sub(/[ \t].*/, "", l); if (l ~ /^\//) print all, l }' "$1" |
+	sm_lines "$1" | awk '/^FR/ { l = substr($0, 3) } /^F[{]R[}]/ { l = substr($0, 5) }
+		/^FR/ || /^F[{]R[}]/ { sub(/^[ \t]*-o[ \t]*/, "", l); sub(/^[ \t]+/, "", l); all = (l ~ /[ \t]%\[/); sub(/[ \t].*/, "", l); if (l ~ /^\//) print all, l }' |
 		while read -r sm_all sm_path; do
 			awk -v all="$sm_all" '{ if (all) sub(/#.*/, ""); for (i = 1; i <= (all ? NF : NF > 0); i++) if ($i ~ /^[A-Za-z0-9.[]/) print "R\t" tolower($i) "\tRELAY" }' "$sm_path" 2>/dev/null
 		done
@@ -29,7 +29,7 @@ sm_keys() {
 # sm_daemons CF: each DaemonPortOptions line with modifiers, its listener, and the modifiers as {daemon_flags} holds them: a small letter
 # once, a capital twice, a blank behind each.
 sm_daemons() {
-	awk '/^O[ \t]*DaemonPortOptions[ \t]*=/ {
+	sm_lines "$1" | awk '/^O[ \t]*DaemonPortOptions[ \t]*=/ {
 		sub(/^[^=]*=[ \t]*/, ""); n = split($0, part, ","); addr = ""; port = "25"; family = "inet"; flags = ""
 		for (i = 1; i <= n; i++) {
 			k = part[i]; sub(/^[ \t]+/, "", k); v = k; sub(/^[^=]*=[ \t]*/, "", v); sub(/[ \t]+$/, "", v); k = tolower(substr(k, 1, 1))
@@ -40,7 +40,7 @@ sm_daemons() {
 		if (addr == "") addr = (family == "inet6") ? "::" : "0.0.0.0"
 		if (addr ~ /:/) addr = "[" addr "]"
 		if (flags != "") print "daemon\t" addr ":" port "\t" flags
-	}' "$1"
+	}'
 }
 
 # sm_questions CF: the questions, one a line, fields parted by tabs:
@@ -212,8 +212,8 @@ sm_bt='{ "$@" 2>&1; echo "MHQ exit $?"; } | awk "/ (input|returns):( |\$)/ { if 
 
 # sm_delayed CF: true where check_rcpt begins by calling checkrcpt and passes on what it refuses.
 sm_delayed() {
-	sm_head=$(awk '/^S/ { on = ($0 ~ /^Scheck_rcpt([^A-Za-z0-9_]|$)/) }
-		on && /^R/ { l = $0; gsub(/[ \t]+/, "", l); if (n++ < 2) printf "%s ", l }' "$1")
+	sm_head=$(sm_lines "$1" | awk '/^S/ { on = ($0 ~ /^Scheck_rcpt([^A-Za-z0-9_]|$)/) }
+		on && /^R/ { l = $0; gsub(/[ \t]+/, "", l); if (n++ < 2) printf "%s ", l }')
 	case $sm_head in
 	'R$'[+*]'$:$1$|$>checkrcpt$1'*' R$'[+*]'$|$#error$*$#error$2'*) return 0 ;;
 	'R$'[+*]'$:$1$|$>checkrcpt$1'*' R$'[+*]'$|$#$*$#$2'*) return 0 ;;
@@ -228,7 +228,7 @@ sm_ask() {
 	[ -z "$sm_acts" ] || sm_why="asking would $sm_acts"
 	# without root it would read other files than the daemon does
 	case $(id 2>/dev/null) in 'uid=0('* | 'uid=0 '*) ;; *) sm_why="the collector did not run as root" ;; esac
-	sm_trust=$(sed -n 's/^C{TrustAuthMech}[ 	]*\([A-Z0-9-]*\).*/\1/p' "$2" | head -n 1)
+	sm_trust=$(sm_lines "$2" | sed -n 's/^C{TrustAuthMech}[ 	]*\([A-Z0-9-]*\).*/\1/p' | head -n 1)
 	sm_rule=check_rcpt
 	# with delay_checks the relay check is a ruleset that check_rcpt calls first and obeys; where it does not, that one is not asked
 	if grep '^Scheckrcpt' "$2" >/dev/null 2>&1 && sm_delayed "$2"; then sm_rule=checkrcpt; fi

@@ -149,11 +149,15 @@ sm_default_config() {
 	return 0
 }
 
+# sm_lines CF: the lines of a cf, each whole: one that begins with white space goes on with the one before it (op.me 5).
+sm_lines() {
+	awk 'NR > 1 && /^[ \t]/ { printf " %s", $0; next } { printf "%s%s", (NR > 1 ? "\n" : ""), $0 } END { print "" }' "$1" 2>/dev/null
+}
+
 # sm_paths CF: the files that a cf names, one "KIND PATH" a line: file, map, secret, alias, pid, and "acts WHAT": what reading or asking
 # it would do.
 sm_paths() {
-	# a line that begins with white space goes on with the one before it (op.me 5)
-	awk 'NR > 1 && /^[ \t]/ { printf " %s", $0; next } { printf "%s%s", (NR > 1 ? "\n" : ""), $0 } END { print "" }' "$1" 2>/dev/null | awk '
+	sm_lines "$1" | awk '
 	function strip(p) { sub(/^-o[ \t]*/, "", p); sub(/[ \t].*$/, "", p); return p }
 	/^F/ {
 		l = substr($0, 2)
@@ -180,6 +184,7 @@ sm_paths() {
 		if (type == "syslog") print "acts write to the log through map " name
 		if (path ~ /^\//) {
 			if (name ~ /auth/) print "secret " path
+			else if (type == "regex") next
 			else if (type ~ /^(hash|btree|dbm|cdb|lmdb|implicit|text)$/) print "map " type " " path
 			else print "file " path
 		}

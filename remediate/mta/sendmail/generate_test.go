@@ -104,6 +104,12 @@ func (g generator) words(n int) []byte {
 	return []byte(b.String())
 }
 
+// generatedExpressions are expressions as regcomp(3) reads them; a dollar is doubled in a .cf.
+var generatedExpressions = []string{
+	`[.]org>?$$`, `^<?[[:alpha:]]+@`, `(relay|anti)[[:alnum:]_-]*@`, `"`, `%|!`, `^[0-9]{1,3}(\.[0-9]+){3}$$`, `[^]a-z0-9.@<>[]`, `EXAMPLE\.(net|com)`, `[\]`, `@.*@`,
+	`^(probe|client[.].*)$$`, `^$$`, `a{2}|b{1,}|(c*d)+`,
+}
+
 // site is one configuration.
 func (g generator) site() site {
 	var b strings.Builder
@@ -142,6 +148,11 @@ func (g generator) site() site {
 	line("MAILER(`smtp')")
 	if g.IntN(5) == 0 {
 		fmt.Fprintf(&b, "LOCAL_RULESETS\nSLocal_check_rcpt\nR$* < @ $+ . %s > $*\t$#%s\nR$* | $*\t\t$#error $@ 5.7.1 $: \"550 own rule\"\n", g.one("org", "net"), g.one("OK", "error $@ 5.7.1 $: \"550 not here\""))
+	}
+	if g.IntN(3) == 0 {
+		fmt.Fprintf(&b, "LOCAL_CONFIG\nKrx regex %s-a@X %s\nLOCAL_RULESETS\nSLocal_check_rcpt\nR$*\t$: $1 $| $(rx %s $: NO $)\nR$* $| @X\t$#%s\nR$* $| $*\t$: $1\n",
+			g.one("", "", "-n ", "-f ", "-m ", "-q "), g.one(generatedExpressions...), g.one("$1", "$&f", "$&{client_name}", "$&{client_addr}"),
+			g.one("OK", "error $@ 5.7.1 $: \"550 by its form\""))
 	}
 	return site{
 		"/etc/mail/sendmail.mc": []byte(b.String()), "/etc/mail/access": g.access(), "/etc/mail/relay-domains": g.words(3), "/etc/mail/local-host-names": g.words(2),

@@ -18,6 +18,7 @@ type found struct {
 	ok      bool
 	at      judge.Line
 	unknown string
+	opaque  bool // there is an answer, and nobody here knows it
 }
 
 // mapFlags are the flags of a K line that change an answer (op.me 5.8, "K -- Key File Declaration").
@@ -51,11 +52,6 @@ func readFlags(k cfMap) mapFlags {
 // missing says that a map that is not optional has no compiled form: sendmail then answers every look-up with its -T.
 const missing = "its compiled form is not there"
 
-// unknownMap is a map that only a running sendmail can ask.
-func unknownMap(why string) lookup {
-	return func(*run, string, []string) found { return found{unknown: why} }
-}
-
 // lookupFor is the map of a K line. Those that are built from a text are read through table; a map of another type that needs neither
 // the network nor a program is computed.
 func lookupFor(k cfMap, table func(cfMap) (entries []entry, path, unread string)) lookup {
@@ -73,17 +69,19 @@ func lookupFor(k cfMap, table func(cfMap) (entries []entry, path, unread string)
 		return func(*run, string, []string) found { return found{} }
 	case k.kind == "host":
 		return hostMap(flags.tag)
+	case k.kind == "bestmx":
+		return bestMX(k)
 	case index(fileMaps, k.kind) >= 0:
 		entries, path, unread := table(k)
 		if unread == missing && flags.failed != "" {
 			return func(_ *run, key string, _ []string) found { return found{value: unquote(key) + flags.failed, ok: true} }
 		}
 		if unread != "" {
-			return unknownMap("map " + k.name + ": " + unread)
+			return unknownMap(k.name, "map "+k.name+": "+unread)
 		}
 		return tableMap(entries, path, flags)
 	}
-	return unknownMap(fmt.Sprintf("a rule asks map %s of type %s, which this program does not read", k.name, k.kind))
+	return unknownMap(k.name, fmt.Sprintf("a rule asks map %s of type %s, which this program does not read", k.name, k.kind))
 }
 
 // tableMap is a map of keys and values.

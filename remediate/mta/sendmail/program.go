@@ -85,9 +85,13 @@ func compile(c *cf, out surroundings) *program {
 			p.classFile(parseClassFile(l), out.file)
 		case 'K':
 			k := parseMap(l)
-			p.maps[strings.ToLower(k.name)] = out.lookup(k)
-			if k.kind == "sequence" {
+			switch k.kind {
+			case "sequence":
 				p.maps[strings.ToLower(k.name)] = sequenceMap(k, p.maps)
+			case "regex":
+				p.maps[strings.ToLower(k.name)] = p.regexMap(c.path, text[1:], l)
+			default:
+				p.maps[strings.ToLower(k.name)] = out.lookup(k)
 			}
 		}
 	}

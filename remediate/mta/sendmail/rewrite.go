@@ -20,6 +20,7 @@ type run struct {
 	steps   int
 	trace   []event
 	stopped error
+	hidden  string // why the opaque tokens are not known
 }
 
 // choice is a question that only the running sendmail could answer: it is answered both ways, in turn.
@@ -184,7 +185,7 @@ func (r *run) rewrite(in []token, set *ruleset, depth int) []token {
 			r.stop("infinite loop in ruleset %s at line %d", set.name, rule.line)
 			break
 		}
-		parts, ok := r.match(rule.lhs, in, 0, nil)
+		parts, ok := r.fits(rule.lhs, in)
 		if !ok {
 			i, rounds = i+1, 0
 			continue
@@ -272,6 +273,10 @@ func (r *run) lookups(in []token, e *event) []token {
 			continue
 		}
 		q := r.query(in, i+1, end)
+		if slices.Contains(in[i:q.next], opaque) {
+			r.stop("%s", r.hidden)
+			return nil
+		}
 		ask, ok := r.maps[strings.ToLower(name)]
 		if !ok && name == "host" {
 			ask, ok = hostMap("."), true
@@ -294,6 +299,8 @@ func (r *run) lookups(in []token, e *event) []token {
 		}
 		var with []token
 		switch {
+		case f.opaque:
+			with = []token{opaque}
 		case f.ok:
 			with = r.cut.cut(plain(f.value), true)
 			if f.at.File != "" || f.at.Text != "" {

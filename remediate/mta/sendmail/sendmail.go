@@ -19,8 +19,9 @@ var collect string
 // Two judges answer. The MTA: one "sendmail -bt" for each configuration is given every question (check_rcpt, or the ruleset that it calls
 // first and obeys, srv_features, and rulesets 3 and 0 for the mailer of each recipient) with the macros of the client, the listener, the
 // login and the certificate set. The configuration: the rewriting rules of the .cf themselves are run over the access database, the other
-// maps built from a text, and the classes, as collected; DNS answers are followed both ways, and what asks a map that was not read (ldap,
-// dns, bestmx, program …) is cannot-tell. It says first what decided (an entry by file and line, or a rule), then what led there.
+// maps built from a text, the regex maps, and the classes, as collected. What only a running sendmail can ask (ldap, dns, bestmx, a map
+// that was not read) is followed both ways, as are the answers of the DNS: the question is cannot-tell where they end differently, or where
+// a rule looks at an answer that nobody here knows. It says first what decided (an entry by file and line, or a rule), then what led there.
 //
 // What asking does on the host: test mode writes no file, starts no daemon, counts no statistics and queues nothing. It logs nothing but
 // what is wrong with the configuration ("NOQUEUE: SYSERR(root): FILE: line N: …", mail.crit), the same as at the daemon's start. Look-ups go

@@ -3,6 +3,7 @@ package sendmail
 import (
 	"errors"
 	"maps"
+	"slices"
 )
 
 // ran is the end of one run.
@@ -41,10 +42,16 @@ func (p *program) apply(in []token, macros map[string]string, sets ...string) []
 			r.stop("%s", p.broken)
 		}
 		end := ran{value: value, trace: r.trace, macros: r.macros, err: r.stopped}
+		if end.err == nil && slices.Contains(value, opaque) {
+			end.err = errors.New(r.hidden)
+		}
 		if len(r.chosen) > 0 {
 			end.why = r.chosen[len(r.chosen)-1].why
 		}
 		ends = append(ends, end)
+		if end.err != nil { // one way that cannot be gone to its end leaves the question open
+			return ends
+		}
 		// the next way: the last question answered no is answered yes
 		chosen = r.chosen[:r.used]
 		for len(chosen) > 0 && chosen[len(chosen)-1].yes {
