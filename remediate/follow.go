@@ -11,17 +11,18 @@ import (
 	"mtaharden/remediate/remote"
 )
 
-// followLimit bounds the second command on a login, from its start to its end.
+// followLimit bounds the second command on a login, from its start to its end, within the host's own time.
 const followLimit = 2 * time.Minute
 
 // follow asks the host what reading its snapshot raised, with one more command on the same login, and takes in what that brings. Where
 // nothing was raised the host is left alone. A second command that fails costs only what it would have told: the snapshot says so.
-func (o *Outcome) follow(ctx context.Context, host remote.Host, drivers []*mta.Driver) {
+func (o *Outcome) follow(ctx context.Context, host remote.Host, drivers []*mta.Driver, begun time.Time) {
 	questions := o.questions(drivers)
 	if questions == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, followLimit, fmt.Errorf("it did not end within %s", followLimit))
+	left := time.Until(o.Target.end(begun, followLimit)).Round(time.Second)
+	ctx, cancel := context.WithTimeoutCause(ctx, left, fmt.Errorf("it did not end within %s", left))
 	defer cancel()
 	o.Snapshot, o.Raw = facts.Follow(ctx, host, o.Snapshot, o.Raw, questions)
 	o.installs = nil

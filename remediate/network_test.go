@@ -2,12 +2,16 @@ package remediate
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -71,8 +75,74 @@ func TestProbeFault(t *testing.T) {
 	defer n.close()
 	s := &facts.Snapshot{Addrs: []string{"192.0.2.11/24"}}
 	installs := []plan.Judged{{Install: mta.Install{Listen: []string{"192.0.2.11:25"}}, Config: &mta.Config{}}}
-	h := n.ask(t.Context(), Target{Name: "mx1", Here: true}, s, installs)
+	h := n.ask(t.Context(), Target{Name: "mx1", Here: true}, s, installs, time.Now())
 	if len(h.problems) != 1 || !strings.Contains(h.problems[0], "192.0.2.11:25: a fault of this program: planted") {
 		t.Errorf("%+v", h)
 	}
+}
+
+// A listener that does not greet costs its time once: the next places do not wait as long, and where a judge of the configuration calls it
+// dead none does. What it is, the first stranger says.
+func TestSilentListener(t *testing.T) {
+	question := judge.Question{Class: judge.Outside, Form: "plain", Verb: judge.Rcpt}
+	for _, known := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNetwork(t.Context(), &Probing{Vantages: []Vantage{silentVantage("one", "192.0.2.77"), silentVantage("two", "198.51.100.2"), silentVantage("three", "203.0.113.2")}})
+			defer n.close()
+			s := &facts.Snapshot{Addrs: []string{"192.0.2.11/24"}}
+			install := plan.Judged{Install: mta.Install{Listen: []string{"192.0.2.11:25"}}, Config: &mta.Config{}}
+			if known {
+				install.Answers = []judge.Answer{{Judge: judge.Config, Question: question, Outcome: judge.Dead}}
+			}
+			begun := time.Now()
+			h := n.ask(t.Context(), Target{Name: "mx1", Here: true, Limit: 10 * time.Minute}, s, []plan.Judged{install}, begun)
+			// The first answer is about the address by which the host reaches itself.
+			if len(h.answers) != 2 || h.answers[1].Outcome != judge.Dead || !strings.Contains(h.answers[1].Text, "from two (198.51.100.2): no banner: no reply within 10s") {
+				t.Errorf("%+v", h)
+			}
+			want := map[bool]time.Duration{false: 90 * time.Second, true: 20 * time.Second}[known]
+			if took := time.Since(begun); took != want {
+				t.Errorf("it took %v, not %v", took, want)
+			}
+		})
+	}
+}
+
+// A host's time is one for all that is done with it: what the login and the collector have taken is not the network judge's any more.
+func TestHostTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t.Context(), &Probing{Limit: time.Minute, Vantages: []Vantage{silentVantage("one", "198.51.100.2")}})
+		defer n.close()
+		s := &facts.Snapshot{Addrs: []string{"192.0.2.11/24"}}
+		installs := []plan.Judged{{Install: mta.Install{Listen: []string{"192.0.2.11:25"}}, Config: &mta.Config{}}}
+		begun := time.Now()
+		time.Sleep(45 * time.Second)
+		h := n.ask(t.Context(), Target{Name: "mx1", Here: true, Limit: time.Minute}, s, installs, begun)
+		if took := time.Since(begun); took != time.Minute {
+			t.Errorf("it took %v, not %v", took, time.Minute)
+		}
+		if len(h.answers) != 2 || h.answers[1].Outcome != judge.CannotTell || !strings.Contains(h.answers[1].Text, "time for this listener was over") {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// silentVantage dials to where nobody speaks, and tells its address.
+func silentVantage(name, addr string) Vantage {
+	return Vantage{Name: name, Address: addr, Open: func(context.Context) (remote.Host, error) { return silentHost{addr: addr}, nil }}
+}
+
+type silentHost struct {
+	remote.Host
+	addr string
+}
+
+func (silentHost) Close() error { return nil }
+func (h silentHost) Run(context.Context, remote.Cmd, int) (remote.Result, error) {
+	return remote.Result{Stdout: []byte("src " + h.addr + "\n")}, nil
+}
+func (silentHost) Dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	go io.Copy(io.Discard, far)
+	return near, nil
 }

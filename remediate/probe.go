@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/judge"
@@ -24,9 +25,9 @@ type heard struct {
 	problems []string
 }
 
-// ask asks a host's listeners over the network, each from the places where that shows something, within the host's time.
-func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs []plan.Judged) heard {
-	ctx, cancel := context.WithTimeout(ctx, n.p.Limit)
+// ask asks a host's listeners over the network, each from the places where that shows something, within what is left of the host's time.
+func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs []plan.Judged, begun time.Time) heard {
+	ctx, cancel := context.WithDeadline(ctx, t.end(begun, n.p.Limit))
 	defer cancel()
 	reached, err := resolve(ctx, t.Address)
 	if t.Here {
@@ -62,11 +63,11 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 
 // listener asks one listener: from this machine first, then from each vantage, until questions about relaying were answered to a stranger;
 // after that only from those that stand within an entry too wide to make them known. From any other machine what does not depend on the
-// client is asked, once.
+// client is asked, once. Where one place met silence, or another judge says that nobody serves there, the next do not wait long for a banner.
 func (n *network) listener(ctx context.Context, t Target, in plan.Input, target plan.Target) heard {
 	var out heard
 	var reasons, entries []string
-	stranger, told := false, false
+	stranger, told, silent := false, false, dead(in, target)
 	for _, p := range n.places {
 		st, client, err := n.stand(ctx, p, t, in, target)
 		switch {
@@ -79,7 +80,8 @@ func (n *network) listener(ctx context.Context, t Target, in plan.Input, target 
 			reasons = append(reasons, p.name()+": "+st.Why)
 			continue
 		}
-		r := n.talk(ctx, p, in, target, client, st)
+		r := n.talk(ctx, p, in, target, client, st, silent)
+		silent = silent || r.Mute
 		if r.Err != nil {
 			reasons = append(reasons, p.name()+": "+r.Err.Error())
 			continue
@@ -141,7 +143,7 @@ func (n *network) stand(ctx context.Context, p *place, t Target, in plan.Input, 
 }
 
 // talk has the dialogues with one listener from one place.
-func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan.Target, client plan.Client, st plan.Standing) *probe.Report {
+func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan.Target, client plan.Client, st plan.Standing, silent bool) *probe.Report {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -150,11 +152,18 @@ func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan
 	}
 	l := probe.Listener{Addr: target.Dial, TLS: target.Dial.Port() == 465}
 	l.Domains, l.Local = own(in, target)
-	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: st.Class != "", Budget: n.p.Limit}
+	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: st.Class != "", Budget: n.p.Limit, Silent: silent}
 	if len(client.Addrs) > 0 {
 		c.From = client.Addrs[0]
 	}
 	return probe.Ask(ctx, l, c)
+}
+
+// dead says whether another judge has it that the listener serves nobody.
+func dead(in plan.Input, target plan.Target) bool {
+	return target.Install >= 0 && slices.ContainsFunc(in.Installs[target.Install].Answers, func(a judge.Answer) bool {
+		return a.Outcome == judge.Dead && (a.Question.Listener == "" || a.Question.Listener == target.Name())
+	})
 }
 
 // own returns a recipient and the domains that the other judges know to be the host's own.

@@ -28,6 +28,17 @@ type Target struct {
 	Here bool
 	// Installed is the command of a collector installed on the host, run in place of sending the script; nil sends it.
 	Installed []string
+	// Limit bounds all that is done with the host, from the login to the network judge's last question; 0 is no bound of its own.
+	Limit time.Duration
+}
+
+// end is when a step must have ended that is given so long by itself: no later than the host's time, which has run since begun.
+func (t Target) end(begun time.Time, step time.Duration) time.Time {
+	end := time.Now().Add(step)
+	if all := begun.Add(t.Limit); t.Limit > 0 && all.Before(end) {
+		return all
+	}
+	return end
 }
 
 // Config is what a run needs.
@@ -54,7 +65,7 @@ type Outcome struct {
 
 // judge gives the snapshot's verdict, the network's answers with it where that judge is asked; what was read of it on the way is used and
 // let go.
-func (o *Outcome) judge(ctx context.Context, c Config, n *network) {
+func (o *Outcome) judge(ctx context.Context, c Config, n *network, begun time.Time) {
 	installs := o.installs
 	if o.installs = nil; installs == nil {
 		installs = read(o.Snapshot, c.Drivers)
@@ -62,7 +73,7 @@ func (o *Outcome) judge(ctx context.Context, c Config, n *network) {
 	installs = answered(o.Snapshot, installs)
 	var h heard
 	if n != nil && o.Target.Dial != nil {
-		h = n.ask(ctx, o.Target, o.Snapshot, installs)
+		h = n.ask(ctx, o.Target, o.Snapshot, installs, begun)
 	}
 	o.Result = weigh(o.Snapshot, installs, h, o.Target, c.Now())
 }
@@ -79,9 +90,10 @@ func Run(ctx context.Context, c Config, done func(Outcome)) {
 	n := newNetwork(ctx, c.Probe)
 	defer n.close()
 	each(ctx, c, done, func(ctx context.Context, t Target) Outcome {
+		begun := time.Now()
 		o := Collect(ctx, c.Drivers, t)
 		if o.Snapshot != nil {
-			o.judge(ctx, c, n)
+			o.judge(ctx, c, n, begun)
 		}
 		return o
 	})
@@ -129,7 +141,7 @@ func guarded(ctx context.Context, t Target, one func(context.Context, Target) Ou
 // Collect reaches one host and runs the collector there: one login, one exec, and a second one on the same login where reading the first
 // one's output raised a question.
 func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
-	o := Outcome{Target: t}
+	o, begun := Outcome{Target: t}, time.Now()
 	if t.Dial == nil {
 		o.Snapshot = t.Snapshot
 		o.finish()
@@ -145,7 +157,7 @@ func Collect(ctx context.Context, drivers []*mta.Driver, t Target) Outcome {
 	o.collect(ctx, host, drivers)
 	o.finish()
 	if o.Err == nil && t.Installed == nil {
-		o.follow(ctx, host, drivers)
+		o.follow(ctx, host, drivers, begun)
 	}
 	return o
 }

@@ -42,7 +42,7 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 	}
 	j.dialer = d
 	if inv == nil {
-		t := remediate.Target{Name: "localhost", Dial: d.thisMachine, Here: true}
+		t := remediate.Target{Name: "localhost", Dial: d.thisMachine, Here: true, Limit: j.timeLimit}
 		t.Rules, err = rules.of(nil)
 		return []remediate.Target{t}, err
 	}
@@ -52,7 +52,7 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.Dial = func(ctx context.Context) (remote.Host, error) { return d.dial(ctx, h) }
+		t.Dial, t.Limit = func(ctx context.Context) (remote.Host, error) { return d.dial(ctx, h) }, j.timeLimit
 		out = append(out, t)
 	}
 	return out, checkWaivers(inv, rules)

@@ -177,8 +177,14 @@ func (l *Lab) compareOne(ctx context.Context, j *recipeJob) (compared, error) {
 // see puts what the probe learnt beside nmap's words.
 func (c *compared) see(ours *probe.Report, theirs *scan) {
 	for _, f := range relayForms() {
-		if slices.ContainsFunc(ours.Cases, func(k probe.Case) bool { return k.Form == f.Name && !k.TLS && k.Verdict.Open() }) {
+		came := func(to func(probe.Verdict) bool) bool {
+			return slices.ContainsFunc(ours.Cases, func(k probe.Case) bool { return k.Form == f.Name && !k.TLS && to(k.Verdict) })
+		}
+		switch {
+		case came(probe.Verdict.Open):
 			c.Probe = append(c.Probe, f.Name)
+		case came(func(v probe.Verdict) bool { return v == probe.Unproven }):
+			c.Maybe = append(c.Maybe, f.Name)
 		}
 	}
 	c.Calls = probeVerdict(ours)
@@ -199,14 +205,16 @@ func (c *compared) see(ours *probe.Report, theirs *scan) {
 	}
 }
 
-// probeVerdict is open where any form at all was taken, closed where none was and some were refused.
+// probeVerdict is open where any form at all was taken, unproven where some were as any account is, closed where none was and some were refused.
 func probeVerdict(r *probe.Report) string {
 	verdict := "none"
 	for _, k := range r.Cases {
 		switch {
 		case k.Form != "local" && k.Verdict.Open():
 			return "open"
-		case k.Verdict == probe.Refused:
+		case k.Verdict == probe.Unproven:
+			verdict = "unproven"
+		case k.Verdict == probe.Refused && verdict == "none":
 			verdict = "closed"
 		}
 	}

@@ -99,6 +99,8 @@ func TestComparisonMistakes(t *testing.T) {
 		{"[[recipe]]\nname = \"exim/a\"\nprobe_says = \"none\"\nprobe_tells = [\"VRFY\"]\n", "differ about users"},
 		{"[[recipe]]\nname = \"exim/a\"\nnmap_says = \"Server is an open relay (1/16 tests)\"\nprobe_says = \"closed\"\n", "differ about verdict"},
 		{reasons + "[[recipe]]\nname = \"exim/a\"\nprobe_says = \"none\"\nwhy = [\"r\"]\n", "where nothing differs"},
+		{"[[recipe]]\nname = \"exim/a\"\nprobe_says = \"none\"\nprobe_maybe = [\"bang\"]\n", "differ about unproven"},
+		{reasons + "[[recipe]]\nname = \"exim/a\"\nprobe_says = \"none\"\nnmap_relay = [\"bang\"]\nprobe_maybe = [\"bang\"]\nwhy = [\"r\"]\n", "a reason is given about relay"},
 		{"[[recipe]]\nname = \"exim/a\"\nnmap_says = \"Server is an open relay (1/16 tests)\"\nprobe_says = \"closed\"\n", "differ about verdict"},
 		{reasons + "[[recipe]]\nname = \"exim/a\"\nprobe_says = \"none\"\nwhy = [\"s\"]\n", "no reason is called"},
 		{reasons, "for nothing"},
@@ -118,19 +120,41 @@ func TestAgainst(t *testing.T) {
 	if wrong := row.against(row); len(wrong) != 0 {
 		t.Errorf("the same is wrong: %q", wrong)
 	}
-	met := compared{Says: "b", Probe: []string{"plain"}, Tells: []string{"VRFY"}, Lacks: []string{"DSN"}, Adds: []string{"X"}}
-	if wrong := row.against(met); len(wrong) != 8 {
-		t.Errorf("all eight differ, said are %q", wrong)
+	met := compared{Says: "b", Probe: []string{"plain"}, Maybe: []string{"bang"}, Tells: []string{"VRFY"}, Lacks: []string{"DSN"}, Adds: []string{"X"}}
+	if wrong := row.against(met); len(wrong) != 9 {
+		t.Errorf("all nine differ, said are %q", wrong)
 	}
 	var c compared
 	c.see(&probe.Report{
-		Cases: []probe.Case{{Form: "bang", Verdict: probe.Relays}, {Form: "plain", Verdict: probe.Refused}, {Form: "quoted", TLS: true, Verdict: probe.Relays}},
+		Cases: []probe.Case{
+			{Form: "bang", Verdict: probe.Relays}, {Form: "plain", Verdict: probe.Refused}, {Form: "quoted", TLS: true, Verdict: probe.Relays},
+			{Form: "percent-name", Verdict: probe.Unproven}, {Form: "bang-name", Verdict: probe.Unproven}, {Form: "bang-name", Verdict: probe.Relays},
+		},
 		Services: []probe.Service{
 			{Verb: judge.Vrfy, Outcome: judge.Disclosed}, {Verb: judge.Expn, Outcome: judge.Refused}, {Verb: judge.Help, Outcome: judge.Disclosed},
 		},
 		Plain: probe.Session{Extensions: []string{"DSN", "HELP"}},
 	}, &scan{Ehlo: []string{"HELP", "XFOO"}})
-	if diff := cmp.Diff(compared{Calls: "open", Probe: []string{"bang"}, Tells: []string{"VRFY"}, Lacks: []string{"DSN"}, Adds: []string{"XFOO"}}, c); diff != "" {
+	if diff := cmp.Diff(compared{Calls: "open", Probe: []string{"bang", "bang-name"}, Maybe: []string{"percent-name"}, Tells: []string{"VRFY"}, Lacks: []string{"DSN"}, Adds: []string{"XFOO"}}, c); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The verdict is of the gravest form, whatever their order.
+func TestProbeVerdict(t *testing.T) {
+	for _, test := range []struct {
+		came []probe.Verdict
+		want string
+	}{
+		{nil, "none"}, {[]probe.Verdict{probe.NotTested, probe.Deferred}, "none"}, {[]probe.Verdict{probe.Refused, probe.NotTested}, "closed"},
+		{[]probe.Verdict{probe.Refused, probe.Unproven, probe.Refused}, "unproven"}, {[]probe.Verdict{probe.Unproven, probe.AcceptsAll}, "open"},
+	} {
+		r := &probe.Report{}
+		for _, v := range test.came {
+			r.Cases = append(r.Cases, probe.Case{Form: "plain", Verdict: v})
+		}
+		if got := probeVerdict(r); got != test.want {
+			t.Errorf("%s: %s, want %s", test.came, got, test.want)
+		}
 	}
 }

@@ -15,7 +15,7 @@ type comparison struct {
 	Rows    []compared `toml:"recipe"`
 }
 
-// A reason is why the two may differ in one respect: verdict, relay, commands or users.
+// A reason is why the two may differ in one respect: verdict, relay, unproven, commands or users.
 type reason struct {
 	ID    string `toml:"id"`
 	About string `toml:"about"`
@@ -27,9 +27,10 @@ type compared struct {
 	Name  string   `toml:"name"`
 	Host  string   `toml:"host"`
 	Says  string   `toml:"nmap_says"`   // smtp-open-relay's own words
-	Calls string   `toml:"probe_says"`  // open, closed or none, of every form that the probe knows
+	Calls string   `toml:"probe_says"`  // open, unproven, closed or none, of every form that the probe knows
 	Nmap  []string `toml:"nmap_relay"`  // the forms that it counts
 	Probe []string `toml:"probe_relay"` // of the same 16
+	Maybe []string `toml:"probe_maybe"` // and those that were taken as any account there is
 	Users []string `toml:"nmap_users"`  // methods by which smtp-enum-users finds accounts: RCPT, VRFY, EXPN
 	Tells []string `toml:"probe_tells"` // VRFY and EXPN where they disclose
 	Lacks []string `toml:"nmap_lacks"`  // lines of the reply to EHLO that only the probe has
@@ -83,11 +84,13 @@ func (c *comparison) check(recipes []*Recipe) error {
 	return nil
 }
 
-// differs says in which respects the two differ.
+// differs says in which respects the two differ. A form that the probe leaves unproven is a difference of its own, whatever nmap says of it.
 func (r compared) differs() map[string]bool {
+	maybe := func(form string) bool { return slices.Contains(r.Maybe, form) }
 	return map[string]bool{
 		"verdict":  r.nmapVerdict() != r.Calls,
-		"relay":    !slices.Equal(r.Nmap, r.Probe),
+		"relay":    !slices.Equal(slices.DeleteFunc(slices.Clone(r.Nmap), maybe), slices.DeleteFunc(slices.Clone(r.Probe), maybe)),
+		"unproven": len(r.Maybe) > 0,
 		"users":    !slices.Equal(r.Users, r.Tells),
 		"commands": len(r.Lacks) > 0 || len(r.Adds) > 0,
 	}
@@ -131,7 +134,7 @@ func (r compared) against(met compared) []string {
 		want, got []string
 	}{
 		{"nmap_says", []string{r.Says}, []string{met.Says}}, {"probe_says", []string{r.Calls}, []string{met.Calls}},
-		{"nmap_relay", r.Nmap, met.Nmap}, {"probe_relay", r.Probe, met.Probe},
+		{"nmap_relay", r.Nmap, met.Nmap}, {"probe_relay", r.Probe, met.Probe}, {"probe_maybe", r.Maybe, met.Maybe},
 		{"nmap_users", r.Users, met.Users}, {"probe_tells", r.Tells, met.Tells},
 		{"nmap_lacks", r.Lacks, met.Lacks}, {"nmap_adds", r.Adds, met.Adds},
 	}
@@ -151,7 +154,7 @@ func (r compared) toml() string {
 		key   string
 		words []string
 	}{
-		{"nmap_relay", r.Nmap}, {"probe_relay", r.Probe}, {"nmap_users", r.Users}, {"probe_tells", r.Tells},
+		{"nmap_relay", r.Nmap}, {"probe_relay", r.Probe}, {"probe_maybe", r.Maybe}, {"nmap_users", r.Users}, {"probe_tells", r.Tells},
 		{"nmap_lacks", r.Lacks}, {"nmap_adds", r.Adds},
 	} {
 		if len(l.words) > 0 {

@@ -41,7 +41,7 @@ func (l *Lab) audit(ctx context.Context, program string, j *recipeJob) ([]auditF
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
 	defer cancel()
-	args := []string{"audit", "-i", inventory, "--limit", j.host.Name, "--format", "json", "--batch", "--state", dir}
+	args := []string{"audit", "-i", inventory, "--limit", j.host.Name, "--format", "json", "--batch", "--host-timeout", "5m", "--state", dir}
 	if j.probe {
 		args = append(args, "--probe")
 	}

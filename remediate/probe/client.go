@@ -25,7 +25,8 @@ type client struct {
 	log     []Exchange
 	session Session
 	secure  *tls.ConnectionState
-	used    int // transactions so far
+	used    int  // transactions so far
+	met     bool // the server has said something
 	stop    func() bool
 	over    atomic.Bool // the time for the listener is out, and the connection was closed for that
 }
@@ -54,8 +55,12 @@ func (c *client) close() {
 	c.conn.Close()
 }
 
-// quit takes leave as RFC 5321 asks, without waiting long for the answer.
+// quit takes leave as RFC 5321 asks, without waiting long for the answer; of a server that never greeted, without a word.
 func (c *client) quit() {
+	if !c.met {
+		c.close()
+		return
+	}
 	c.conn.SetDeadline(time.Now().Add(min(c.timeout, 5*time.Second)))
 	if c.r.Buffered() == 0 {
 		if _, err := io.WriteString(c.conn, "QUIT\r\n"); err == nil {
@@ -102,6 +107,7 @@ func (c *client) send(text, what string) (Reply, error) {
 func (c *client) await(sent string) (Reply, error) {
 	c.conn.SetDeadline(time.Now().Add(c.timeout))
 	reply, err := readReply(c.r)
+	c.met = c.met || reply.Code != 0
 	x := Exchange{Sent: sent, Reply: reply}
 	if err != nil {
 		x.Error = c.explain(err)

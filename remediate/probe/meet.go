@@ -8,6 +8,13 @@ import (
 	"time"
 )
 
+// How long a banner is waited for where it is likely that none comes: greeting pauses are of five or six seconds. A listener that waits for a
+// proxy's header greets once it has that.
+const (
+	silentWait = 10 * time.Second
+	headerWait = 20 * time.Second
+)
+
 // meet makes the first connection: it finds out who is there and what is offered, and whether anything more can be asked.
 func (a *asker) meet(ctx context.Context) bool {
 	r := a.report
@@ -65,15 +72,22 @@ func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 			a.report.From = from
 		}
 		start := time.Now()
+		if a.c.Silent {
+			c.timeout = min(c.timeout, silentWait)
+		}
 		banner, err := c.greet()
+		if err == nil {
+			c.timeout = a.c.Timeout
+		}
 		a.report.Greeting = time.Since(start).Round(time.Millisecond)
 		rule := a.tables.rule("BANNER", banner, false)
 		silent := err != nil && len(banner.Lines) == 0
-		if (silent || err == nil && rule.Verdict == broken) && n == 0 && (a.c.Relay || a.report.From.IsValid()) {
+		if (silent || err == nil && rule.Verdict == broken) && n == 0 && !a.c.Silent && (a.c.Relay || a.report.From.IsValid()) {
 			c.close() // before another is opened
 			if a.behindProxy(ctx) {
 				continue
 			}
+			a.report.Mute = silent
 		}
 		if err != nil || rule.Again != later && rule.Verdict != broken || n == maxWaits {
 			return c, banner, err
@@ -91,6 +105,7 @@ func (a *asker) behindProxy(ctx context.Context) bool {
 	a.proxied = true
 	if c, err := a.dial(ctx, ""); err == nil {
 		defer c.quit()
+		c.timeout = min(c.timeout, headerWait)
 		reply, err := a.introduce(c, a.otherHelo())
 		if err == nil && reply.good() && c.session.Greeting != "" {
 			a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")

@@ -35,6 +35,7 @@ type Config struct {
 	Done     []Case        // what an earlier run found out about this listener; it is not asked again
 	Deliver  string        // "" stops before DATA; else the address that one message is sent to in each form that was taken
 	Timeout  time.Duration // bound of one reply, greeting pauses included; default 60 s
+	Silent   bool          // somebody else found that the listener does not greet: its banner is waited for 10 s, and no PROXY header is tried
 	Budget   time.Duration // bound of the whole listener; default 10 min
 	Parallel int           // connections at a time; default 1
 
@@ -62,6 +63,7 @@ type Report struct {
 	Notes    []string       `json:"notes,omitempty"`
 	Answers  []judge.Answer `json:"answers"`
 	Err      error          `json:"-"` // why the listener could not be asked at all
+	Mute     bool           `json:"-"` // the port took connections and nothing was said there, with a PROXY header or without
 }
 
 // Session is what a server offers after EHLO (RFC 5321, 4.1.1.1).
