@@ -19,7 +19,7 @@ func Holds(changes []plan.Change, m backup.Manifest, contents map[int][]byte) er
 		if i < 0 {
 			return fmt.Errorf("%w: %s was not saved", ErrStale, c.Path)
 		}
-		if why := differs(c, m.Items[i], contents[i]); why != "" {
+		if why := unlike(c, m.Items[i], contents[i]); why != "" {
 			return fmt.Errorf("%w: %s %s: make the plan anew", ErrStale, c.Path, why)
 		}
 	}
@@ -34,8 +34,8 @@ func itemOf(m backup.Manifest, c plan.Change) int {
 	})
 }
 
-// differs says how what stands at a change's path is not what the plan was made for; "" where it is.
-func differs(c plan.Change, item backup.Item, content []byte) string {
+// unlike says how what stands at a change's path is not what the plan was made for; "" where it is.
+func unlike(c plan.Change, item backup.Item, content []byte) string {
 	now := item.Before
 	switch c.Kind {
 	case plan.CreateFile:

@@ -11,22 +11,29 @@ import (
 // csvTable writes a line a finding (RFC 4180, CRLF line ends). A cell that a spreadsheet would take for a formula begins with an apostrophe,
 // which spreadsheets do not show.
 type csvTable struct {
-	w    *csv.Writer
-	lang string
+	w     *csv.Writer
+	lang  string
+	apply bool // two more columns: how the host was left
 }
 
 func newCSV(w io.Writer, lang string) *csvTable {
 	c := csv.NewWriter(w)
 	c.UseCRLF = true
-	return &csvTable{c, lang}
+	return &csvTable{w: c, lang: lang}
 }
 
-func (c *csvTable) Begin(Run) error {
+func (c *csvTable) Begin(r Run) error {
+	c.apply = r.Command == "apply" || r.Command == "rollback"
 	header := []string{"host", "address", "state", "mta", "version", "listener", "rule", "title", "severity", "status", "have", "want",
 		"file", "line", "controls", "guide_status", "fixable", "manual", "error"}
 	if c.lang == "ko" {
 		header = []string{"호스트", "주소", "상태", "MTA", "버전", "수신 주소", "규칙", "항목", "위험도", "판정", "현황", "기준",
 			"파일", "행", "통제 항목", "가이드 문구 판정", "자동 조치", "수동 조치", "오류"}
+	}
+	if c.apply && c.lang == "ko" {
+		header = append(header, "결과", "설명")
+	} else if c.apply {
+		header = append(header, "outcome", "sentence")
 	}
 	return c.row(header)
 }
@@ -58,8 +65,12 @@ func (c *csvTable) Host(h *Host) error {
 	if c.lang == "ko" {
 		state = w.state[h.State]
 	}
+	var left []string
+	if c.apply {
+		left = []string{string(whole.Outcome), whole.Sentence}
+	}
 	if len(whole.Findings) == 0 {
-		return c.row([]string{h.Name, h.Address, state, "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", h.Error})
+		return c.row(append([]string{h.Name, h.Address, state, "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", h.Error}, left...))
 	}
 	for _, f := range whole.Findings {
 		version := ""
@@ -75,7 +86,7 @@ func (c *csvTable) Host(h *Host) error {
 		}
 		cells := []string{h.Name, h.Address, state, f.MTA, version, f.Listener, f.Rule, f.Title, severity, status, f.Have, f.Want,
 			f.File, line, strings.Join(f.Controls, " "), guide, strconv.FormatBool(f.Fixable), f.Manual, h.Error}
-		if err := c.row(cells); err != nil {
+		if err := c.row(append(cells, left...)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"mtaharden/remediate/apply"
 	"mtaharden/remediate/plan"
 )
 
@@ -35,8 +36,14 @@ type jsonHost struct {
 	Impact   []plan.Impact  `json:"impact"`
 	Network  []plan.Contact `json:"network,omitempty"` // what the network judge met; absent where it was not asked
 	Problems []string       `json:"problems"`
-	Steps    []struct{}     `json:"steps"`
-	Outcome  string         `json:"outcome"`
+	Steps    []jsonStep     `json:"steps"`
+	Outcome  apply.Ending   `json:"outcome"`
+	Run      string         `json:"run,omitempty"`      // of an apply or a rollback: the name of its folder on the host
+	Sentence string         `json:"sentence,omitempty"` // how it left the host, in the report's language
+	Reason   string         `json:"reason,omitempty"`   // why it ended so, where that is not the good end
+	Command  string         `json:"command,omitempty"`  // what a person types on the host
+	Until    string         `json:"until,omitempty"`    // of not-known: when the host has restored itself
+	Warnings []string       `json:"warnings,omitempty"`
 }
 
 type jsonFinding struct {
@@ -98,8 +105,9 @@ func findingOf(f *plan.Finding, lang string) jsonFinding {
 func hostOf(h *Host, lang string) jsonHost {
 	out := jsonHost{
 		Name: h.Name, Address: h.Address, State: h.State, Error: h.Error, Outcome: "unchanged",
-		Installs: []plan.Install{}, Findings: []jsonFinding{}, Changes: []jsonChange{}, Impact: []plan.Impact{}, Problems: []string{}, Steps: []struct{}{},
+		Installs: []plan.Install{}, Findings: []jsonFinding{}, Changes: []jsonChange{}, Impact: []plan.Impact{}, Problems: []string{}, Steps: []jsonStep{},
 	}
+	out.apply(h.Apply, lang)
 	if h.Result == nil {
 		return out
 	}
@@ -116,6 +124,34 @@ func hostOf(h *Host, lang string) jsonHost {
 		out.Changes = append(out.Changes, jsonChange{c.Path, c.Kind, c.Diff, list(c.Rules)})
 	}
 	return out
+}
+
+// jsonStep is one step of a run on a host.
+type jsonStep struct {
+	Step  apply.Step      `json:"step"`
+	State apply.StepState `json:"state"`
+	Error string          `json:"error"`
+}
+
+// apply takes in how an apply or a rollback left the host.
+func (h *jsonHost) apply(o *apply.Outcome, lang string) {
+	if o == nil {
+		return
+	}
+	h.Outcome, h.Run, h.Sentence, h.Reason, h.Command, h.Warnings = o.Ending, o.Run, o.Sentence(lang), o.Reason, o.Command, o.Warnings
+	if o.Nothing {
+		h.Reason = ""
+	}
+	h.Until = moment(o.Until)
+	for _, s := range o.Steps {
+		h.Steps = append(h.Steps, jsonStep{s.Step, s.State, s.Error})
+	}
+	for _, c := range o.Generated {
+		h.Changes = append(h.Changes, jsonChange{c.Path, c.Kind, c.Diff, list(c.Rules)})
+	}
+	for _, c := range o.Conflicts {
+		h.Changes = append(h.Changes, jsonChange{c.Path, "conflict", c.Diff, []string{}})
+	}
 }
 
 // jsonDocument writes one document at the end, its hosts in the run's order whatever order they came in.
@@ -198,16 +234,21 @@ func (l *jsonLines) Begin(r Run) error { l.run = r; return nil }
 
 func (l *jsonLines) Host(h *Host) error {
 	type line struct {
-		Schema  string `json:"schema"`
-		Run     string `json:"run"`
-		Host    string `json:"host"`
-		Address string `json:"address"`
-		State   State  `json:"state"`
-		Error   string `json:"error"`
+		Schema   string       `json:"schema"`
+		Run      string       `json:"run"`
+		Host     string       `json:"host"`
+		Address  string       `json:"address"`
+		State    State        `json:"state"`
+		Error    string       `json:"error"`
+		Outcome  apply.Ending `json:"outcome,omitempty"`
+		Sentence string       `json:"sentence,omitempty"`
 		*jsonFinding
 	}
 	whole := hostOf(h, l.lang)
 	base := line{Schema: Schema, Run: l.run.ID, Host: h.Name, Address: h.Address, State: h.State, Error: h.Error}
+	if h.Apply != nil {
+		base.Outcome, base.Sentence = whole.Outcome, whole.Sentence
+	}
 	if len(whole.Findings) == 0 {
 		return encode(l.w, base, "")
 	}

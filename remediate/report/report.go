@@ -10,6 +10,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"mtaharden/remediate/apply"
 	"mtaharden/remediate/plan"
 )
 
@@ -29,7 +30,7 @@ const (
 // Run is what a report is about.
 type Run struct {
 	ID        string
-	Command   string // audit, plan
+	Command   string // audit, plan, apply, rollback
 	Started   time.Time
 	Finished  time.Time // zero until the run is over; Handler.End sets it
 	Playbooks []string
@@ -43,6 +44,7 @@ type Host struct {
 	State   State
 	Error   string // why State is not OK
 	Result  *plan.Result
+	Apply   *apply.Outcome // how an apply or a rollback left it; nil of an audit and a plan
 }
 
 // Handler takes a run's hosts as they are done. It is not safe for concurrent use: the run hands over one host at a time.
@@ -113,11 +115,19 @@ type Summary struct {
 	Waived        int `json:"waived"`
 	Error         int `json:"error"`
 	NotApplicable int `json:"not_applicable"`
+	// Outcomes counts how an apply or a rollback left the hosts.
+	Outcomes map[apply.Ending]int `json:"outcomes,omitempty"`
 }
 
 // Add counts one host.
 func (s *Summary) Add(h *Host) {
 	s.Hosts++
+	if h.Apply != nil {
+		if s.Outcomes == nil {
+			s.Outcomes = map[apply.Ending]int{}
+		}
+		s.Outcomes[h.Apply.Ending]++
+	}
 	switch h.State {
 	case Unreachable, AuthFailed, HostKey, NoPrivilege:
 		s.Unreachable++

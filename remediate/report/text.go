@@ -39,9 +39,12 @@ func (t *text) Host(h *Host) error {
 	t.fleet.add(h)
 	var b bytes.Buffer
 	t.head(&b, h)
+	if h.Apply != nil {
+		t.outcome(&b, h.Apply)
+	}
 	if h.Result != nil {
 		t.findings(&b, h)
-		if t.o.Diffs {
+		if t.o.Diffs && h.Apply == nil {
 			t.plan(&b, h.Result)
 		}
 		for _, p := range h.Result.Problems {
@@ -315,6 +318,7 @@ func (t *text) End(time.Time) error {
 	if t.sum.Unreachable+t.sum.Incomplete > 0 {
 		fmt.Fprintf(&b, " ("+t.say.notReached+")", t.sum.Unreachable, t.sum.Incomplete)
 	}
+	t.outcomes(&b)
 	for _, s := range plan.Statuses() {
 		n := *t.sum.count(s)
 		name := string(s)

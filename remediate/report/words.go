@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode"
 
+	"mtaharden/remediate/apply"
 	"mtaharden/remediate/plan"
 )
 
@@ -22,6 +23,8 @@ type words struct {
 	judges                                             map[string]string
 	kinds                                              map[plan.ChangeKind]string
 	says                                               map[string]string // the judges' outcomes
+	outcome, run, steps, warning, conflict             string
+	endings                                            map[apply.Ending]string
 }
 
 func wordsOf(lang string) words {
@@ -39,6 +42,7 @@ func english() words {
 		problems: "not collected", fixable: "fix", refuse: "would refuse: %s, %s messages, last %s",
 		perhaps: "may refuse: %s, %s messages, last %s (an entry by name may still let it relay)", notReached: "%d not reached, %d not read to the end",
 		regenerate: "regenerate", validate: "validate", reload: "reload", moment: "2 Jan 15:04",
+		outcome: "outcome", run: "run", steps: "steps", warning: "warning", conflict: "conflict",
 	}
 	w.status = map[plan.Status]string{}
 	for _, s := range plan.Statuses() {
@@ -66,6 +70,11 @@ func korean() words {
 		problems: "수집하지 못함", fixable: "자동 조치", refuse: "거부 예상: %s, %s건, 최근 %s",
 		perhaps: "거부 가능성: %s, %s건, 최근 %s (이름 기반 항목으로 계속 허용될 수 있음)", notReached: "접속 불가 %d대, 수집 미완료 %d대",
 		regenerate: "재생성", validate: "검증", reload: "재적용", moment: "1월 2일 15:04",
+		outcome: "결과", run: "작업", steps: "단계", warning: "주의", conflict: "충돌",
+		endings: map[apply.Ending]string{
+			apply.Unchanged: "변경 없음", apply.Changed: "변경됨", apply.RolledBack: "원상 복구", apply.Failed: "복구 실패",
+			apply.NotBegun: "시작하지 않음", apply.NotKnown: "상태 불명", apply.NeedsPerson: "담당자 확인 필요",
+		},
 		status: map[plan.Status]string{
 			plan.Pass: "양호", plan.Fail: "취약", plan.Unknown: "확인필요", plan.Error: "확인필요", plan.Review: "확인필요",
 			plan.NotApplicable: "해당없음", plan.Waived: "취약(예외승인)",
