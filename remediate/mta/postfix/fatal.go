@@ -15,7 +15,7 @@ var (
 		"smtpd_sasl_authenticated_header", "broken_sasl_auth_clients", "show_user_unknown_table_name", "smtpd_reject_unlisted_sender",
 		"smtpd_reject_unlisted_recipient", "smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_wrappermode", "smtpd_tls_auth_only", "smtpd_tls_ask_ccert",
 		"smtpd_tls_req_ccert", "smtpd_tls_received_header", "smtpd_peername_lookup", "smtpd_relay_before_recipient_restrictions", "disable_dns_lookups",
-		"soft_bounce", "helpful_warnings", "smtputf8_enable", "strict_8bitmime", "multi_instance_enable",
+		"soft_bounce", "helpful_warnings", "smtpd_client_port_logging", "smtpd_forbid_unauth_pipelining", "smtputf8_enable", "strict_8bitmime", "multi_instance_enable",
 	}
 	numbers = []string{
 		"smtpd_recipient_limit", "unknown_client_reject_code", "invalid_hostname_reject_code", "unknown_hostname_reject_code",
@@ -45,6 +45,7 @@ func (m *model) deadValue(l listener) (string, []judge.Line) {
 		{numbers, func(v string) bool { return allDigits(strings.TrimPrefix(v, "-")) }, "bad numerical configuration"},
 		{times, isTime, "bad time value or unit"},
 		{onFailure, func(v string) bool { return v == "defer" || v == "defer_if_permit" }, "bad configuration"},
+		{[]string{"smtpd_forbid_bare_newline"}, newlineAction, "bad parameter value"},
 		{[]string{"smtpd_tls_security_level"}, tlsLevel, "Invalid TLS level"},
 		{[]string{"inet_protocols"}, someProtocol, "unknown protocol"},
 	} {
@@ -60,13 +61,26 @@ func (m *model) deadValue(l listener) (string, []judge.Line) {
 // misfits reports a value that the configuration sets and that is not good; a default always is.
 func (m *model) misfits(name string, s *service, good func(string) bool) (judge.Line, bool) {
 	raw, o, _ := m.raw(name, s)
-	if o.How == "default" || strings.Contains(raw, "$") && m.value(name, s) == "" || good(m.value(name, s)) {
+	if m.unheard(name) || o.How == "default" || strings.Contains(raw, "$") && m.value(name, s) == "" || good(m.value(name, s)) {
 		return judge.Line{}, false
 	}
 	if name == "smtpd_tls_security_level" && m.yes("smtpd_tls_wrappermode", s) {
 		return judge.Line{}, false // it is not looked at
 	}
 	return judge.Line{File: o.File, Line: o.Line, Text: name + " = " + raw}, true
+}
+
+// unheard reports whether this release does not read a parameter: its own list of all has it not.
+func (m *model) unheard(name string) bool {
+	out, ok := m.snap.Output("postfix:" + m.dir + ":d")
+	if _, known := m.defaults[name]; known || !ok || out.Exit != 0 {
+		return false
+	}
+	return m.defaults["smtpd_helo_required"] != "" && m.defaults["smtpd_error_sleep_time"] != "" // the list was heard whole
+}
+
+func newlineAction(v string) bool {
+	return slices.Contains([]string{"yes", "no", "normalize", "reject", "note"}, strings.ToLower(v))
 }
 
 func tlsLevel(v string) bool {

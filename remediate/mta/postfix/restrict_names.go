@@ -77,9 +77,10 @@ func (r *run) unknownHelo(*member, string) verdict {
 	return verdict{}
 }
 
-// shortAddress refuses addresses whose domain has no dot; the null address and one without domain that postmaster owns pass.
+// shortAddress refuses addresses whose domain has no dot, or that have none; the null address passes. Whom smtpd knows without a domain
+// (postmaster) it takes at RCPT TO before it looks at any of this, and not at DATA.
 func (r *run) shortAddress(at stage, addr string) verdict {
-	if r.have < at || addr == "" || strings.EqualFold(addr, "postmaster") {
+	if r.have < at || addr == "" {
 		return verdict{}
 	}
 	_, domain, ok := cutLast(addr)
@@ -126,7 +127,7 @@ func (r *run) unlistedRecipient(*member, string) verdict {
 	if r.have < atRcpt || r.listed {
 		return verdict{}
 	}
-	r.listed = true
+	r.listed = r.warn == 0 // behind warn_if_reject it is looked at again
 	return r.unlisted(r.rcpt, "reject_unlisted_recipient")
 }
 
@@ -156,7 +157,11 @@ func (r *run) unlisted(addr, by string) verdict {
 	if t.class == classDefault && t.channel != "error" && t.channel != "retry" && t.unsure == "" {
 		return verdict{}
 	}
-	for _, param := range []string{"recipient_canonical_maps", "canonical_maps", "virtual_alias_maps"} {
+	params := []string{"recipient_canonical_maps", "canonical_maps", "virtual_alias_maps"}
+	if strings.HasSuffix(by, "_sender") {
+		params = append(params, "sender_canonical_maps")
+	}
+	for _, param := range params {
 		if ok, v := r.mapped(param, t); ok || v.kind != dunno {
 			return v
 		}
@@ -192,11 +197,10 @@ func (r *run) mapped(param string, t target) (bool, verdict) {
 func (r *run) find(param string, t target) (found, verdict) {
 	local, domain, _ := cutLast(t.addr)
 	keys := []string{t.addr}
-	base, _, extended := strings.Cut(local, r.m.value("recipient_delimiter", r.s))
-	if extended && base != "" && r.m.value("recipient_delimiter", r.s) != "" {
+	base := local
+	if i := strings.IndexAny(local, r.m.value("recipient_delimiter", r.s)); i > 0 { // any of its characters (postconf(5), since 2.11)
+		base = local[:i]
 		keys = append(keys, base+"@"+domain)
-	} else {
-		base = local
 	}
 	if t.class == classLocal {
 		keys = append(keys, local, base)
