@@ -140,7 +140,7 @@ func (m *model) markDead(answers []judge.Answer, l listener) {
 }
 
 func isBroken(a judge.Answer) bool {
-	return a.Outcome == judge.Deferred && (strings.Contains(a.Text, "451 4.3.5") || strings.Contains(a.Text, "451 4.3.0"))
+	return a.Outcome == judge.Deferred && (strings.Contains(a.Text, "451 4.3.5") || strings.Contains(a.Text, "451 4.3.0") || strings.Contains(a.Text, "421 4.3.0"))
 }
 
 // line is the place of a parameter as evidence.

@@ -14,6 +14,9 @@ func (r *run) checkRecipient() verdict {
 	postmaster := strings.EqualFold(r.rcpt, "postmaster") // at RCPT TO always taken (RFC 5321 4.5.1)
 	r.have = atRcpt
 	if delay {
+		if v := r.greeted(); v.kind == refuse {
+			return v
+		}
 		if v := r.beforeMail(); v.kind == refuse || postmaster {
 			return v
 		}
@@ -24,6 +27,9 @@ func (r *run) checkRecipient() verdict {
 	}{{atConnect, "smtpd_client_restrictions"}, {atHelo, "smtpd_helo_restrictions"}, {atMail, "smtpd_sender_restrictions"}} {
 		if !delay {
 			r.have = st.at
+			if v := r.greeted(); st.at == atHelo && v.kind == refuse {
+				return v
+			}
 			if v := r.beforeMail(); st.at == atMail && v.kind == refuse {
 				return v
 			}
@@ -50,6 +56,22 @@ func (r *run) checkRecipient() verdict {
 	}
 	if !r.listed && !r.discard && r.m.yes("smtpd_reject_unlisted_recipient", r.s) {
 		return r.soften(r.unlisted(r.rcpt, "smtpd_reject_unlisted_recipient"))
+	}
+	return verdict{}
+}
+
+// greeted is the reply to EHLO, which says whether the client may use XCLIENT and XFORWARD: where one of these lists cannot be used, smtpd
+// gives up.
+func (r *run) greeted() verdict {
+	for _, param := range []string{"smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"} {
+		if r.helo == "" || r.m.value(param, r.s) == "" {
+			continue
+		}
+		aside := newRun(r.m, r.s, r.q, nil) // what is not known of these lists decides nothing here
+		if h := aside.networks(param, r.name, r.addr); h.failed != "" && len(aside.reasons) == 0 {
+			r.note(h.pattern.origin, param+": "+h.pattern.text)
+			return verdict{kind: refuse, code: 421, text: "421 4.3.0 Server local data error: " + param + ": " + h.failed, broken: true}
+		}
 	}
 	return verdict{}
 }

@@ -30,6 +30,9 @@ func (m *model) dead(l listener) (string, []judge.Line) {
 			return fmt.Sprintf("smtpd does not start: bad parameter value: %s = %q", name, v), []judge.Line{{File: o.File, Line: o.Line, Text: name}}
 		}
 	}
+	if why, at := m.deadScreen(l.front); why != "" {
+		return why, at
+	}
 	if why, at := m.deadValue(l); why != "" {
 		return why, at
 	}

@@ -21,6 +21,7 @@ const maxWays = 400
 type run struct {
 	m       *model
 	s       *service
+	at      listener // where the client arrives; of a run that walks no dialogue the service alone
 	rw      *service // the rewrite service, which finds the class of an address: overrides of smtpd do not reach it
 	q       judge.Question
 	script  []int          // the ways to take at the forks, in order of meeting
@@ -91,19 +92,20 @@ func (m *model) answer(q judge.Question, l listener) judge.Answer {
 		return a
 	}
 	clear(m.wanted)
-	ways, cut := m.ways(q, l.smtpd)
+	ways, cut := m.ways(q, l)
 	a.Outcome, a.Text, a.Because = settle(ways, cut, q)
 	if a.Outcome == judge.CannotTell && foreign(q) {
 		m.keepWanted()
 	}
-	return a
+	return m.evaded(a, l)
 }
 
 // ways walks the lists once for each combination of what is not known.
-func (m *model) ways(q judge.Question, s *service) (out []way, cut bool) {
+func (m *model) ways(q judge.Question, l listener) (out []way, cut bool) {
 	script := []int{}
 	for len(out) < maxWays {
-		r := newRun(m, s, q, script)
+		r := newRun(m, l.smtpd, q, script)
+		r.at = l
 		out = append(out, r.walk())
 		script = next(r)
 		if script == nil {
@@ -135,7 +137,7 @@ func newRun(m *model, s *service, q judge.Question, script []int) *run {
 	if r.name == "" || m.value("smtpd_peername_lookup", s) == "no" {
 		r.name = "unknown" // the name that the address has is not asked for
 	}
-	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps", "smtpd_authorized_xclient_hosts"} {
+	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps", "smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"} {
 		r.parent[name] = r.matchesParents(name)
 	}
 	return r
@@ -188,9 +190,14 @@ func (r *run) note(o mta.Origin, text string) {
 
 // walk is one dialogue up to the end of the message: what RCPT TO takes, DATA may still refuse.
 func (r *run) walk() way {
-	v := r.checkRecipient()
+	v := r.screened()
 	if v.kind != refuse {
-		v = r.checkData()
+		v = r.commands()
+	}
+	if v.kind == dunno {
+		if v = r.checkRecipient(); v.kind != refuse {
+			v = r.checkData()
+		}
 	}
 	w := way{reasons: r.reasons, because: r.because, text: v.text, hindered: r.hindered}
 	if v.kind == refuse {

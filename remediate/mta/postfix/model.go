@@ -38,6 +38,8 @@ type listener struct {
 	addr  string   // "ADDR:PORT"
 	front *service // what listens: smtpd or postscreen
 	smtpd *service // what talks: the same, or the "smtpd pass" service behind postscreen
+
+	evades bool // of a question: its client spells commands as smtpd_command_filter does not know them
 }
 
 // find returns the listener with that address.
