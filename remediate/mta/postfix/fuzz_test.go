@@ -37,6 +37,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add("mynetworks = 0.0.0.0/0\n", "smtp inet n - n - - smtpd -vo mynetworks=::/0\n")
 	f.Add("smtpd_relay_restrictions = check_client_access ldap:/a'b, reject\n", "smtp inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n")
 	f.Add("transport_maps = inline:{*=error:x}\nsmtpd_upstream_proxy_protocol = haproxy\n", "smtp inet n - n - - smtpd\n")
+	f.Add("postscreen_access_list = inline:{{0.0.0.0=dunno, reject}}, static:x\npostscreen_denylist_action = drop\npostscreen_allowlist_interfaces = !/a, ::\n", "smtp inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n")
+	f.Add("smtpd_command_filter = inline:{{DATA=RCPT TO:<}, {EHLO [198.51.100.7]=HELO}}, static:{rcpt to:<a@b>}\nsmtpd_authorized_xforward_hosts = 1/2\n", "smtp inet n - n - - smtpd\n")
 	f.Fuzz(func(t *testing.T, main, master string) {
 		s := (&facts.Snapshot{Addrs: labAddrs}).With(&facts.File{Path: "/etc/postfix/main.cf", Data: []byte(main)}, &facts.File{Path: "/etc/postfix/master.cf", Data: []byte(master)})
 		c, err := read(s, mta.Install{MTA: "postfix", Version: "3.10.4", Config: "/etc/postfix"})

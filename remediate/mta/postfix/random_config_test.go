@@ -156,6 +156,8 @@ func (g *gen) value(kind string) string {
 		return g.pick("root", "user@lab.example.edu", "user@example.org", "x")
 	case "transport":
 		return g.pick("smtp:[192.0.2.1]", "local:", ":", "relay:[192.0.2.2]")
+	case "screen":
+		return g.pick("reject", "reject", "permit", "dunno", "permit_mynetworks, reject", "perhaps")
 	case "logins":
 		return g.pick("alice", "bob", "alice, bob")
 	case "dns":
@@ -222,6 +224,11 @@ func (g *gen) domains(n int, first ...string) string {
 
 // entry resolves TABLE KIND.
 func (g *gen) entry(word string) string {
+	if word == "COMMANDS" {
+		name := fmt.Sprintf("/etc/postfix/t%d", len(g.files))
+		g.files[name] = g.pick(commandRows...) + "\n" + g.pick(commandRows...) + "\n"
+		return g.pick("pcre:", "regexp:") + name
+	}
 	before, kind, ok := strings.Cut(word, "TABLE ")
 	if !ok {
 		return word
@@ -263,6 +270,7 @@ func randomCase(seed uint64) (testCase, map[string]bool) {
 	}
 	c := testCase{name: fmt.Sprintf("random-%d", seed), versions: []string{"3.5", "3.7", "3.10"}, addrs: labAddrs, files: g.files}
 	c.files["/etc/postfix/nets"] = "192.0.2.0/24\n198.51.100.64/26 # office\n"
+	c.files["/etc/postfix/milters"] = "198.51.100.0/25 inet:127.0.0.1:9995\n10.0.0.0/8 DISABLE\n"
 	c.files["/etc/postfix/doms"] = "# ours\nrelay.example.com\nvirtual.example.com\n"
 	c.files["master.cf"] = g.master()
 	c.files["main.cf"] = g.main.String()
@@ -311,6 +319,9 @@ func (g *gen) first() string {
 			return g.argument("check_client_access", "client")
 		}
 	}
+	if g.forced == "{ }" {
+		return g.argument("check_policy_service", "{ inet:127.0.0.1:9998, timeout=10s, default_action=DUNNO }")
+	}
 	for _, p := range otherParameters {
 		if p.name == g.forced && p.by != "none" {
 			return p.by
@@ -358,7 +369,7 @@ func (g *gen) services() {
 		}
 	}
 	if g.chance(4) {
-		g.set("smtpd_milters", "inet:127.0.0.1:9997")
+		g.set("smtpd_milters", g.pick("inet:127.0.0.1:9997", "inet:127.0.0.1:9995", "inet:127.0.0.1:9995")) // no filter, and one
 		g.set("milter_default_action", g.pick("accept", "tempfail", "reject"))
 	}
 }
@@ -366,7 +377,7 @@ func (g *gen) services() {
 // master is a master.cf: smtpd at port 25, or postscreen before it; sometimes a submission service with options of its own.
 func (g *gen) master() string {
 	text := stockMaster
-	if g.chance(6) || g.forced == "postscreen" {
+	if g.chance(6) || strings.HasPrefix(g.forced, "postscreen") {
 		g.words["postscreen"] = true
 		text = "smtp inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n"
 	}

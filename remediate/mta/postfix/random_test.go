@@ -32,7 +32,7 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 		q.Listener, q.ClientAddr, q.ClientName = l.addr, c[0], c[1]
 		q.Helo = g.pick("client7.example.net", "client7.example.net", "lab.example.edu", "[198.51.100.7]", "short", "198.51.100.7", "bad_name!", "")
 		if g.chance(25) {
-			q.Form, q.Recipient = "", g.pick("user@lab.example.edu", "nobody@lab.example.edu", "x@relay.example.com", "root", "user@[10.9.9.1]", "postmaster", "user", "x@localhost", "user+ext@lab.example.edu",
+			q.Form, q.Recipient = "", g.pick("user@lab.example.edu", "nobody@lab.example.edu", "x@relay.example.com", "root", "user@[10.9.9.1]", "postmaster", "user", "x@localhost", "user-ext@lab.example.edu", "user+ext@lab.example.edu",
 				"user@virtual.example.com", "postmaster@lab.example.edu", "x@sub.relay.example.com")
 		} else if g.chance(20) {
 			q.Form, q.Recipient = "plain", g.pick("x%example.org@relay.example.com", "x@host.example.org", "example.org!x@relay.example.com", "x@example.org.", "x@org", `"a b"@example.org`, "a!b%c@example.org",
@@ -49,7 +49,16 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 		if m.offersTLS(l.smtpd) && (g.chance(60) || strings.Contains(text, "reject_plaintext_session")) {
 			q.TLS, a.Cert = true, g.chance(30)
 		}
+		if strings.Contains(text, "smtpd_command_filter") { // it sees the quotes, which an evaluator does not, and the question is of EHLO
+			q.Recipient, a.Helo = strings.ReplaceAll(q.Recipient, `"`, ""), false
+		}
+		if strings.Contains(text, "smtpd_authorized_x") { // which EHLO alone looks at
+			a.Helo = false
+		}
 		a.Q = q
+		if g.chance(20) {
+			a.Proxy = "any"
+		}
 		out = append(out, a)
 	}
 	out[0].Q.Form, out[0].Q.Recipient = "", "x@relay.example.com"
@@ -141,7 +150,7 @@ func (s *shadow) random(t *testing.T, seed uint64, words *coverage) *comparison 
 		return k
 	}
 	m := cfg.Model.(*model)
-	asks := randomAsks(seed, m, asksEach)
+	asks := m.routed(randomAsks(seed, m, asksEach))
 	o := c.orderOf(asks)
 	for _, a := range asks {
 		o.Addrs = append(o.Addrs, unquoted(a.Q).Recipient)
@@ -182,7 +191,7 @@ func (c *coverage) add(produced, reached map[string]bool) {
 	defer c.mu.Unlock()
 	for w := range produced {
 		c.produced[w]++
-		if reached[w] || shapes[w] {
+		if reached[w] || shapes[w] || slices.ContainsFunc(otherParameters, func(p parameter) bool { return p.name == w && p.by == "none" }) {
 			c.reached[w]++
 		}
 	}
@@ -213,9 +222,7 @@ func wanted(version string) []string {
 		out = append(out, c.word)
 	}
 	for _, p := range otherParameters {
-		if p.by != "none" {
-			out = append(out, p.name)
-		}
+		out = append(out, p.name)
 	}
 	slices.Sort(out)
 	out = slices.Compact(out)
@@ -223,4 +230,4 @@ func wanted(version string) []string {
 }
 
 // sinceOf names the release that brought a word which older ones do not look at.
-var sinceOf = map[string]string{"smtpd_relay_before_recipient_restrictions": "3.6"}
+var sinceOf = map[string]string{"smtpd_relay_before_recipient_restrictions": "3.6", "postscreen_denylist_action": "3.6"}

@@ -62,6 +62,7 @@ var keys = map[string][]string{
 	"recipient": {"relaytest@example.org", "example.org", ".org", "org", "relaytest@", "user@lab.example.edu", "relay.example.com", "lab.example.edu", "user@", "postmaster@lab.example.edu", "nobody@", "host.example.org"},
 	"user":      {"alice", "bob", "alice@lab.example.edu"},
 	"dns":       {"192.0.2.35", "192.0.2", "mx.example.org", "ns.example.org", "example.net", ".example.net", "mail.example.net", "10.9.9", "198.51.100.7"},
+	"screen":    {"198.51.100.7", "198.51.100", "10.9.9.50", "127.0.0.1", "2001:db8::9", "203.0.113.9", "192.0.2.33"},
 	"domain":    {"example.org", ".example.org", "org", "relay.example.com", "virtual.example.com", "host.example.org", "lab.example.edu"},
 	"address":   {"user@lab.example.edu", "user", "@virtual.example.com", "relaytest@example.org", "@example.org", "user@virtual.example.com", "x@relay.example.com", "root", "@lab.example.edu", "nobody"},
 }
@@ -143,5 +144,34 @@ var otherParameters = []parameter{
 	{6, "invalid_hostname_reject_code", []string{"550"}, "reject_invalid_helo_hostname"},
 	{4, "maps_rbl_domains", []string{"bl.example.net"}, "none"},
 	{4, "transport_maps", []string{"TABLE transport"}, ""},
+	{6, "sender_canonical_maps", []string{"TABLE address", "inline:{nobody@lab.example.edu=user@lab.example.edu}"}, "reject_unlisted_sender"},
+	{3, "smtpd_command_filter", []string{"COMMANDS"}, ""},
+	{3, "smtpd_proxy_filter", []string{"inet:127.0.0.1:9994"}, ""},
+	{3, "smtpd_milter_maps", []string{"inline:{198.51.100.7=inet:127.0.0.1:9995}", "inline:{127.0.0.1=DISABLE, 10.9.9.50=inet:127.0.0.1:9995}", "cidr:/etc/postfix/milters"}, ""},
+	{6, "smtpd_authorized_xclient_hosts", []string{"198.51.100.7", "10.9.9.0/24", "desk.lab.example.edu, 127.0.0.0/8", "!198.51.100.7, 0.0.0.0/0", "TABLE client"}, ""},
+	{6, "smtpd_authorized_xforward_hosts", []string{"198.51.100.0/24", "static:all"}, "none"},
+	{6, "smtpd_peername_lookup", []string{"no", "no", "yes"}, ""},
+	{6, "smtpd_client_port_logging", []string{"yes", "no"}, "none"},
+	{6, "smtpd_forbid_unauth_pipelining", []string{"yes", "no"}, "none"},
+	{6, "smtpd_forbid_bare_newline", []string{"yes", "no"}, "none"},
+	{3, "smtpd_upstream_proxy_protocol", []string{"haproxy"}, ""},
+	{8, "smtpd_etrn_restrictions", []string{"permit", "reject", "permit_mynetworks, reject", "check_etrn_access static:OK"}, "none"},
+	{40, "postscreen_access_list", []string{"permit_mynetworks", "permit_mynetworks, TABLE screen", "TABLE screen", "permit_mynetworks, reject", "static:dunno, TABLE screen"}, ""},
+	{40, "postscreen_blacklist_action", []string{"ignore", "enforce", "enforce", "drop"}, ""},
+	{20, "postscreen_denylist_action", []string{"ignore", "enforce", "drop"}, ""},
+	{15, "postscreen_dnsbl_sites", []string{"bl.example.net", "bl.example.net*2, wl.example.net*-4"}, ""},
+	{15, "postscreen_dnsbl_action", []string{"ignore", "enforce", "drop"}, ""},
+	{10, "postscreen_whitelist_interfaces", []string{"!10.9.9.1, static:all", "static:all", "10.9.9.0/24"}, ""},
+	{10, "postscreen_greet_action", []string{"ignore", "enforce", "drop"}, "none"},
+	{6, "postscreen_bare_newline_enable", []string{"yes"}, "none"},
+	{6, "postscreen_pipelining_enable", []string{"yes"}, "none"},
 	{4, "disable_vrfy_command", []string{"yes"}, "none"},
+}
+
+// commandRows are lines of a table that replaces commands.
+var commandRows = []string{
+	`/^RCPT TO:<relaytest@example\.org>$/ RCPT TO:<user@lab.example.edu>`, `/^RCPT TO:<(.*)@example\.org>$/ RCPT TO:<$1@relay.example.com>`,
+	`/^RCPT TO:<user@lab\.example\.edu>$/ RCPT TO:<relaytest@example.org>`, `/^MAIL FROM:<antispam@example\.com>$/ MAIL FROM:<user@lab.example.edu>`,
+	`/^MAIL FROM:<>$/ MAIL FROM:<nobody@lab.example.edu>`, `/^EHLO short$/ EHLO short.example.org`, `/^EHLO (.*)$/ HELO $1`, `/^DATA$/ NOOP`,
+	`/^RCPT TO:.*@example\.org>/ NOOP`, `/^RCPT TO:.*@host\.example\.org>/ RSET`, `!/^(EHLO|HELO|MAIL|RCPT|DATA|XCLIENT|STARTTLS|QUIT|RSET)/ NOOP`,
 }

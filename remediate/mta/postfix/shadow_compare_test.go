@@ -1,8 +1,10 @@
 package postfix
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +37,7 @@ func realEnds(reply string) []judge.Outcome {
 		return []judge.Outcome{judge.Refused}
 	}
 	reply, _, _ = strings.Cut(reply, complaint)
-	for _, words := range []string{"configuration error", "lookup failure", "lookup error", "local problem", "queue file write error"} {
+	for _, words := range []string{"configuration error", "server local data error", "lookup failure", "lookup error", "local problem", "queue file write error"} {
 		if strings.Contains(strings.ToLower(reply), words) {
 			return []judge.Outcome{judge.Deferred}
 		}
@@ -53,18 +55,24 @@ func taken(o judge.Outcome) judge.Outcome {
 // comparison sums what was compared.
 type comparison struct {
 	asked, unasked, resolved int
+	named, proxied, screened int            // clients asked whether they may use XCLIENT; questions put by a proxy's header, and those of postscreen
 	exempt                   int            // cannot-tell of configurations with a policy service, a milter, or a table that is not read
+	unput                    map[string]int // questions that could not be put, by cause
 	open                     map[string]int // cannot-tell of the others, by cause
 	ends                     map[string]int // the real Postfix's answers
 	differ                   []string
 }
 
 func newComparison() *comparison {
-	return &comparison{open: map[string]int{}, ends: map[string]int{}}
+	return &comparison{unput: map[string]int{}, open: map[string]int{}, ends: map[string]int{}}
 }
 
 func (k *comparison) add(o *comparison) {
 	k.asked, k.unasked, k.resolved, k.exempt = k.asked+o.asked, k.unasked+o.unasked, k.resolved+o.resolved, k.exempt+o.exempt
+	k.named, k.proxied, k.screened = k.named+o.named, k.proxied+o.proxied, k.screened+o.screened
+	for text, n := range o.unput {
+		k.unput[text] += n
+	}
 	for text, n := range o.open {
 		k.open[text] += n
 	}
@@ -84,6 +92,7 @@ func (k *comparison) cannotTell() (n int) {
 func (k *comparison) report(t *testing.T) {
 	t.Helper()
 	t.Logf("%d questions compared (%d could not be put), %d addresses resolved; the real answers: %v", k.asked, k.unasked, k.resolved, k.ends)
+	t.Logf("of these %d by a proxy's header and %d behind postscreen; %d clients asked whether they may use XCLIENT; not put: %v", k.proxied, k.screened, k.named, k.unput)
 	t.Logf("cannot-tell: %d (%.2f %%), and %d where a policy service, a milter or an unread table decides", k.cannotTell(), 100*float64(k.cannotTell())/float64(max(1, k.asked)), k.exempt)
 	for _, cause := range slices.SortedFunc(maps.Keys(k.open), func(a, b string) int { return k.open[b] - k.open[a] }) {
 		t.Logf("  %5d %s", k.open[cause], cause)
@@ -100,12 +109,25 @@ func (k *comparison) one(m *model, a ask, reply string, to *resolved) {
 	ends := realEnds(reply)
 	if ends == nil {
 		k.unasked++
+		k.unput[fmt.Sprintf("%.60s", strings.TrimPrefix(reply, "unasked: "))]++
 		return
 	}
 	k.asked++
+	if a.Proxy != "" {
+		k.proxied++
+	}
+	if l.front.command == "postscreen" {
+		k.screened++
+	}
 	k.ends[string(ends[0])]++
 	q := unquoted(a.Q)
 	ans := m.reply(q, l)
+	if a.Proxy != "" && a.Claim == nil && ans.Outcome == judge.CannotTell {
+		ans = m.answer(q, l) // this proxy tells the truth
+	}
+	if a.Claim != nil {
+		q.ClientAddr, q.ClientName, q.User = a.Claim.Addr, a.Claim.Name, a.Claim.User
+	}
 	if why := k.judged(m, l, ans, q, ends, reply, to); why != "" {
 		k.differ = append(k.differ, fmt.Sprintf("%s %s from %s (%s) user %q tls %v helo %s <%s> to <%s>: %s: the evaluator says %s (%s), Postfix says %q", a.Q.Listener, a.Q.Form,
 			a.Q.ClientAddr, a.Q.ClientName, a.Q.User, a.Q.TLS, a.Q.Helo, a.Q.Sender, a.Q.Recipient, why, ans.Outcome, ans.Text, reply))
@@ -123,9 +145,9 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 		k.open[why]++
 		return ""
 	}
-	ways, cut := m.ways(q, l.smtpd)
+	ways, cut := m.ways(q, l)
 	if ans.Outcome == judge.CannotTell {
-		k.undecided(ways)
+		k.undecided(ways, ans.Text)
 	}
 	if strings.Contains(allReasons(ways), "policy service") { // what it says may be an error too, which is no other end for who relays
 		ends = append(ends, map[judge.Outcome]judge.Outcome{judge.Deferred: judge.Refused, judge.Refused: judge.Deferred, judge.Relayed: judge.Delivered}[ends[0]])
@@ -140,11 +162,19 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 			return "not relayed"
 		}
 		return ""
+	case ends[0] == judge.Relayed && ans.Outcome != judge.Relayed && ans.Outcome != judge.Delivered && ans.Outcome != judge.CannotTell:
+		return "relayed"
 	case ends[0] == judge.Relayed:
+		if m.value("smtpd_command_filter", l.smtpd) != "" {
+			return "" // the recipient may be another one
+		}
 		if strings.Contains(ans.Text, "thrown away") || strings.Contains(ans.Text, "(REDIRECT)") {
 			return "" // it goes to nobody, or to somebody else
 		}
 		return misplaced(ans, to)
+	}
+	if ans.Outcome == judge.Relayed {
+		return "not relayed"
 	}
 	if m.value("smtpd_milters", l.smtpd) != "" {
 		return "" // a mail filter that does not answer has said its own 451 before
@@ -155,11 +185,25 @@ func (k *comparison) judged(m *model, l listener, ans judge.Answer, q judge.Ques
 	return ""
 }
 
+// mayName compares whether a client may use XCLIENT.
+func (k *comparison) mayName(m *model, a ask, named string) {
+	l, ok := listenerOf(m, a.Q)
+	if !ok || named == "" {
+		return
+	}
+	k.named++
+	if h, unknown := m.mayNameClients(unquoted(a.Q), l.smtpd); unknown == "" && h.ok != (named == "yes") {
+		k.differ = append(k.differ, fmt.Sprintf("XCLIENT of %s: the evaluator says %v %s, Postfix announces it: %s", a.Q.ClientAddr, h.ok, h.failed, named))
+	}
+}
+
 // misplaced compares relayed and delivered with the class that the real rewrite service finds. Its class does not tell that mail of any
 // domain at all, taken as local, is sent on.
 func misplaced(a judge.Answer, to *resolved) string {
 	o := a.Outcome
 	switch {
+	case o == judge.CannotTell:
+		return ""
 	case to != nil && to.Class == classLocal && strings.HasSuffix(a.Text, "sends it on"):
 		return ""
 	case to == nil || to.Fail || to.Class == classRelay || to.Class == classVirtual:
@@ -173,8 +217,11 @@ func misplaced(a judge.Answer, to *resolved) string {
 }
 
 // undecided counts a cannot-tell under its causes.
-func (k *comparison) undecided(ways []way) {
+func (k *comparison) undecided(ways []way, said string) {
 	text := allReasons(ways)
+	if text == "" {
+		text, _, _ = strings.Cut(said, " (")
+	}
 	for _, cause := range []string{"policy service", "mail filter", "are not read", "was not collected"} {
 		if strings.Contains(text, cause) {
 			k.exempt++
@@ -209,19 +256,20 @@ func (k *comparison) whole(m *model, o order, r replies) {
 		k.address(m, m.listeners[0].smtpd, o.Addrs[i], r.Resolved[i])
 	}
 	for i, reply := range r.Replies {
+		k.mayName(m, o.Asks[i], r.Named[i])
 		k.one(m, o.Asks[i], reply, to[unquoted(o.Asks[i].Q).Recipient])
 	}
 }
 
-// TestShadow asks a real Postfix what the cases of testdata/judge say.
+// TestShadow asks a real Postfix what the cases of testdata/judge say: all, or those whose names MTAHARDEN_POSTFIX_CASES matches.
 func TestShadow(t *testing.T) {
 	for _, root := range shadowRoots(t) {
 		s := startShadow(t, root)
 		t.Run(s.minor(), func(t *testing.T) {
 			t.Parallel()
 			sum, cases := newComparison(), 0
-			for _, c := range loadCases(t, "testdata/judge/*.txtar") {
-				if slices.Contains(c.versions, s.minor()) && !strings.Contains(c.files["main.cf"], "smtpd_authorized_xclient_hosts") {
+			for _, c := range loadCases(t, "testdata/judge/"+cmp.Or(os.Getenv("MTAHARDEN_POSTFIX_CASES"), "*")+".txtar") {
+				if slices.Contains(c.versions, s.minor()) {
 					sum.add(c.shadow(t, s))
 					cases++
 				}
@@ -246,6 +294,7 @@ func (c testCase) shadow(t *testing.T, s *shadow) *comparison {
 			asks = append(asks, ask{Q: k.q})
 		}
 	}
+	asks = m.routed(asks)
 	if len(asks) == 0 {
 		asks = []ask{{Q: c.matrix(m, acceptance{0, "198.51.100.7", "client7.example.net"})[1]}}
 	}

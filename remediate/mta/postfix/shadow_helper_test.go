@@ -48,6 +48,8 @@ type helper struct {
 	written map[string]string // the files of the order before, with their text
 	maps    []string
 	daemons string // the directory of the programs
+	state   string // the directory of their own databases
+	named   string // whether XCLIENT is announced to the client of the dialogue at hand
 }
 
 func (h *helper) start() (*hello, error) {
@@ -59,7 +61,7 @@ func (h *helper) start() (*hello, error) {
 	if first.Version == "" {
 		return nil, fmt.Errorf("postconf does not run here")
 	}
-	h.daemons = say("-h", "daemon_directory")
+	h.daemons, h.state = say("-h", "daemon_directory"), say("-d", "-h", "data_directory")
 	os.WriteFile("/etc/resolv.conf", []byte("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n"), 0o644)
 	os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n10.9.9.1 lab.example.edu\n"), 0o644)
 	os.WriteFile("/etc/mailname", []byte("lab.example.edu\n"), 0o644)
@@ -70,7 +72,7 @@ func (h *helper) start() (*hello, error) {
 	if h.tls, err = makeTLS("/etc/shadow-cert.pem"); err != nil {
 		return nil, err
 	}
-	for _, serve := range []func() error{serveDNS, serveLogins, servePolicy} {
+	for _, serve := range []func() error{serveDNS, serveLogins, servePolicy, serveMilter, serveProxyFilter} {
 		if err := serve(); err != nil {
 			return nil, err
 		}
@@ -98,11 +100,12 @@ func (h *helper) carryOut(o order) replies {
 		reply := dead + gone[q.Q.Listener]
 		if reply == "" {
 			mark := h.log.mark()
-			if reply = h.dialogue(q); reply != "" && !strings.ContainsAny(reply[:1], "23") {
+			if reply = h.dialogues(q); reply != "" && !strings.ContainsAny(reply[:1], "23") {
 				reply += h.log.complaints(mark)
 			}
 		}
-		r.Replies = append(r.Replies, reply)
+		r.Replies, r.Named = append(r.Replies, reply), append(r.Named, h.named)
+		h.named = ""
 		if strings.HasPrefix(reply, "dead") {
 			gone[q.Q.Listener] = reply
 		}
@@ -166,6 +169,9 @@ func (h *helper) serve() (dead string, err error) {
 		reaped, _ = syscall.Wait4(-1, nil, 0, nil)
 	}
 	os.Remove("/var/spool/postfix/pid/master.pid")
+	if screens, _ := filepath.Glob(filepath.Join(h.state, "screen*")); len(screens) > 0 { // whom postscreen has seen before
+		os.Remove(screens[0])
+	}
 	mark := h.log.mark()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

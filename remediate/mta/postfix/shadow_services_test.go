@@ -162,6 +162,10 @@ example.net.                60 IN NS    ns.example.net.
 mail.example.net.           60 IN A     192.0.2.25
 ns.example.net.             60 IN A     192.0.2.53
 client7.example.net.        60 IN A     198.51.100.7
+7.100.51.198.in-addr.arpa.  60 IN PTR   client7.example.net.
+desk.lab.example.edu.       60 IN A     10.9.9.50
+50.9.9.10.in-addr.arpa.     60 IN PTR   desk.lab.example.edu.
+9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. 60 IN PTR six.example.net.
 six.example.net.            60 IN AAAA  2001:db8::9
 example.org.                60 IN MX    10 mx.example.org.
 example.org.                60 IN NS    ns.example.org.

@@ -32,13 +32,21 @@ type ask struct {
 	Reverse string // the unverified name where there is no verified one
 	Helo    bool   // HELO for EHLO
 	Cert    bool   // a client certificate, if the server wants one
+	Proxy   string // the port at which a proxy's header names the client; "" where XCLIENT does
+	Claim   *claim // by Proxy alone: whom the client then says by XCLIENT that it is
+	Names   bool   // whether the client may use XCLIENT is asked too
+	Again   bool   // postscreen may want to see the client twice
 }
+
+// claim is what a client says of itself by XCLIENT.
+type claim struct{ Addr, Name, User string }
 
 // replies are the answers to an order. A reply is the decisive one of a dialogue: the first refusal, or the last; or "dead: CAUSE", or
 // "unasked: CAUSE" where the shadow could not put the question.
 type replies struct {
 	Hello    *hello     `json:",omitempty"`
 	Replies  []string   `json:",omitempty"`
+	Named    []string   `json:",omitempty"` // of each question: whether XCLIENT is announced to its client, "yes", "no", "" for not known
 	Resolved []resolved `json:",omitempty"`
 	Err      string     `json:",omitempty"`
 }
@@ -177,39 +185,3 @@ const shadowTail = `
 service_throttle_time = 1s
 max_use = 1
 `
-
-// shadowOptions are given to every smtpd: XCLIENT for the test's own connections alone, no delays and no limits of sessions, and the
-// certificate and the login service that the shadow has.
-const shadowOptions = " -o smtpd_authorized_xclient_hosts=127.0.0.1 -o smtpd_error_sleep_time=0 -o smtpd_client_connection_count_limit=0" +
-	" -o smtpd_client_connection_rate_limit=0 -o smtpd_hard_error_limit=1000 -o smtpd_soft_error_limit=1000 -o address_verify_poll_count=1" +
-	" -o smtpd_sasl_type=dovecot -o smtpd_sasl_path=inet:127.0.0.1:9996 -o smtpd_policy_service_retry_delay=1s" +
-	" -o smtpd_tls_chain_files= -o smtpd_tls_cert_file=/etc/shadow-cert.pem -o smtpd_tls_key_file=/etc/shadow-cert.pem -o smtpd_tls_CAfile=/etc/shadow-cert.pem"
-
-// shadowMaster is the case's master.cf with the shadow's options and no chroot, and the daemons that smtpd needs.
-func (c testCase) shadowMaster() string {
-	var b strings.Builder
-	have := map[string]bool{}
-	for _, s := range parseMaster("master.cf", []byte(c.master())).services {
-		text := strings.TrimRight(s.text, " \n")
-		switch {
-		case s.command == "smtpd" && (s.kind == "inet" || s.kind == "pass"):
-			_, port := splitService(s.name)
-			text += shadowOptions + " -o syslog_name=postfix/at" + port
-		case s.command == "postscreen":
-			text += " -o postscreen_greet_wait=1s"
-		case s.kind == "inet":
-			continue
-		}
-		have[s.name+" "+s.kind] = true
-		fmt.Fprintln(&b, text)
-	}
-	for _, line := range []string{"cleanup unix n - n - 0 cleanup", "qmgr unix n - n 300 1 qmgr -o defer_transports=smtp,local,virtual,relay,error", "rewrite unix - - n - - trivial-rewrite",
-		"anvil unix - - n - 1 anvil", "proxymap unix - - n - - proxymap", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce",
-		"smtp unix - - n - - smtp", "local unix - n n - - local", "error unix - - n - - error", "verify unix - - n - 1 verify", "virtual unix - n n - - virtual",
-		"relay unix - - n - - smtp", "tlsmgr unix - - n 1000? 1 tlsmgr", "dnsblog unix - - n - 0 dnsblog", "tlsproxy unix - - n - 0 tlsproxy", "flush unix n - n 1000? 0 flush"} {
-		if f := strings.Fields(line); !have[f[0]+" "+f[1]] {
-			fmt.Fprintln(&b, line)
-		}
-	}
-	return b.String()
-}
