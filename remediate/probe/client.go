@@ -64,6 +64,10 @@ func (c *client) quit() {
 	c.conn.SetDeadline(time.Now().Add(min(c.timeout, 5*time.Second)))
 	if c.r.Buffered() == 0 {
 		if _, err := io.WriteString(c.conn, "QUIT\r\n"); err == nil {
+			// Exim (4.96) holds its answer back for 200 ms, unless this side says that nothing more comes.
+			if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
+				half.CloseWrite()
+			}
 			readReply(c.r)
 		}
 	}

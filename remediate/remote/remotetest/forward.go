@@ -41,12 +41,17 @@ func (s *Server) forward(ch ssh.NewChannel) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		io.Copy(conn, channel)
+		if half, ok := conn.(*net.TCPConn); ok {
+			half.CloseWrite() // its own end may still be read
+			return
+		}
 		conn.Close()
 	})
 	both.Go(func() {
 		io.Copy(channel, conn)
 		channel.CloseWrite()
 		channel.Close()
+		conn.Close()
 	})
 	both.Wait()
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -98,30 +100,55 @@ func forwardTo(network, addr string) ([]byte, error) {
 	}{name, uint32(n), "127.0.0.1", 0}), nil
 }
 
-// forwarded is a connection that runs through a channel. A channel knows no deadlines: those are the pipe's in front of it.
+// forwarded is a connection that runs through a channel. A channel knows no deadlines: those are the pipes' in front of it, one for what is
+// read, the other for what is written, so that each half ends by itself.
 type forwarded struct {
-	net.Conn
-	to net.Addr
+	net.Conn // what is read
+	out      net.Conn
+	to       net.Addr
+	closed   chan struct{}
+	once     sync.Once
 }
 
 func newForwarded(ch ssh.Channel, addr string) net.Conn {
-	near, far := net.Pipe()
+	in, farIn := net.Pipe()
+	out, farOut := net.Pipe()
+	f := &forwarded{Conn: in, out: out, to: in.RemoteAddr(), closed: make(chan struct{})}
 	go func() {
-		io.Copy(ch, far) // to the end of near, which has no half of its own to close
+		io.Copy(ch, farOut) // to the end of what is written
+		farOut.Close()      // where the channel ended first, what is written is lost, and waits for nobody
 		ch.CloseWrite()
+		<-f.closed
 		ch.Close()
 	}()
 	go func() {
-		io.Copy(far, ch)
-		far.Close() // the other side has ended: nothing more can be read, and what is written is lost
+		io.Copy(farIn, ch)
+		farIn.Close() // the other side has ended: nothing more can be read
+		farOut.Close()
 	}()
 	go io.Copy(io.Discard, ch.Stderr())
-	f := &forwarded{Conn: near, to: near.RemoteAddr()}
 	if at, err := netip.ParseAddrPort(addr); err == nil {
 		f.to = net.TCPAddrFromAddrPort(at)
 	}
 	return f
 }
+
+func (f *forwarded) Write(p []byte) (int, error) { return f.out.Write(p) }
+
+// CloseWrite tells the other side that nothing more is written; what it says can still be read.
+func (f *forwarded) CloseWrite() error { return f.out.Close() }
+
+// Close ends both halves.
+func (f *forwarded) Close() error {
+	f.once.Do(func() { close(f.closed) })
+	return errors.Join(f.out.Close(), f.Conn.Close())
+}
+
+func (f *forwarded) SetDeadline(t time.Time) error {
+	return errors.Join(f.out.SetDeadline(t), f.Conn.SetDeadline(t))
+}
+
+func (f *forwarded) SetWriteDeadline(t time.Time) error { return f.out.SetWriteDeadline(t) }
 
 // RemoteAddr is what was dialled, where that was an address.
 func (f *forwarded) RemoteAddr() net.Addr { return f.to }

@@ -129,3 +129,42 @@ func TestForwardInterrupted(t *testing.T) {
 		t.Error("a closed login opens a connection")
 	}
 }
+
+// A server that speaks once its client has said the last word is heard, and a connection whose two halves are closed is gone.
+func TestForwardHalf(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		said, _ := io.ReadAll(conn) // to the client's last word
+		io.WriteString(conn, "heard "+string(said))
+	}()
+	d := dial(t, newTarget(t, &remotetest.Server{Forward: net.Dial})).(remote.Dialer)
+	conn, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := io.WriteString(conn, "QUIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "heard QUIT" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := conn.Write([]byte("x")); err == nil {
+		t.Error("what is closed is written to")
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+}
