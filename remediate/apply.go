@@ -35,7 +35,7 @@ func (j *Judges) Close() { j.network.close() }
 func (j *Judges) Of(t Target) func(context.Context, remote.Host, apply.Where) (*apply.Judgement, error) {
 	t.Installed = nil // an installed collector cannot look into a stage; who may change a host may run the script
 	return func(ctx context.Context, h remote.Host, where apply.Where) (*apply.Judgement, error) {
-		o := Outcome{Target: t}
+		begun, o := j.Now(), Outcome{Target: t}
 		o.collect(ctx, h, j.Drivers)
 		o.finish()
 		if o.Snapshot == nil || o.Err != nil {
@@ -44,13 +44,13 @@ func (j *Judges) Of(t Target) func(context.Context, remote.Host, apply.Where) (*
 		if where == apply.InStage {
 			o.prove(ctx, h, j.Drivers)
 		} else {
-			o.follow(ctx, h, j.Drivers)
+			o.follow(ctx, h, j.Drivers, begun)
 		}
-		return j.judge(ctx, h, &o, where), nil
+		return j.judge(ctx, h, &o, where, begun), nil
 	}
 }
 
-func (j *Judges) judge(ctx context.Context, h remote.Host, o *Outcome, where apply.Where) *apply.Judgement {
+func (j *Judges) judge(ctx context.Context, h remote.Host, o *Outcome, where apply.Where, begun time.Time) *apply.Judgement {
 	installs := o.installs
 	if installs == nil {
 		installs = read(o.Snapshot, j.Drivers)
@@ -58,7 +58,7 @@ func (j *Judges) judge(ctx context.Context, h remote.Host, o *Outcome, where app
 	installs = answered(o.Snapshot, installs)
 	var heard heard
 	if where == apply.Live && j.network != nil {
-		heard = j.network.ask(ctx, o.Target, o.Snapshot, installs)
+		heard = j.network.ask(ctx, o.Target, o.Snapshot, installs, begun)
 	}
 	out := &apply.Judgement{Result: weigh(o.Snapshot, installs, heard, o.Target, j.Now()), Complete: o.Snapshot.Complete}
 	for _, i := range installs {
