@@ -84,7 +84,7 @@ func TestProbeFault(t *testing.T) {
 // A listener that does not greet costs its time once: the next places do not wait as long, and where a judge of the configuration calls it
 // dead none does. What it is, the first stranger says.
 func TestSilentListener(t *testing.T) {
-	question := judge.Question{Class: judge.Outside, Form: "plain", Verb: judge.Rcpt}
+	question := judge.Question{Listener: "0.0.0.0:25", Class: judge.Outside, Form: "plain", Verb: judge.Rcpt}
 	for _, known := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(t.Context(), &Probing{Vantages: []Vantage{silentVantage("one", "192.0.2.77"), silentVantage("two", "198.51.100.2"), silentVantage("three", "203.0.113.2")}})

@@ -162,7 +162,7 @@ func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan
 // dead says whether another judge has it that the listener serves nobody.
 func dead(in plan.Input, target plan.Target) bool {
 	return target.Install >= 0 && slices.ContainsFunc(in.Installs[target.Install].Answers, func(a judge.Answer) bool {
-		return a.Outcome == judge.Dead && (a.Question.Listener == "" || a.Question.Listener == target.Name())
+		return a.Outcome == judge.Dead && target.Is(a.Question.Listener)
 	})
 }
 

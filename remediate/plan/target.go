@@ -22,6 +22,11 @@ func (t Target) Name() string {
 	return t.Listener
 }
 
+// Is says whether an answer about a listener, as a judge of the host names it, is about the target; "" is about each.
+func (t Target) Is(listener string) bool {
+	return listener == "" || sameListener(listener, t.Listener) || serves(listener, t.Dial.String())
+}
+
 // maxTargets bounds the listeners of one host that are dialled.
 const maxTargets = 24
 
