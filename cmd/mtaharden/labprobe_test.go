@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/BurntSushi/toml"
 )
 
 // probed is what a test reads of a probe's report.
@@ -16,7 +19,10 @@ type probed struct {
 		Listeners                       []struct {
 			Addr, Verdict string
 			Forms         []string
-			Report        struct{ Product string }
+			Report        struct {
+				Product string
+				Cases   []struct{ Form, Verdict, Why, Token string }
+			}
 		}
 	}
 	Summary map[string]int
@@ -105,6 +111,61 @@ func TestLabProbeOwn(t *testing.T) {
 	}
 	if r := probeLab(t, l, exitFound, host, "--from", "outside2"); r.Targets[0].Verdict != "relays" && r.Targets[0].Verdict != "accepts-all" {
 		t.Errorf("from 203.0.113: %+v", r)
+	}
+}
+
+// routedOn is a Postfix that takes any account of its own name, and hands its mail to a server behind it, which trusts it and undoes what hides
+// an address.
+const routedOn = `postconf -e 'mydestination = localhost' 'relay_domains = $myhostname' 'allow_untrusted_routing = yes' "transport_maps = inline:{$(hostname -f)=smtp:[127.0.0.1]:10026}"
+postconf -Me 'inner/unix=inner unix n - n - 0 cleanup -o recipient_canonical_maps=regexp:/etc/postfix/inner -o recipient_canonical_classes=envelope_recipient'
+postconf -Me '127.0.0.1:10026/inet=127.0.0.1:10026 inet n - n - - smtpd -o cleanup_service_name=inner -o myhostname=inner.lab.test'
+printf '%s\n' '/^"?([^@%!"]*)@([^@"]*)"?@[^@]*$/ $1@$2' '/^([^@%]*)%([^@%]*)(%[^@]*)?@[^@]*$/ $1@$2' '/^([^@!%]*)!([^@!%]*)@[^@]*$/ $2@$1' >/etc/postfix/inner
+`
+
+// TestLabDeliver sends messages by the command itself: what arrives is proved, and nothing else is.
+func TestLabDeliver(t *testing.T) {
+	l := needLab(t)
+	const host = "deb12-postfix"
+	var inv struct{ Defaults struct{ Identity string } }
+	if _, err := toml.DecodeFile(l.inventory, &inv); err != nil {
+		t.Fatal(err)
+	}
+	sink := filepath.Join(filepath.Dir(filepath.Dir(inv.Defaults.Identity)), "sink.jsonl")
+	for _, c := range []struct {
+		name, script    string
+		look            bool // whether arrival is looked for, which waits for what does not come
+		code            int
+		verdict, form   string
+		of, says, never string
+	}{
+		{"it arrives", openings()[host], true, exitFound, "proven", "plain", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", "delivery unproven"},
+		{"a filter takes it away later", openings()[host] + "postconf -e 'header_checks = regexp:/etc/postfix/filter'\necho '/^Subject: relay test/ DISCARD' >/etc/postfix/filter\n", false,
+			exitFound, "relays", "plain", "relays", "accepts a message, delivery unproven: 250 2.0.0 Ok: queued as ", "arrived"},
+		{"a server behind sends it on", routedOn, true, exitFound, "proven", "percent-name", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", ""},
+		{"any account is taken, and no more", "postconf -e 'mydestination = localhost' 'relay_domains = $myhostname' 'allow_untrusted_routing = yes'\n", false,
+			exitIncomplete, "cannot-tell", "percent-name", "unproven", "accepts a message, delivery unproven: 250 2.0.0 Ok: queued as ", "arrived"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			prepared(t, l, host, c.script)
+			args := []string{host, "--from", "outside", "--deliver", "tok@example.org", "--host-timeout", "3m"}
+			if c.look {
+				args = append(args, "--mailbox", sink)
+			}
+			target := probeLab(t, l, c.code, args...).Targets[0]
+			if target.Verdict != c.verdict {
+				t.Errorf("the verdict is %s, not %s", target.Verdict, c.verdict)
+			}
+			met := false
+			for _, k := range target.Listeners[0].Report.Cases {
+				if c.never != "" && strings.Contains(k.Why, c.never) {
+					t.Errorf("%s is %s: %s", k.Form, k.Verdict, k.Why)
+				}
+				met = met || k.Form == c.form && k.Verdict == c.of && k.Token != "" && strings.Contains(k.Why, c.says)
+			}
+			if !met {
+				t.Errorf("%s is not %s with %q: %+v", c.form, c.of, c.says, target.Listeners[0].Report.Cases)
+			}
+		})
 	}
 }
 

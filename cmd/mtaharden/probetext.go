@@ -167,13 +167,13 @@ func (p *probeReport) services(b *strings.Builder, r *probe.Report) {
 
 // counts sums up the relay matrix: the forms that were taken, and how many were refused or could not be tested.
 func (p *probeReport) counts(l *probe.ListenerResult) string {
-	refused, untested := 0, 0
+	refused, untested, forms := 0, 0, l.Forms()
 	var unproven []string
 	for _, c := range l.Report.Cases {
 		switch {
 		case c.Form == probe.LocalForm: // no foreign recipient
 		case c.Verdict == probe.Unproven:
-			if !slices.Contains(unproven, c.Form) {
+			if !slices.Contains(unproven, c.Form) && !slices.Contains(forms, c.Form) {
 				unproven = append(unproven, c.Form)
 			}
 		case c.Verdict == probe.Refused:
@@ -183,7 +183,7 @@ func (p *probeReport) counts(l *probe.ListenerResult) string {
 		}
 	}
 	var parts []string
-	if forms := l.Forms(); len(forms) > 0 {
+	if len(forms) > 0 {
 		parts = append(parts, strings.Join(forms, " "))
 	}
 	if len(unproven) > 0 {

@@ -251,3 +251,13 @@ address = "198.51.100.7"
 		t.Error(diff)
 	}
 }
+
+func TestLastAddr(t *testing.T) {
+	for command, want := range map[string]string{
+		"/bin/sh -s 192.0.2.1": "192.0.2.1", "/bin/sh -s '2001:db8::1'": "2001:db8::1", "": "invalid IP", "id": "invalid IP", "cat 192.0.2.1 file": "invalid IP",
+	} {
+		if got := lastAddr(command).String(); got != want {
+			t.Errorf("%q: %s, not %s", command, got, want)
+		}
+	}
+}

@@ -151,7 +151,6 @@ func (j *recipeJob) against(w *Witness) []string {
 	case j.recipe.Network == "silent" && !shy:
 		return []string{"the network judge has no stranger to ask through, and says " + j.heard}
 	case j.recipe.Network == "silent", w.Dead != "", expects("unknown"):
-	case j.recipe.IPv6: // through an SSH connection the vantage point's IPv6 address is not known
 	case shy && w.accepted() > 0, shy && expects("error"): // a fault of the server's own is no refusal
 	case shy:
 		return []string{"the network judge said nothing of relaying"}

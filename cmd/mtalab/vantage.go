@@ -5,16 +5,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// serveSSH is the sshd of a vantage point outside: it forwards connections (direct-tcpip, RFC 4254 §7.2) for the
-// lab's own key and does nothing else. A shell there would be one on this machine, so there is none.
+// serveSSH is the sshd of a vantage point outside: for the lab's own key it forwards connections (direct-tcpip, RFC 4254
+// §7.2), and tells the address that it has towards another, as a host's ip(8) does. A shell there would be one on this
+// machine, so there is none.
 func (l *Lab) serveSSH(ctx context.Context, where string) error {
 	config, err := l.vantageConfig(where)
 	if err != nil {
@@ -79,12 +82,65 @@ func (l *Lab) serveVantage(conn net.Conn, where string, config *ssh.ServerConfig
 	defer server.Close()
 	go ssh.DiscardRequests(requests)
 	for c := range channels {
-		if c.ChannelType() != "direct-tcpip" {
+		switch c.ChannelType() {
+		case "direct-tcpip":
+			go l.forward(where, c)
+		case "session":
+			go l.tell(where, c)
+		default:
 			_ = c.Reject(ssh.Prohibited, "a vantage point forwards connections and does nothing else")
+		}
+	}
+}
+
+// tell answers a command whose last word is an address, whatever it is, with the vantage point's own address on the way
+// there: "src ADDRESS". Any other command ends with 127.
+func (l *Lab) tell(where string, c ssh.NewChannel) {
+	channel, requests, err := c.Accept()
+	if err != nil {
+		return
+	}
+	defer channel.Close()
+	for r := range requests {
+		var exec struct{ Command string }
+		if r.Type != "exec" || ssh.Unmarshal(r.Payload, &exec) != nil {
+			_ = r.Reply(false, nil)
 			continue
 		}
-		go l.forward(where, c)
+		_ = r.Reply(true, nil)
+		status := struct{ Status uint32 }{127}
+		if own, err := l.sourceAt(where, lastAddr(exec.Command)); err == nil {
+			fmt.Fprintf(channel, "src %s\n", own)
+			status.Status = 0
+		}
+		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(status))
+		return
 	}
+}
+
+// lastAddr is the address that a command ends with, quoted or not; the zero Addr where it ends otherwise.
+func lastAddr(command string) netip.Addr {
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		return netip.Addr{}
+	}
+	addr, _ := netip.ParseAddr(strings.Trim(words[len(words)-1], `'"`))
+	return addr
+}
+
+// sourceAt is the address by which a vantage point reaches another. No packet is sent: the kernel chooses the route.
+func (l *Lab) sourceAt(where string, to netip.Addr) (own netip.Addr, err error) {
+	err = inNetns(l.netnsPath(where), func() error {
+		conn, err := net.Dial("udp", netip.AddrPortFrom(to, 25).String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		at, err := netip.ParseAddrPort(conn.LocalAddr().String())
+		own = at.Addr()
+		return err
+	})
+	return own, err
 }
 
 // forward joins a channel to a connection made from the vantage point's network.
