@@ -104,7 +104,7 @@ func (r *run) clientKeys(t *table) ([]lookupKey, verdict) {
 
 // reverseKeys uses the unverified name of the client: the question has the verified one only.
 func (r *run) reverseKeys(t *table) ([]lookupKey, verdict) {
-	if r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
+	if !r.unnamed && r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
 		return nil, r.anything(t.spec+" reverse", t.spec+": the client's unverified name is not known")
 	}
 	return r.clientKeys(t) // the name and, as for the verified one, the address

@@ -37,6 +37,7 @@ type run struct {
 	listed                         bool // reject_unlisted_recipient has been looked at
 	warn                           int  // the depth at which warn_if_reject stands before the restriction, 0 where none does
 	discard, redirect, filtered    bool
+	unnamed                        bool // nobody looks for the client's name
 	hindered                       bool // a way on which a DNS list or check refused
 	depth                          int
 	ofRecipient                    bool            // the address whose class is looked for is the recipient's
@@ -134,8 +135,9 @@ func newRun(m *model, s *service, q judge.Question, script []int) *run {
 	if a, err := netip.ParseAddr(r.addr); err == nil {
 		r.addr = a.Unmap().String()
 	}
-	if r.name == "" || m.value("smtpd_peername_lookup", s) == "no" {
-		r.name = "unknown" // the name that the address has is not asked for
+	r.unnamed = strings.EqualFold(m.value("smtpd_peername_lookup", s), "no") // the name that the address has is not asked for
+	if r.name == "" || r.unnamed {
+		r.name = "unknown"
 	}
 	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps", "smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"} {
 		r.parent[name] = r.matchesParents(name)

@@ -112,22 +112,37 @@ func (r *run) vetoed() bool {
 	if r.m.value(param, r.at.front) == "" {
 		return false
 	}
-	host, _ := splitService(r.at.addr)
-	own := []string{host}
-	if ip, err := netip.ParseAddr(host); err != nil || ip.IsUnspecified() {
-		own = nil
-		for _, p := range r.m.ownAddrs(r.at.front) {
-			if !p.Addr().IsLoopback() {
-				own = append(own, p.Addr().String())
-			}
-		}
-	}
+	own := r.arrivals()
 	for _, addr := range own {
 		if ok, failed := r.addrIn(param, addr); ok || failed != "" {
 			return false
 		}
 	}
 	return len(own) > 0
+}
+
+// arrivals are the host's addresses at which the client of the question may have come: the listener's, or all of the client's protocol;
+// those of the loopback interface where there are no others.
+func (r *run) arrivals() []string {
+	host, _ := splitService(r.at.addr)
+	if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && !ip.IsLoopback() {
+		return []string{host}
+	}
+	client, _ := netip.ParseAddr(r.addr)
+	var own, loop []string
+	for _, p := range r.m.ownAddrs(r.at.front) {
+		switch a := p.Addr(); {
+		case a.Is4() != client.Is4():
+		case a.IsLoopback():
+			loop = append(loop, a.String())
+		default:
+			own = append(own, a.String())
+		}
+	}
+	if len(own) == 0 {
+		return loop
+	}
+	return own
 }
 
 // addrIn looks an address up in a list of postscreen's own; names it has none (addr_match_list(3)).

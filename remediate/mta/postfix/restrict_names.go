@@ -8,14 +8,14 @@ import (
 // Restrictions on the client's, the HELO and the envelope's names. What needs DNS is a fork.
 
 func (r *run) unknownClient(*member, string) verdict {
-	if r.q.ClientName == "" {
+	if r.name == "unknown" {
 		return denied(r.code("unknown_client_reject_code", 450), "4.7.1 Client host rejected: cannot find your hostname")
 	}
 	return verdict{}
 }
 
 func (r *run) unknownReverse(*member, string) verdict {
-	if r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
+	if r.unnamed || r.q.ClientName == "" && r.hinders("ptr "+r.addr, "DNS: has the client's address a name?") {
 		return denied(r.code("unknown_client_reject_code", 450), "4.7.1 Client host rejected: cannot find your reverse hostname")
 	}
 	return verdict{}

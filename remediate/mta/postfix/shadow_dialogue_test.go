@@ -72,10 +72,10 @@ func (h *helper) dialogue(a ask) string {
 	return v.talk(a)
 }
 
-// header is what a proxy says of the client (HAProxy's protocol, version 1).
+// header is what a proxy says of the client (HAProxy's protocol, version 1); the addresses at which it came are among the case's own.
 func (a ask) header() string {
 	if strings.Contains(a.Q.ClientAddr, ":") {
-		return "PROXY TCP6 " + a.Q.ClientAddr + " 2001:db8::1 4567 25\r\n"
+		return "PROXY TCP6 " + a.Q.ClientAddr + " ::1 4567 25\r\n"
 	}
 	return "PROXY TCP4 " + a.Q.ClientAddr + " 10.9.9.1 4567 25\r\n"
 }

@@ -63,7 +63,10 @@ func twinPort(port string) string {
 	if err != nil {
 		return port
 	}
-	return strconv.Itoa(20000 + n%10000)
+	if n > 40000 {
+		return strconv.Itoa(n - 20000)
+	}
+	return strconv.Itoa(n + 20000)
 }
 
 // reverse are the verified names that the shadow's DNS server gives to clients, and to no others.
