@@ -15,6 +15,9 @@ func (c *config) destination(e *evaluator) map[judge.Outcome][]reason {
 		return map[judge.Outcome][]reason{o: why}
 	}
 	plain := newEvaluator(c, e.q)
+	if line, ok := c.hacked(e.q.Recipient); ok {
+		return c.passedOn(c.routesFor(plain, e.q.Recipient, false), line)
+	}
 	mine := plain.local(domain)
 	if c.relayDomain(domain) || c.declares(domain) || mine == yes && c.named(domain) {
 		return one(judge.Delivered)
@@ -36,26 +39,46 @@ func (c *config) destination(e *evaluator) map[judge.Outcome][]reason {
 // bangRead is a "!" that stands within an expression, not before a word that it negates.
 var bangRead = regexp.MustCompile(`[^\s{:;<]!`)
 
-// hacked says whether a redirect router or a rewriting rule may read "%" or "!" in a local part as the way to another host: what the
-// configuration makes of such an address is left to Exim and the network.
-func (c *config) hacked(recipient string) (judge.Line, bool) {
+// reads says whether a text looks at the "%" or "!" that a recipient's local part has.
+func reads(recipient, text string) bool {
 	local, _ := splitAddress(recipient)
-	percent, bang := strings.Contains(local, "%"), strings.Contains(local, "!")
-	reads := func(text string) bool {
-		return percent && strings.Contains(text, "%") || bang && bangRead.MatchString(text)
-	}
+	return strings.Contains(local, "%") && strings.Contains(text, "%") || strings.Contains(local, "!") && bangRead.MatchString(text)
+}
+
+// hacked is a redirect router that may read "%" or "!" in a local part as the way to another host.
+func (c *config) hacked(recipient string) (judge.Line, bool) {
 	for _, r := range c.routers {
-		if r.Options["driver"] == "redirect" && (reads(r.Options["data"]) || reads(r.Options["local_parts"])) {
+		if r.Options["driver"] == "redirect" && (reads(recipient, r.Options["data"]) || reads(recipient, r.Options["local_parts"])) {
 			return judge.Line{File: r.At.File, Line: r.At.Line, Text: "router " + r.Name + " may send this local part on to another host"}, true
 		}
 	}
+	return judge.Line{}, false
+}
+
+// rewritten is a rewriting rule that may read them so, before or behind the ACLs: what the configuration makes of such an address is left
+// to Exim and the network.
+func (c *config) rewritten(recipient string) (judge.Line, bool) {
 	for _, s := range c.rewrites {
-		if reads(s.Text) {
+		if reads(recipient, s.Text) {
 			at := s.at()
 			return judge.Line{File: at.File, Line: at.Line, Text: "a rewriting rule may send this local part on to another host: " + s.Text}, true
 		}
 	}
 	return judge.Line{}, false
+}
+
+// passedOn is what becomes of a recipient in whose local part a router reads a way on: whatever the domain, the routers decide, where
+// they can be told.
+func (c *config) passedOn(r routes, line judge.Line) map[judge.Outcome][]reason {
+	switch r.to {
+	case toRemote:
+		return map[judge.Outcome][]reason{judge.Relayed: r.why}
+	case toLocal:
+		return map[judge.Outcome][]reason{judge.Delivered: r.why}
+	case nowhere:
+		return map[judge.Outcome][]reason{judge.CannotTell: {{text: "the ACLs take it, and no router carries it on: it is sent back, not relayed"}}}
+	}
+	return map[judge.Outcome][]reason{judge.CannotTell: {{place{line.File, line.Line}, line.Text}}}
 }
 
 // named says whether a domain stands by its own name in the list of local domains, or is the host's.

@@ -182,7 +182,7 @@ func (v *verdict) merge(w verdict) {
 }
 
 // routedForm says what Exim makes of the forms by which relays are tried, as 4.94 to 4.98 answer them: a source route is taken off,
-// "%" and "!" are letters of a local part, an address literal, an address without a domain and one with two "@" are refused before
+// "%" and "!" are letters of a local part but where percent_hack_domains says otherwise, an address literal, an address without a domain and one with two "@" are refused before
 // any ACL. What settings change of that is left to Exim.
 func (c *config) routedForm(q judge.Question) (judge.Question, judge.Line, judge.Outcome) {
 	refuse := func(text string) (judge.Question, judge.Line, judge.Outcome) {
@@ -205,14 +205,47 @@ func (c *config) routedForm(q judge.Question) (judge.Question, judge.Line, judge
 	case literal:
 		return tell("allow_domain_literals is set")
 	case strings.HasPrefix(q.Form, "quoted") || q.Form == "bang":
-		return c.unqualified(q)
-	case strings.Contains(q.Recipient, "%") && c.option("percent_hack_domains", "") != "":
-		return tell("percent_hack_domains is set")
+		asWhole, line, settled := c.unqualified(q)
+		if settled != "" {
+			return asWhole, line, settled
+		}
+		q = asWhole
 	}
-	if line, ok := c.hacked(q.Recipient); ok {
+	if line, ok := c.rewritten(q.Recipient); ok {
 		return q, line, judge.CannotTell
 	}
+	to, line, known := c.percentHack(q)
+	if !known {
+		return q, line, judge.CannotTell
+	}
+	q.Recipient = to
 	return q, judge.Line{}, ""
+}
+
+// percentHack is the recipient after percent_hack_domains, which Exim carries out before any ACL sees the address (deliver.c,
+// deliver_split_address): at a domain of the list the last "%" of the local part becomes the "@", and again.
+func (c *config) percentHack(q judge.Question) (recipient string, line judge.Line, known bool) {
+	o := c.options["percent_hack_domains"]
+	if o == nil || o.Value == "" {
+		return q.Recipient, judge.Line{}, true
+	}
+	at := c.origin(o.Statement)
+	line = judge.Line{File: at.File, Line: at.Line, Text: "percent_hack_domains = " + o.Value}
+	for recipient = q.Recipient; ; {
+		local, domain := splitAddress(recipient)
+		i := strings.LastIndexByte(local, '%')
+		if i < 0 {
+			return recipient, line, true
+		}
+		switch t := newEvaluator(c, q).matchList(o.Value, "domainlist", 0, domainMatcher(strings.ToLower(domain))); {
+		case t == no:
+			return recipient, line, true
+		case t != yes, strings.Contains(local, `"`), strings.Contains(o.Value, "+"):
+			// What a named list said of the first domain Exim remembers for the second (4.94 to 4.98: "exim -bt").
+			return recipient, line, false
+		}
+		recipient = local[:i] + "@" + local[i+1:]
+	}
 }
 
 // unqualified: a recipient without a domain is refused, but from clients in recipient_unqualified_hosts, for whom it is one of the

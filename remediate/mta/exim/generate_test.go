@@ -273,7 +273,7 @@ func (g *generator) configuration() string {
 			g.seen[strings.Fields(o)[0]]++
 		}
 	}
-	for _, o := range []string{"host_lookup = *", "recipient_unqualified_hosts = " + g.net(), "tls_try_verify_hosts = *", "host_reject_connection = " + g.net(), "auth_advertise_hosts = " + g.net(), "acl_smtp_vrfy = check_shows", "acl_smtp_expn = check_shows"} {
+	for _, o := range []string{"host_lookup = *", "recipient_unqualified_hosts = " + g.net(), "tls_try_verify_hosts = *", "host_reject_connection = " + g.net(), "auth_advertise_hosts = " + g.net(), "acl_smtp_vrfy = check_shows", "acl_smtp_expn = check_shows", "percent_hack_domains = " + g.one("mx.example.edu", "*", "*.example.edu", "example.org")} {
 		if g.chance(10) {
 			head += o + "\n"
 			g.seen[strings.Fields(o)[0]]++
@@ -300,4 +300,4 @@ func (g *generator) configuration() string {
 // required is what a run must have generated.
 var required = strings.Fields(`hosts domains senders sender_domains local_parts authenticated encrypted condition acl recipients verify set modifier
 	accept deny require defer discard drop warn endpass ipv6 net-iplsearch net-lsearch netN-lsearch lsearch partial-lsearch wildlsearch nwildlsearch lsearch*
-	negated primary acl_smtp_mail acl_smtp_helo acl_smtp_connect acl_smtp_vrfy acl_smtp_expn host_lookup`)
+	negated primary acl_smtp_mail acl_smtp_helo acl_smtp_connect acl_smtp_vrfy acl_smtp_expn host_lookup percent_hack_domains`)

@@ -92,8 +92,8 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 	default:
 		q = m.classed(q)
 		// "user%elsewhere@here" is a local part like any other, unless percent_hack_domains says otherwise; bang paths always are.
-		if strings.HasPrefix(q.Form, "percent") && m.cfg.option("percent_hack_domains", "") != "" {
-			foreign = true
+		if to, _, known := m.cfg.percentHack(q); !known || to != q.Recipient {
+			foreign = newEvaluator(m.cfg, q).local(domainOf(to)) != yes
 		}
 	}
 	a := judge.Answer{Question: q, Judge: judge.MTA, Text: x.Reply}
@@ -136,16 +136,11 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 
 // taken judges a recipient that Exim took, by where the routers send it.
 func (m *model) taken(a *judge.Answer) {
-	q := a.Question
-	if strings.HasPrefix(q.Form, "percent") && m.cfg.option("percent_hack_domains", "") != "" {
-		a.Outcome = judge.Relayed
-		return
-	}
-	if line, ok := m.cfg.hacked(q.Recipient); ok {
+	q, line, settled := m.cfg.routedForm(a.Question)
+	if settled == judge.CannotTell {
 		a.Outcome, a.Text = judge.CannotTell, line.Text+": "+a.Text
 		return
 	}
-	q, _, _ = m.cfg.routedForm(q)
 	ways := m.cfg.destination(newEvaluator(m.cfg, q))
 	_, relayed := ways[judge.Relayed]
 	_, delivered := ways[judge.Delivered]
