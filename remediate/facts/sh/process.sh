@@ -179,14 +179,14 @@ mh__unit() (
     for mh_l in /etc/systemd/system/*.wants/"$mh_u" /etc/systemd/system/*.requires/"$mh_u"; do
       [ ! -h "$mh_l" ] || mh_f="$mh_f $mh_l"
     done
-    case $mh_f in /etc/init.d/*) mh_f="$mh_f $(mh__rc "$1")" ;; esac
+    case $mh_f in /etc/init.d/*) mh_f="$mh_f $(mh__rclinks "$1")" ;; esac
     echo "$mh_b $mh_s $mh_u $mh_f"
   }
 )
 
-# mh__rc prints the links by which the start script NAME is run when the system comes up. A directory that is a link is passed over: its
+# mh__rclinks prints the links by which the start script NAME is run when the system comes up. A directory that is a link is passed over: its
 # other name is here too.
-mh__rc() (
+mh__rclinks() (
   set +f
   for mh_d in /etc/rc[2345].d /etc/rc.d/rc[2345].d /sbin/rc[23].d; do
     [ ! -h "$mh_d" ] || continue
@@ -214,7 +214,7 @@ mh__links() {
     echo "enabled - $1 /etc/rc.conf"
     return
   fi
-  mh_l=$(mh__rc "$1")
+  mh_l=$(mh__rclinks "$1")
   mh_l=${mh_l% }
   for mh_f in /etc/init.d/"$1" /etc/rc.d/init.d/"$1" /etc/rc.d/"$1" /sbin/init.d/"$1" -; do
     if [ "$mh_f" = - ]; then [ -n "$mh_l" ]; else [ -f "$mh_f" ]; fi || continue
