@@ -15,7 +15,8 @@ type Manifest struct {
 // Item is one thing that a run changes.
 type Item struct {
 	Kind   plan.ChangeKind `json:"kind"`
-	Path   string          `json:"path"` // resolved and clean; no component of it is a link
+	Path   string          `json:"path"`            // resolved and clean; no component of it is a link
+	Named  string          `json:"named,omitempty"` // the path as the plan names it, where that leads through a link
 	Before State           `json:"before"`
 	After  State           `json:"after"`
 	// Kept says that the run's folder holds the original inode by a hard link, keep/N: owner, mode, ACL, xattr, label and mtime come back
