@@ -65,6 +65,8 @@ mh_there() {
 
 # mh_look says in mh_state what stands at the item's path: ours (what the run put there), already (what stood there before) or conflict.
 mh_look() {
+  mh_state=already
+  mh_touched || return 0
   mh_state=conflict
   case $item_kind in
   service) mh_look_service ;;
@@ -72,6 +74,17 @@ mh_look() {
   *) mh_look_file ;;
   esac
 }
+
+# mh_touched says whether the swap came as far as this item. What it did not touch is none of a restore's business, whatever stands there.
+# Where a run's folder was made anew of the controller's copy, swapped/all stands for all of them.
+mh_touched() { [ -e "$mh_dir/swapped/$item" ] || [ -e "$mh_dir/swapped/all" ]; }
+
+# mh_touch is written down before the item is changed.
+mh_touch() {
+  true >"$mh_dir/swapped/$item" && mh_durable "$mh_dir/swapped" && return 0
+  mh_why "cannot write to $mh_dir"
+  return 1
+} 2>/dev/null
 
 mh_look_file() {
   if ! mh_enter; then

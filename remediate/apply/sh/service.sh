@@ -36,8 +36,8 @@ mh_link_is() {
 
 mh_swap_service() {
   mkdir -p "$mh_dir/links" && mh_durable "$mh_dir" || return 1
-  mh_links mh_link_fresh && mh_links mh_link_swap || return 1
-  mh_svc_reload || return 1
+  mh_links mh_link_fresh && mh_touch && mh_links mh_link_swap || return 1
+  mh_svc_reload || { mh_why "the service manager does not take the links of $item_show"; return 1; }
   [ "$was_active" != "$new_active" ] || return 0
   mh_may && true >"$mh_dir/links/$item.act" && mh_durable "$mh_dir/links/$item.act" "$mh_dir/links" || return 1
   if [ -n "$new_active" ]; then mh_svc start; else mh_svc stop; fi || { mh_why "cannot start or stop $item_show"; return 1; }

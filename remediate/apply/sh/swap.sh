@@ -21,7 +21,7 @@ mh_main() {
     return 4
   fi
   mh_guarded || mh_why "no guard is armed"
-  [ -n "$mh_cause" ] || { mh_note swap doing && mh_owe; } || mh_why "cannot write to $mh_dir"
+  [ -n "$mh_cause" ] || { mh_note swap doing && mkdir -p "$mh_dir/swapped" && mh_durable "$mh_dir" && mh_owe; } || mh_why "cannot write to $mh_dir"
   [ -n "$mh_cause" ] || mh_swap || mh_cause=${mh_cause:-unknown}
   if [ -z "$mh_cause" ] && [ -z "$mh_fenced" ]; then
     mh_drop
@@ -63,10 +63,10 @@ mh_swap_one() {
   mh_enter || { mh_why "the directory of $item_show is not what it was"; return 1; }
   mh_fresh || return 1
   case $item_kind in
-  mode) mh_may && mh_there && mh_own "$mh_name" "$new_uid" "$new_gid" "$new_mode" && mh_durable "$mh_name" ;;
+  mode) mh_touch && mh_may && mh_there && mh_own "$mh_name" "$new_uid" "$new_gid" "$new_mode" && mh_durable "$mh_name" ;;
   *)
     if [ "$new_kind" = absent ]; then
-      [ "$was_kind" = absent ] || mh_remove
+      [ "$was_kind" = absent ] || { mh_touch && mh_remove; }
     elif [ "$was_kind $was_sum $was_uid $was_gid $was_mode" = "$new_kind $new_sum $new_uid $new_gid $new_mode" ]; then
       : # nothing changes, not even the time
     else
@@ -115,7 +115,7 @@ mh_replace() {
   mh_fill "$mh_dir/new/$item" "$new_sum" || { mh_why "cannot write a file beside $item_show"; return 1; }
   mh_own "$mh_temp" "$new_uid" "$new_gid" "$new_mode" || { mh_why "cannot set owner and mode of $item_show"; return 1; }
   mh_durable "$mh_temp" || { mh_why "cannot make $item_show durable"; return 1; }
-  mh_fresh && mh_rename
+  mh_fresh && mh_touch && mh_rename
 }
 
 # mh_failed puts everything back, or leaves that to whoever has the token.

@@ -94,7 +94,7 @@ mh_hash() {
 mh_durable() {
   case $mh__sync in
   names) sync "$@" ;;
-  perl) perl -MIO::Handle -e 'for (@ARGV) { open(my $f, "<", $_) && $f->sync or die "$_: $!\n" }' "$@" ;;
+  perl) perl -MIO::Handle -e 'my $f; for (@ARGV) { open($f, "<", $_) && $f->sync or die "$_: $!\n" }' "$@" ;;
   *) sync ;;
   esac
 } </dev/null 2>/dev/null
@@ -227,7 +227,7 @@ mh_note() {
 # finds TO finds what is in it. The name of FROM must be nobody else's. It fails with 1 where TO is taken, 2 where the rename cannot be made.
 mh_claim() {
   mh__f=${1##*/}
-  : >"$1/$mh__f" && mh_durable "$1" || return 2
+  true >"$1/$mh__f" && mh_durable "$1" || return 2
   if [ ! -e "$2" ]; then
     # Into a directory of that name that came meanwhile mv puts FROM itself: then a directory stands where the file should.
     mv "$1" "$2" 2>/dev/null

@@ -1,0 +1,330 @@
+package apply
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mtaharden/remediate/backup"
+	"mtaharden/remediate/plan"
+)
+
+// shim stands before every tool that the scripts call. It counts the calls; at one of them it does what the case asks for.
+const shim = `#!/bin/dash
+read -r n <"$SITE/count"
+n=$((n + 1))
+echo "$n" >"$SITE/count"
+tool=${0##*/}
+path=$PATH
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+real=$(command -v "$tool")
+if [ "$n" = "$FAULT_AT" ]; then
+  echo "$tool $*" >"$SITE/hit"
+  read -r main <"$SITE/main"
+  case $FAULT in
+  fail) exit 1 ;;
+  half)
+    [ "$tool" != cat ] || head -c 7 "$@"
+    exit 1
+    ;;
+  kill) kill -KILL -- "-$main" ;;
+  orphan) kill -KILL "$main" ;;
+  after)
+    "$tool" "$@"
+    kill -KILL -- "-$main"
+    ;;
+  stop)
+    kill -STOP "$main"
+    true >"$SITE/stopped"
+    ;;
+  late | guard)
+    true >"$SITE/stopped"
+    until [ -e "$SITE/go" ]; do sleep 0.05; done
+    ;;
+  esac
+fi
+case $tool in
+sync) [ "$*" != /nonexistent/name ]; exit ;;
+systemctl) echo "$*" >>"$SITE/systemctl"; exit 0 ;;
+esac
+PATH=$path
+exec "$real" "$@"
+`
+
+// shimmed are the tools that the scripts call.
+var shimmed = []string{
+	"awk", "cat", "chmod", "chown", "cmp", "cp", "cut", "date", "dd", "grep", "head", "ln", "ls", "mkdir", "mv", "ps", "rm", "rmdir",
+	"sed", "sha256sum", "sleep", "sort", "sync", "systemctl", "tail", "timeout", "touch", "tr", "wc",
+}
+
+// faulty makes the site's scripts run over the shim.
+func (s *site) faulty() {
+	s.t.Helper()
+	bin := filepath.Join(s.dir, "bin")
+	s.mkdir(bin)
+	s.write(filepath.Join(bin, "shim"), shim)
+	s.must(os.Chmod(filepath.Join(bin, "shim"), 0o755))
+	for _, tool := range shimmed {
+		s.must(os.Symlink("shim", filepath.Join(bin, tool)))
+	}
+	s.write(filepath.Join(s.dir, "count"), "0\n")
+	s.env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin", "SITE=" + s.dir}
+}
+
+// begin starts a script with a fault at its n-th call of a tool, 0 for none. What it prints is dropped.
+func (s *site) begin(fault string, n int, script string, args ...string) *exec.Cmd {
+	s.t.Helper()
+	for _, f := range []string{"hit", "stopped", "go"} {
+		os.Remove(filepath.Join(s.dir, f))
+	}
+	s.write(filepath.Join(s.dir, "count"), "0\n")
+	c := s.command(script, args...)
+	c.Args = append([]string{"dash", "-c", `echo $$ >"$SITE/main"; exec "$@"`, "sh"}, c.Args...)
+	c.Path, _ = exec.LookPath("dash")
+	c.Env = append(c.Env, "FAULT="+fault, "FAULT_AT="+strconv.Itoa(n))
+	c.WaitDelay = 30 * time.Second
+	s.must(c.Start())
+	return c
+}
+
+// calls is how often the script called a tool.
+func (s *site) calls() int {
+	s.t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.dir, "count"))
+	s.must(err)
+	n, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	s.must(err)
+	return n
+}
+
+// hit is the call at which the fault was, "" where the script did not come that far.
+func (s *site) hit() string {
+	data, _ := os.ReadFile(filepath.Join(s.dir, "hit"))
+	return strings.TrimSpace(string(data))
+}
+
+// await waits for a file of the site.
+func (s *site) await(name string, over func() bool) bool {
+	for range 3000 {
+		if _, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
+			return true
+		}
+		if over() {
+			return false
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatalf("%s did not come in 30 s", name)
+	return false
+}
+
+// small is a site with one change of each kind, and a service.
+func small(t *testing.T, dir string) *site {
+	s := siteIn(t, dir)
+	s.plant(want{name: "map", before: absent, after: "a new map"})
+	s.plant(want{name: "main.cf", before: "the old text", after: "the new text, longer", mode: 0o640, uid: 1000})
+	s.plant(want{name: "unkept", before: "elsewhere", after: "changed", unkept: true})
+	s.plantMode("queue", 0o755, 0o4711)
+	s.plantService("mta.service")
+	s.plant(want{name: "gone", before: "no longer needed", after: absent, last: true})
+	return s
+}
+
+// plantService makes a service that the run disables and stops.
+func (s *site) plantService(name string) {
+	s.t.Helper()
+	unit, wants := filepath.Join(s.live, name), filepath.Join(s.live, "multi-user.target.wants")
+	s.mkdir(wants)
+	s.write(unit, "[Service]\n")
+	s.must(os.Symlink(unit, filepath.Join(wants, name)))
+	s.m.Items = append(s.m.Items, backup.Item{Kind: plan.Unit, Path: unit, Service: &plan.Service{
+		Manager: "systemd", Name: name,
+		Before: plan.Running{Enabled: true, Active: true, Links: []string{filepath.Join(wants, name)}},
+		After:  plan.Running{Links: []string{filepath.Join(s.live, "new-"+name)}},
+	}})
+}
+
+// A faultCase is one fault at one call of a tool.
+type faultCase struct {
+	script, fault string
+	n             int
+}
+
+// sampled are the cases of an ordinary run, all of them where MTAHARDEN_FULL is set.
+func sampled(t *testing.T, all []faultCase, most int) []faultCase {
+	t.Helper()
+	if os.Getenv("MTAHARDEN_FULL") != "" || len(all) <= most {
+		return all
+	}
+	r := rand.New(rand.NewPCG(4, 2026))
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:most]
+}
+
+// TestScriptFaults fails, kills and stops swap.sh and restore.sh at every call of a tool, and fires the guard there: the host is as it was,
+// or confirmed, or the next restore makes it so, and nothing is left.
+func TestScriptFaults(t *testing.T) {
+	faults := []string{"fail", "half", "kill", "orphan", "after", "stop", "guard", "late"}
+	var all []faultCase
+	for _, script := range []string{"swap.sh", "restore.sh"} {
+		calls := countCalls(t, script)
+		for _, f := range faults {
+			for n := 1; n <= calls; n++ {
+				all = append(all, faultCase{script, f, n})
+			}
+		}
+		t.Logf("%s calls %d tools", script, calls)
+	}
+	cases := sampled(t, all, 48)
+	t.Logf("%d of %d cases", len(cases), len(all))
+	const workers = 3
+	for w := range workers {
+		t.Run(fmt.Sprint("worker", w), func(t *testing.T) {
+			t.Parallel()
+			for i := w; i < len(cases); i += workers {
+				runFault(t, cases[i])
+			}
+		})
+	}
+}
+
+// countCalls is how many tools a script calls where nothing goes wrong.
+func countCalls(t *testing.T, script string) int {
+	t.Helper()
+	s := small(t, scratch(t)).ready()
+	s.faulty()
+	if err := s.begin("none", 0, "swap.sh").Wait(); err != nil {
+		t.Fatalf("swap: %v", err)
+	}
+	if script != "swap.sh" {
+		if err := s.begin("none", 0, script, "--guard").Wait(); err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+	}
+	return s.calls()
+}
+
+// scratch is an empty directory, in memory where that keeps extended attributes.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "mtaharden-test-")
+	if err == nil {
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if syscall.Setxattr(dir, "user.note", []byte("x"), 0) == nil {
+			return dir
+		}
+	}
+	dir, err = filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func runFault(t *testing.T, c faultCase) {
+	t.Helper()
+	s := small(t, scratch(t)).ready()
+	defer os.RemoveAll(s.dir)
+	defer s.asleep()
+	s.faulty()
+	before := s.before()
+	args := []string{}
+	if c.script == "restore.sh" {
+		args = []string{"--guard"}
+		if err := s.begin("none", 0, "swap.sh").Wait(); err != nil {
+			t.Fatalf("%+v: swap: %v", c, err)
+		}
+	}
+	cmd := s.begin(c.fault, c.n, c.script, args...)
+	switch c.fault {
+	case "stop", "guard", "late":
+		s.meddle(c, cmd)
+	}
+	cmd.Wait()
+	status, hit := cmd.ProcessState.ExitCode(), s.hit()
+	bad := func(format string, args ...any) {
+		t.Errorf("%+v at %q, status %d: "+format, append([]any{c, hit, status}, args...)...)
+	}
+	if c.script == "swap.sh" && status == 0 {
+		s.checkSwapped()
+	} else if status == 5 || c.fault == "stop" || c.fault == "guard" || c.fault == "late" && !begun(hit) {
+		if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+			bad("it is not as it was: %s", d)
+		}
+	}
+	if c.fault == "fail" && status != 0 && status != 5 && c.script == "swap.sh" {
+		bad("a failed call was not undone")
+	}
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		bad("the next restore: %+v", r)
+	}
+	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+		bad("after the next restore: %s", d)
+	}
+	s.checkOver("restored")
+	if t.Failed() {
+		t.Fatalf("%+v at %q", c, hit)
+	}
+}
+
+// begun says whether a call, once it is made, changes the host by itself: no token stops that. (The guard ends the process that would make
+// it; a rename has nothing left to rename.)
+func begun(hit string) bool {
+	tool, args, _ := strings.Cut(hit, " ")
+	switch tool {
+	case "chmod", "chown", "timeout", "systemctl":
+		return true
+	case "rm", "ln":
+		return !strings.Contains(args, ".mtaharden-")
+	case "mv":
+		return strings.Contains(args, "/links/")
+	}
+	return false
+}
+
+// meddle waits until the script is held up at the fault, has the guard restore, and lets the script go on.
+func (s *site) meddle(c faultCase, cmd *exec.Cmd) {
+	s.t.Helper()
+	if !s.await("stopped", func() bool { return s.dead(cmd.Process.Pid) }) {
+		return
+	}
+	if c.fault == "late" {
+		s.disown()
+	}
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		s.t.Errorf("%+v at %q: the guard's restore: %+v", c, s.hit(), r)
+	}
+	s.write(filepath.Join(s.dir, "go"), "")
+	syscall.Kill(cmd.Process.Pid, syscall.SIGCONT)
+}
+
+// dead says whether a process has ended.
+func (s *site) dead(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(data), ") Z ")
+}
+
+// disown makes the holders of the run's lock look dead: the guard ends nobody, and only the token is left to stop a swap that wakes up late.
+func (s *site) disown() {
+	s.t.Helper()
+	holders, err := filepath.Glob(filepath.Join(s.rundir(), "busy.*/holder"))
+	s.must(err)
+	for _, h := range holders {
+		s.write(h, "1 none swap\n")
+	}
+}
+
+// asleep ends the process that stands for the guard.
+func (s *site) asleep() {
+	s.sleep.Process.Kill()
+	s.sleep.Wait()
+}
