@@ -106,13 +106,19 @@ func (r *run) screenTable(it member, depth int) (says kind, ended bool) {
 	return dunno, false
 }
 
-// vetoed reports whether postscreen takes new clients at none of the addresses at which the question's may have come.
+// vetoed reports whether postscreen takes new clients at none of the addresses at which the question's may have come, now or before: it
+// keeps in mind whom it took, for all its listeners. At which address a proxy was reached is the proxy's to say.
 func (r *run) vetoed() bool {
 	param := r.m.renamed("postscreen_allowlist_interfaces", "postscreen_whitelist_interfaces")
-	if r.m.value(param, r.at.front) == "" {
+	if name, _ := r.m.upstream(r.at); name != "" || r.m.value(param, r.at.front) == "" {
 		return false
 	}
-	own := r.arrivals()
+	var own []string
+	for _, l := range append([]listener{r.at}, r.m.listeners...) {
+		if l.front.command == "postscreen" {
+			own = append(own, r.arrivals(l)...)
+		}
+	}
 	for _, addr := range own {
 		if ok, failed := r.addrIn(param, addr); ok || failed != "" {
 			return false
@@ -121,16 +127,16 @@ func (r *run) vetoed() bool {
 	return len(own) > 0
 }
 
-// arrivals are the host's addresses at which the client of the question may have come: the listener's, or all of the client's protocol;
+// arrivals are the host's addresses at which the client of the question may come to a listener: the listener's own, or all of the client's protocol;
 // those of the loopback interface where there are no others.
-func (r *run) arrivals() []string {
-	host, _ := splitService(r.at.addr)
+func (r *run) arrivals(l listener) []string {
+	host, _ := splitService(l.addr)
 	if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && !ip.IsLoopback() {
 		return []string{host}
 	}
 	client, _ := netip.ParseAddr(r.addr)
 	var own, loop []string
-	for _, p := range r.m.ownAddrs(r.at.front) {
+	for _, p := range r.m.ownAddrs(l.front) {
 		switch a := p.Addr(); {
 		case a.Is4() != client.Is4():
 		case a.IsLoopback():
