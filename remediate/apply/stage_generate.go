@@ -208,7 +208,12 @@ func (s *Staged) Validate(ctx context.Context) error {
 func (s *Staged) Start(ctx context.Context) error {
 	for _, which := range []func(*plan.Stage) []plan.Command{
 		func(p *plan.Stage) []plan.Command { return p.Before },
-		func(p *plan.Stage) []plan.Command { return p.Start },
+		func(p *plan.Stage) []plan.Command {
+			if p.Listens && len(p.Start) > 0 {
+				return append(slices.Clone(p.Start), plan.Command{Argv: []string{"/bin/sh", "-c", awaitListening, "sh"}})
+			}
+			return p.Start
+		},
 		func(p *plan.Stage) []plan.Command { return p.After },
 	} {
 		err := s.commands(ctx, "start the candidate", func(c plan.Commands) []plan.Command {
@@ -255,3 +260,11 @@ func (s *Staged) write(ctx context.Context) error {
 	}
 	return nil
 }
+
+// awaitListening waits for a listening TCP socket in the stage, of which there is none but the candidate's.
+const awaitListening = `i=0
+until cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep '^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0A ' >/dev/null; do
+	i=$((i + 1))
+	if [ "$i" -gt 100 ]; then echo "it does not listen" >&2; exit 1; fi
+	sleep 0.2 2>/dev/null || { sleep 1; i=$((i + 4)); }
+done`

@@ -64,6 +64,8 @@ type Stage struct {
 	// Start starts the daemons, which go on in the background; an exit status other than 0 is a refusal.
 	Start []remote.Cmd
 	After []remote.Cmd
+	// Listens says that the daemons listen on TCP ports once they serve.
+	Listens bool
 }
 
 // Fresh is a directory that is empty in the stage, with the owner and mode of the live one.

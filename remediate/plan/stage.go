@@ -14,6 +14,7 @@ type Stage struct {
 	Before    []Command   `json:"before,omitempty"`
 	Start     []Command   `json:"start,omitempty"`
 	After     []Command   `json:"after,omitempty"`
+	Listens   bool        `json:"listens,omitempty"`
 }
 
 // Made is a generated file and the words of a command that prints it as lines; without words it is a text itself.
@@ -30,7 +31,7 @@ func stageOf(in Input, i int, paths []string, changes []Change) (*Stage, []Chang
 		return nil, changes
 	}
 	s := j.Driver.Stage(in.Snapshot, j.Config, paths)
-	out := &Stage{Copies: s.Copies, Fresh: s.Fresh, Before: commands(s.Before), Start: commands(s.Start), After: commands(s.After)}
+	out := &Stage{Copies: s.Copies, Fresh: s.Fresh, Before: commands(s.Before), Start: commands(s.Start), After: commands(s.After), Listens: s.Listens}
 	var made []Change
 	sources := map[string][]string{}
 	for _, g := range s.Generated {

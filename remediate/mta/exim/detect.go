@@ -50,6 +50,7 @@ func install(s *facts.Snapshot, key, program string) mta.Install {
 	for _, f := range s.Facts(key + ":has:") {
 		in.Features = append(in.Features, "exim:"+strings.TrimPrefix(f, key+":has:"))
 	}
+	in.Features = append(in.Features, dbmTables(s, key)...)
 	pid, _ := strconv.Atoi(s.Fact(key + ":pid"))
 	in.Active = pid > 0
 	for _, l := range s.Listeners {

@@ -31,4 +31,5 @@ var Driver = mta.Driver{
 	Regenerate: regenerate,
 	Validate:   validate,
 	Reload:     reload,
+	Stage:      staging,
 }

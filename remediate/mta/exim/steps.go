@@ -16,12 +16,17 @@ func generatedFrom(in mta.Install, paths []string) bool {
 	})
 }
 
-// regenerate makes the live file of Debian's sources anew. The generator itself refuses what `exim -bV` does.
+// regenerate makes the tables of changed texts, and the live file of Debian's sources, anew. Debian's generator itself refuses what
+// `exim -bV` does.
 func regenerate(in mta.Install, paths []string) []remote.Cmd {
-	if !generatedFrom(in, paths) {
-		return nil
+	var cmds []remote.Cmd
+	for _, b := range builtOf(in, paths) {
+		cmds = append(cmds, remote.Cmd{Argv: []string{"/bin/sh", "-c", makeDBM, "sh", b.source, b.file}})
 	}
-	return []remote.Cmd{{Argv: []string{debTool}}}
+	if generatedFrom(in, paths) {
+		cmds = append(cmds, remote.Cmd{Argv: []string{debTool}})
+	}
+	return cmds
 }
 
 // validate checks the configuration. `-bV` does not notice the name of a missing ACL: the questions that are asked anew in the

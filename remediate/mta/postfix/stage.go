@@ -10,11 +10,13 @@ import (
 	"mtaharden/remediate/remote"
 )
 
-// compiled are the types of tables that postmap(1) builds, with the endings of their files (DATABASE_README).
-var compiled = []struct {
+type compiledType struct {
 	kind string
 	ends []string
-}{
+}
+
+// compiled are the types of tables that postmap(1) builds, with the endings of their files (DATABASE_README).
+var compiled = []compiledType{
 	{"hash", []string{".db"}}, {"btree", []string{".db"}}, {"lmdb", []string{".lmdb"}}, {"cdb", []string{".cdb"}},
 	{"dbm", []string{".pag", ".dir"}}, {"sdbm", []string{".pag", ".dir"}},
 }
@@ -45,6 +47,7 @@ func staging(_ *facts.Snapshot, c *mta.Config, paths []string) mta.Stage {
 	}
 	out.Before, out.After = shell(openXclient), shell(closeXclient)
 	out.Start = []remote.Cmd{{Argv: []string{"/bin/sh", "-c", startNew, "sh", m.dir, c.Install.Instance}}}
+	out.Listens = len(c.Install.Listen) > 0
 	return out
 }
 
@@ -66,26 +69,33 @@ exec postfix -c "$1" start </dev/null`
 // made are the compiled tables of the changed sources, by the types that the configuration names them with.
 func (m *model) made(paths []string) []mta.Made {
 	var out []mta.Made
-	words := m.namedWords()
-	for _, p := range paths {
-		for _, t := range compiled {
-			spec := t.kind + ":" + p
-			if !slices.Contains(words, spec) && !slices.Contains(words, "proxy:"+spec) {
-				continue
+	for _, word := range m.namedWords() {
+		kind, name, _ := strings.Cut(strings.TrimPrefix(word, "proxy:"), ":")
+		i := slices.IndexFunc(compiled, func(t compiledType) bool { return t.kind == kind })
+		source := m.resolved(name)
+		if i < 0 || !slices.Contains(paths, source) {
+			continue
+		}
+		for k, end := range compiled[i].ends {
+			show := []string{"postmap", "-c", m.dir, "-s", kind + ":" + name}
+			if k > 0 || kind == "cdb" { // whose reader knows no sequence, and the same text gives the same bytes
+				show = []string{"cksum", name + end}
 			}
-			show := []string{"postmap", "-c", m.dir, "-s", spec}
-			if t.kind == "cdb" { // its reader knows no sequence, and the same text gives the same bytes
-				show = []string{"cksum", p + t.ends[0]}
-			}
-			for i, end := range t.ends {
-				if i > 0 {
-					show = []string{"cksum", p + end}
-				}
-				out = append(out, mta.Made{Path: p + end, Sources: []string{p}, Show: show})
+			g := mta.Made{Path: m.resolved(name + end), Sources: []string{source}, Show: show}
+			if !slices.ContainsFunc(out, func(o mta.Made) bool { return o.Path == g.Path }) {
+				out = append(out, g)
 			}
 		}
 	}
 	return out
+}
+
+// resolved is where a collected file really is.
+func (m *model) resolved(name string) string {
+	if f, ok := m.snap.File(name); ok && f.Target != "" {
+		return f.Target
+	}
+	return name
 }
 
 // namedWords are the words of both files, references resolved, as remap sees them.

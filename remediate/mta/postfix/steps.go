@@ -13,11 +13,15 @@ import (
 // $1 is the configuration directory, $2 the file.
 const remap = `d=$1; f=$2
 words() { { postconf -c "$d" -n -x 2>/dev/null || postconf -c "$d" -n; cat "$d/main.cf" "$d/master.cf"; } | sed 's/^[ 	]*#.*//' | tr ' ,=	{}' '\n\n\n\n\n\n' | sed "s,\$config_directory,$d,g"; }
+named() { words | sed -n "s,^proxy:,,; s,^\($1:/.*\),\1,p" | sort -u; }
 aliases=$(postconf -c "$d" -h alias_database alias_maps | tr ' ,	' '\n\n\n')
 rc=0
 for t in hash btree lmdb cdb dbm sdbm; do
 	if printf '%s\n' "$aliases" | grep -Fx -e "$t:$f" -e "proxy:$t:$f" >/dev/null; then postalias -c "$d" "$t:$f" || rc=1
-	elif words | grep -Fx -e "$t:$f" -e "proxy:$t:$f" >/dev/null; then postmap -c "$d" "$t:$f" || rc=1
+	else
+		named "$t" | { while IFS= read -r spec; do
+			if [ "$spec" = "$t:$f" ] || [ "$(readlink -f "${spec#*:}" 2>/dev/null)" = "$f" ]; then postmap -c "$d" "$spec" </dev/null || exit 1; fi
+		done; } || rc=1
 	fi
 done
 exit $rc`

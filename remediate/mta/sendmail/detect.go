@@ -229,9 +229,7 @@ func features(s *facts.Snapshot, program, config string) []string {
 		list = append(list, "sendmail:mc="+mc)
 	}
 	if f, ok := s.File(config); ok {
-		if k, ok := parseCF(config, f.Data).mapNamed("access"); ok {
-			list = append(list, "sendmail:access="+k.kind)
-		}
+		list = append(list, builtMaps(s, parseCF(config, f.Data))...)
 	}
 	for _, key := range s.Facts("sendmail:feature:") {
 		list = append(list, "sendmail:"+strings.TrimPrefix(key, "sendmail:feature:"))

@@ -1,7 +1,6 @@
 package sendmail
 
 import (
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,59 +14,81 @@ func shell(script string, args ...string) remote.Cmd {
 	return remote.Cmd{Argv: append([]string{"/bin/sh", "-c", script, "sh"}, args...)}
 }
 
-// makeCF builds a .cf beside the live one and renames it only when m4 succeeded and said nothing of an error: m4 into the live
-// file would empty it first. $1 is the macro source, $2 the .cf.
+// makeCF builds a .cf of its macro source by the site's own way, which adds comments and keeps owners: the Makefile beside it (Debian's, which
+// appends the source, and Red Hat's), the script "make" of later Red Hats, else m4 with the tree's cf.m4 before the source where that does not
+// include it itself. Debian's Makefile goes on when m4 fails, and leaves what m4 said in a file. Without make the .cf is built beside the live
+// one and renamed only when m4 succeeded: m4 into the live file would empty it first. $1 is the macro source, $2 the .cf.
 const makeCF = `set -e
-new=$2.mtaharden
-trap 'rm -f "$new" "$new.err"' 0
 umask 022
+dir=$(dirname "$2")
+cf=$(basename "$2")
+cd "$dir"
+bad() { grep -e '^\*\*\* ERROR' -e '^[^ ]*m4:.*\(ERROR\|cannot\|end of file\|No such\)' "$1" >&2; }
+same=
+if [ "$1" = "$dir/${cf%.cf}.mc" ] && command -v make >/dev/null 2>&1; then same=yes; fi
+if [ -n "$same" ] && [ -f Makefile ] && grep "^$2 *:" Makefile >/dev/null; then
+	rm -f "$2" "$2.errors"
+	make -sf "$dir/Makefile" "$2"
+	if [ -f "$2.errors" ] && bad "$2.errors"; then exit 1; fi
+	[ -s "$2" ]
+	exit
+fi
+if [ -n "$same" ] && [ -f Makefile ] && grep -e '^%\.cf *:' -e "^$cf *:" Makefile >/dev/null; then
+	touch "$1"
+	make -s -C "$dir" "$cf"
+	exit
+fi
+if [ -n "$same" ] && [ -x make ] && grep makecf make >/dev/null 2>&1; then
+	touch "$1"
+	./make "$cf"
+	exit
+fi
+new=$2.mtaharden
+trap 'rm -f "$new" "$new.2" "$new.err"' 0
 cd "$(dirname "$1")"
-if grep -q 'include(.*cf\.m4' "$1"; then m4 "$1" >"$new" 2>"$new.err"
+if grep 'include(.*cf\.m4' "$1" >/dev/null; then m4 "$1" >"$new" 2>"$new.err"
 else
-	for dir in /usr/share/sendmail-cf /usr/share/sendmail/cf /usr/lib/mail /usr/lib/sendmail-cf; do
-		[ -f "$dir/m4/cf.m4" ] && break
+	for tree in /usr/share/sendmail-cf /usr/share/sendmail/cf /usr/lib/mail /usr/lib/sendmail-cf /etc/mail/cf; do
+		[ ! -f "$tree/m4/cf.m4" ] || break
 	done
-	m4 -D_CF_DIR_="$dir/" "$dir/m4/cf.m4" "$1" >"$new" 2>"$new.err"
+	m4 -D_CF_DIR_="$tree/" "$tree/m4/cf.m4" "$1" >"$new" 2>"$new.err"
 fi
 cat "$new.err" >&2
-if grep -q '^\*\*\* ERROR' "$new.err"; then exit 1; fi
+if bad "$new.err"; then exit 1; fi
 if [ -f "$2" ]; then cat "$new" >"$new.2" && cp -p "$2" "$new" && cat "$new.2" >"$new" && rm -f "$new.2"; fi
 mv -f "$new" "$2"
 `
 
 // makeMap builds the compiled form of a map beside the live one and renames it: makemap leaves a partial map when a line is wrong.
-// $1 is the text, $2 the type of the K line.
+// $1 is the text, $2 the type of the K line, $3 the map's name there without its ending.
 const makeMap = `set -e
 ext=.db
-case $2 in cdb) ext=.cdb ;; lmdb) ext=.mdb ;; dbm) ext= ;; esac
-if [ -z "$ext" ]; then makemap "$2" "$1" <"$1"; exit; fi
-new=$1.mtaharden
+case $2 in cdb) ext=.cdb ;; lmdb) ext=.lmdb ;; dbm) ext= ;; esac
+if [ -z "$ext" ]; then makemap "$2" "$3" <"$1"; exit; fi
+new=$3.mtaharden
 trap 'rm -f "$new$ext" "$new.live"' 0
 makemap "$2" "$new" <"$1"
-if [ -f "$1$ext" ]; then cp -p "$1$ext" "$new.live" && cat "$new$ext" >"$new.live" && mv -f "$new.live" "$new$ext"; fi
-mv -f "$new$ext" "$1$ext"
+if [ -f "$3$ext" ]; then cp -p "$3$ext" "$new.live" && cat "$new$ext" >"$new.live" && mv -f "$new.live" "$new$ext"; fi
+mv -f "$new$ext" "$3$ext"
 `
 
 // regenerate makes the generated files after an edit of paths: maps first, then the .cf.
 func regenerate(in mta.Install, paths []string) []remote.Cmd {
 	var cmds []remote.Cmd
-	source := ""
-	for _, p := range paths {
-		switch base := path.Base(p); {
-		case base == "access" || base == "mailertable" || base == "virtusertable" || base == "domaintable" || base == "genericstable":
-			cmds = append(cmds, shell(makeMap, p, mapType(in)))
-		case strings.HasSuffix(base, ".mc") || strings.HasSuffix(base, ".m4"):
-			source = sourceOf(in)
-		}
+	for _, b := range mapsOf(in, paths) {
+		cmds = append(cmds, shell(makeMap, b.source, b.kind, b.name))
 	}
-	if source != "" {
+	if source := sourceOf(in, paths); source != "" {
 		cmds = append(cmds, shell(makeCF, source, in.Config))
 	}
 	return cmds
 }
 
-// sourceOf is the macro source, as the collector found it.
-func sourceOf(in mta.Install) string {
+// sourceOf is the macro source, where one of paths belongs to it; "" where none does.
+func sourceOf(in mta.Install, paths []string) string {
+	if !slices.ContainsFunc(paths, ofSource) {
+		return ""
+	}
 	for _, f := range in.Features {
 		if mc, ok := strings.CutPrefix(f, "sendmail:mc="); ok {
 			return mc
@@ -76,14 +97,41 @@ func sourceOf(in mta.Install) string {
 	return strings.TrimSuffix(in.Config, ".cf") + ".mc"
 }
 
-// mapType is the type of the access database's K line.
-func mapType(in mta.Install) string {
-	for _, f := range in.Features {
-		if kind, ok := strings.CutPrefix(f, "sendmail:access="); ok {
-			return kind
+// ofSource says whether a file is one that m4 reads.
+func ofSource(p string) bool { return strings.HasSuffix(p, ".mc") || strings.HasSuffix(p, ".m4") }
+
+// built is a map that makemap makes of a text.
+type built struct{ kind, name, source string }
+
+// builtMaps are the features that name the maps of a .cf which makemap builds: "sendmail:map=TYPE NAME SOURCE", the name without its ending,
+// the source with links resolved.
+func builtMaps(s *facts.Snapshot, c *cf) []string {
+	var list []string
+	for _, k := range c.maps {
+		if index(fileMaps, k.kind) < 0 || !strings.HasPrefix(k.path, "/") || strings.ContainsAny(k.path, " \t") {
+			continue
 		}
+		name := strings.TrimSuffix(k.path, ".db")
+		source := name
+		if f, ok := s.File(name); ok && f.Target != "" {
+			source = f.Target
+		}
+		list = append(list, "sendmail:map="+k.kind+" "+name+" "+source)
 	}
-	return "hash"
+	return list
+}
+
+// mapsOf are the maps that are made of paths.
+func mapsOf(in mta.Install, paths []string) []built {
+	var out []built
+	for _, f := range in.Features {
+		words := strings.Fields(strings.TrimPrefix(f, "sendmail:map="))
+		if !strings.HasPrefix(f, "sendmail:map=") || len(words) != 3 || !slices.Contains(paths, words[2]) {
+			continue
+		}
+		out = append(out, built{words[0], words[1], words[2]})
+	}
+	return out
 }
 
 // validate reads the configuration with the program itself: exit status 70 is a configuration that it refuses.

@@ -36,15 +36,18 @@ func TestReload(t *testing.T) {
 
 // TestRegenerate: maps first, by the type of the K line, then the .cf from its source.
 func TestRegenerate(t *testing.T) {
-	in := mta.Install{Config: "/etc/mail/sendmail.cf", Features: []string{"sendmail:mc=/etc/mail/site.mc", "sendmail:access=btree"}}
-	cmds := regenerate(in, []string{"/etc/mail/access", "/etc/mail/helpfile", "/etc/mail/site.mc"})
-	if len(cmds) != 2 {
+	in := mta.Install{Config: "/etc/mail/sendmail.cf", Features: []string{"sendmail:mc=/etc/mail/site.mc", "sendmail:map=btree /etc/mail/access /etc/mail/access", "sendmail:map=hash /etc/mail/virtusertable /srv/virtual"}}
+	cmds := regenerate(in, []string{"/etc/mail/access", "/srv/virtual", "/etc/mail/helpfile", "/etc/mail/site.mc"})
+	if len(cmds) != 3 {
 		t.Fatalf("%d commands", len(cmds))
 	}
-	if got := strings.Join(cmds[0].Argv[3:], " "); got != "sh /etc/mail/access btree" {
+	if got := strings.Join(cmds[0].Argv[3:], " "); got != "sh /etc/mail/access btree /etc/mail/access" {
 		t.Errorf("map: %s", got)
 	}
-	if got := strings.Join(cmds[1].Argv[3:], " "); got != "sh /etc/mail/site.mc /etc/mail/sendmail.cf" {
+	if got := strings.Join(cmds[1].Argv[3:], " "); got != "sh /srv/virtual hash /etc/mail/virtusertable" {
+		t.Errorf("map of a linked text: %s", got)
+	}
+	if got := strings.Join(cmds[2].Argv[3:], " "); got != "sh /etc/mail/site.mc /etc/mail/sendmail.cf" {
 		t.Errorf("cf: %s", got)
 	}
 	if cmds := regenerate(in, []string{"/etc/sendmail.cf"}); cmds != nil {
