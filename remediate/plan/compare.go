@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mtaharden/remediate/judge"
+	"mtaharden/remediate/mta"
 )
 
 // disputes compares every two judges' answers to the same question: the configuration and the MTA where they were asked the very same, the
@@ -120,7 +121,8 @@ func (s *subject) bySender() bool {
 	return false
 }
 
-// sender is the kind of a question's sender: null, unqualified, of an address literal, of one of the host's own domains, or a stranger's.
+// sender is the kind of a question's sender: null, unqualified, of an address literal, of one of the host's own domains, one whom the
+// configuration trusts by name, or a stranger's.
 func (s *subject) sender(q judge.Question) string {
 	_, domain, ok := strings.Cut(q.Sender, "@")
 	switch {
@@ -130,10 +132,23 @@ func (s *subject) sender(q judge.Question) string {
 		return "unqualified"
 	case strings.HasPrefix(domain, "["):
 		return "literal"
+	case s.trustsSender(strings.ToLower(q.Sender)):
+		return "trusted"
 	case slices.ContainsFunc(s.answers, func(a judge.Answer) bool { return ownSender(a.Question, domain) }):
 		return "own"
 	}
 	return "foreign"
+}
+
+// trustsSender says whether an entry names the sender, his domain or one above it.
+func (s *subject) trustsSender(sender string) bool {
+	return s.judged.Config != nil && slices.ContainsFunc(s.judged.Config.Trusted, func(t mta.Trust) bool {
+		named := strings.ToLower(t.Value)
+		if tag, rest, ok := strings.Cut(named, ":"); ok && tag == "from" {
+			named = rest // sendmail's access keys: "From:example.com"
+		}
+		return t.Kind == "sender" && named != "" && (sender == named || strings.HasSuffix(sender, "@"+named) || strings.HasSuffix(sender, "."+named) || strings.HasSuffix(named, "@") && strings.HasPrefix(sender, named))
+	})
 }
 
 // ownSender says whether a question claims a sender of the host's own in this domain.
