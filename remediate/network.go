@@ -38,6 +38,8 @@ const (
 	placeLimit     = 20 // hosts at a time that are asked from one place
 	askLimit       = 20 * time.Second
 	listenersLimit = 4 // listeners of one host that are asked at a time
+	casesLimit     = 3 // dialogues at a time with one listener
+	sessionsLimit  = 4 // a vantage's sessions at a time: sshd allows only so many (sshd_config(5), MaxSessions)
 )
 
 // network is the network judge of a run: the places it asks from, each connected once and shared by all hosts.
@@ -56,8 +58,10 @@ type place struct {
 	host    remote.Host
 	dialer  remote.Dialer
 	failure error
-	asking  sync.Mutex
-	mute    bool // it did not say its address in time: it is not asked again
+	asking  chan struct{}
+	mu      sync.Mutex
+	known   map[netip.Addr]func() []netip.Addr // its addresses towards each target
+	mute    bool                               // it did not say its address in time: it is not asked again
 }
 
 func newNetwork(ctx context.Context, p *Probing) *network {
@@ -72,9 +76,13 @@ func newNetwork(ctx context.Context, p *Probing) *network {
 		n.p.Warn = func(string) {}
 	}
 	for _, v := range append([]Vantage{{}}, p.Vantages...) {
-		n.places = append(n.places, &place{v: v, warn: n.p.Warn, slots: make(chan struct{}, placeLimit)})
+		n.places = append(n.places, newPlace(v, n.p.Warn))
 	}
 	return n
+}
+
+func newPlace(v Vantage, warn func(string)) *place {
+	return &place{v: v, warn: warn, slots: make(chan struct{}, placeLimit), asking: make(chan struct{}, sessionsLimit), known: map[netip.Addr]func() []netip.Addr{}}
 }
 
 func (n *network) close() {
@@ -163,17 +171,35 @@ func disguised(own []netip.Addr, target netip.Addr) bool {
 	return !private(target) && len(own) > 0 && !slices.ContainsFunc(own, func(a netip.Addr) bool { return !private(a) })
 }
 
-// told asks the vantage itself for its addresses towards a target.
+// told asks the vantage itself for its addresses towards a target, once.
 func (p *place) told(run context.Context, target netip.Addr) []netip.Addr {
-	p.asking.Lock() // a session each: sshd allows only so many at a time (sshd_config(5), MaxSessions)
-	defer p.asking.Unlock()
-	if p.mute {
+	p.mu.Lock()
+	tell, ok := p.known[target]
+	if !ok {
+		tell = sync.OnceValue(func() []netip.Addr { return p.source(run, target) })
+		p.known[target] = tell
+	}
+	p.mu.Unlock()
+	return tell()
+}
+
+func (p *place) source(run context.Context, target netip.Addr) []netip.Addr {
+	p.asking <- struct{}{}
+	defer func() { <-p.asking }()
+	p.mu.Lock()
+	mute := p.mute
+	p.mu.Unlock()
+	if mute {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(run, askLimit)
 	defer cancel()
 	own := Source(ctx, p.host, target)
-	p.mute = len(own) == 0 && ctx.Err() != nil
+	if len(own) == 0 && ctx.Err() != nil {
+		p.mu.Lock()
+		p.mute = true
+		p.mu.Unlock()
+	}
 	return own
 }
 

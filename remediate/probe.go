@@ -61,52 +61,78 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 	return out
 }
 
-// listener asks one listener: from this machine first, then from each vantage, until questions about relaying were answered to a stranger;
-// after that only from those that stand within an entry too wide to make them known. From any other machine what does not depend on the
-// client is asked, once. Where one place met silence, or another judge says that nobody serves there, the next do not wait long for a banner.
+// round is how far the questions to one listener have come.
+type round struct {
+	out            heard
+	reasons        []string // why nothing about relaying was answered
+	entries        []string // within which it was
+	stranger, told bool
+	silent         bool
+	friends        []friend
+}
+
+// friend is a place that is no stranger to the host, but another machine.
+type friend struct {
+	p      *place
+	client plan.Client
+	st     plan.Standing
+}
+
+// listener asks one listener: this machine first and then each vantage is asked from, where that is a stranger's place, until questions about
+// relaying were answered; after that only from those that stand within an entry too wide to make them known. Where no stranger could ask,
+// what does not depend on the client is asked from another machine, once. Where one place met silence, or another judge says that nobody
+// serves there, the next do not wait long for a banner.
 func (n *network) listener(ctx context.Context, t Target, in plan.Input, target plan.Target) heard {
-	var out heard
-	var reasons, entries []string
-	stranger, told, silent := false, false, dead(in, target)
+	r := &round{silent: dead(in, target)}
 	for _, p := range n.places {
 		st, client, err := n.stand(ctx, p, t, in, target)
 		switch {
 		case err != nil:
-			reasons = append(reasons, p.name()+": "+err.Error())
-			continue
-		case stranger && (st.Entry == "" || slices.Contains(entries, st.Entry)):
-			continue
-		case !st.Remote || st.Class == "" && len(out.contacts) > 0:
-			reasons = append(reasons, p.name()+": "+st.Why)
-			continue
+			r.refuse(p, err.Error())
+		case r.stranger && (st.Entry == "" || slices.Contains(r.entries, st.Entry)):
+		case !st.Remote:
+			r.refuse(p, st.Why)
+		case st.Class == "":
+			r.refuse(p, st.Why)
+			r.friends = append(r.friends, friend{p, client, st})
+		default:
+			n.round(ctx, r, friend{p, client, st}, in, target)
 		}
-		r := n.talk(ctx, p, in, target, client, st, silent)
-		silent = silent || r.Mute
-		if r.Err != nil {
-			reasons = append(reasons, p.name()+": "+r.Err.Error())
-			continue
-		}
-		answers, now := translated(r, p, target, st)
-		out.answers, out.contacts = append(out.answers, answers...), append(out.contacts, contact(r, p, target, client, st))
-		if now {
-			told = told || st.Class == judge.Outside
-			stranger = stranger || st.Class == judge.Outside && st.Entry == ""
-			entries = append(entries, st.Entry)
-			continue
-		}
-		if st.Why == "" {
-			st.Why = "no question about relaying was answered"
-		}
-		reasons = append(reasons, p.name()+": "+st.Why)
 	}
-	if told {
-		return out
+	for _, f := range r.friends {
+		if len(r.out.contacts) == 0 {
+			n.round(ctx, r, f, in, target)
+		}
 	}
-	out.answers = append(out.answers, judge.Answer{
-		Question: judge.Question{Listener: target.Name(), Class: judge.Outside, Form: "plain", Verb: judge.Rcpt},
-		Judge:    judge.Network, Outcome: judge.CannotTell, Text: "not tested from outside: " + facts.Printable(strings.Join(reasons, "; ")),
-	})
-	return out
+	if !r.told {
+		r.out.answers = append(r.out.answers, judge.Answer{
+			Question: judge.Question{Listener: target.Name(), Class: judge.Outside, Form: "plain", Verb: judge.Rcpt},
+			Judge:    judge.Network, Outcome: judge.CannotTell, Text: "not tested from outside: " + facts.Printable(strings.Join(r.reasons, "; ")),
+		})
+	}
+	return r.out
+}
+
+func (r *round) refuse(p *place, why string) { r.reasons = append(r.reasons, p.name()+": "+why) }
+
+// round asks from one place.
+func (n *network) round(ctx context.Context, r *round, f friend, in plan.Input, target plan.Target) {
+	met := n.talk(ctx, f.p, in, target, f.client, f.st, r.silent)
+	r.silent = r.silent || met.Mute
+	if met.Err != nil {
+		r.refuse(f.p, met.Err.Error())
+		return
+	}
+	answers, now := translated(met, f.p, target, f.st)
+	r.out.answers, r.out.contacts = append(r.out.answers, answers...), append(r.out.contacts, contact(met, f.p, target, f.client, f.st))
+	switch {
+	case now:
+		r.told = r.told || f.st.Class == judge.Outside
+		r.stranger = r.stranger || f.st.Class == judge.Outside && f.st.Entry == ""
+		r.entries = append(r.entries, f.st.Entry)
+	case f.st.Class != "":
+		r.refuse(f.p, "no question about relaying was answered")
+	}
 }
 
 // stand finds out what a place is to the host.
@@ -152,7 +178,7 @@ func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan
 	}
 	l := probe.Listener{Addr: target.Dial, TLS: target.Dial.Port() == 465}
 	l.Domains, l.Local = own(in, target)
-	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: st.Class != "", Budget: n.p.Limit, Silent: silent}
+	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: st.Class != "", Budget: n.p.Limit, Silent: silent, Parallel: casesLimit}
 	if len(client.Addrs) > 0 {
 		c.From = client.Addrs[0]
 	}
