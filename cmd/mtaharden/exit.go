@@ -17,7 +17,10 @@ const (
 	exitInternal    = 1   // a fault of this program
 	exitFound       = 2   // a fail, expired waiver, unknown or error finding
 	exitIncomplete  = 3   // a host was reached but not read to the end
+	exitAsItWas     = 3   // apply, rollback: a host is as it was
 	exitUnreachable = 4   // unreachable, host key, authentication, privilege
+	exitRolledBack  = 5   // apply: a host was rolled back
+	exitPerson      = 6   // apply, rollback: a person is needed, or the state is not known
 	exitUsage       = 64  // usage, or a bad input file
 	exitInterrupted = 130 // a signal ended the run
 )
@@ -73,6 +76,10 @@ func exactArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 func interrupted(err error) error {
+	var s *status
+	if errors.As(err, &s) && s.code == exitInterrupted {
+		return err // it says itself what the signal left
+	}
 	return &status{code: exitInterrupted, err: errors.Join(errors.New("interrupted: no host was changed, so nothing is left to undo"), dropCancelled(err))}
 }
 

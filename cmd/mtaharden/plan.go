@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -52,8 +53,8 @@ func makePlan(c *cobra.Command, j *judging) error {
 	return verdict(sum, j)
 }
 
-// savePlan writes the plan of every host that was judged. A host that was not read to the end has none: it is said, and not passed over.
-func savePlan(c *cobra.Command, j *judging, hosts []judgedHost, file *reportFile) error {
+// planOf is the plan of every host that was judged. A host that was not read to the end has none: it is said, and not passed over.
+func planOf(stderr io.Writer, j *judging, hosts []judgedHost) (*plan.Plan, error) {
 	p := &plan.Plan{Program: version, Made: time.Now().UTC().Truncate(time.Second), Inventory: strings.Join(j.inventory, ", ")}
 	if j.inv != nil {
 		p.InventoryDigest = j.inv.Digest
@@ -62,12 +63,20 @@ func savePlan(c *cobra.Command, j *judging, hosts []judgedHost, file *reportFile
 	for _, h := range hosts {
 		t := h.outcome.Target
 		if h.outcome.Err != nil || h.outcome.Result == nil {
-			fmt.Fprintf(c.ErrOrStderr(), "mtaharden: %s is not in the plan: it was not read to the end\n", t.Name)
+			fmt.Fprintf(stderr, "mtaharden: %s is not in the plan: it was not read to the end\n", t.Name)
 			continue
 		}
 		if err := p.Add(t.Name, h.outcome.Result, t.Intent, t.Rules); err != nil {
-			return err
+			return nil, err
 		}
+	}
+	return p, nil
+}
+
+func savePlan(c *cobra.Command, j *judging, hosts []judgedHost, file *reportFile) error {
+	p, err := planOf(c.ErrOrStderr(), j, hosts)
+	if err != nil {
+		return err
 	}
 	data, digest, err := p.Encode()
 	if err != nil {

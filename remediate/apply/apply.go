@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mtaharden/remediate/backup"
+	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -17,10 +18,6 @@ import (
 var (
 	// ErrStale: a file, a mode or a service is not what the plan was made for.
 	ErrStale = errors.New("stale")
-	// ErrVeto: the host's owner forbids changes by /etc/mtaharden/audit-only.
-	ErrVeto = errors.New("vetoed")
-	// ErrLocked: another run is at work on the host, or its guard is armed.
-	ErrLocked = errors.New("locked")
 	// ErrRefused: the plan may not be carried out here, or not without a flag that allows it.
 	ErrRefused = errors.New("refused")
 	// ErrUnproven: the stage could not show that the plan does what it says.
@@ -31,10 +28,10 @@ var (
 
 // Input is what carrying out one host's plan needs.
 type Input struct {
-	Host  plan.HostPlan
-	Run   string // the run's name, a path component of its own: letters, digits, "-" and "."
-	Dir   string // the folder of all runs on the host; "" is DefaultDir
-	About About
+	Host   plan.HostPlan
+	Run    string // the run's name, a path component of its own: letters, digits, "-" and "."
+	Layout journal.Layout
+	About  journal.About
 	// Dial reaches the host. It is called for each connection anew: verify and confirm have one of their own.
 	Dial func(context.Context) (remote.Host, error)
 	// Early opens the second connection before the bar: for a login that needs a person.
@@ -42,8 +39,8 @@ type Input struct {
 	Judge func(ctx context.Context, h remote.Host, where Where) (*Judgement, error)
 	// Keep takes the controller's copy, before the bar; nil keeps none. Contents are by the item's place in the manifest, from 0.
 	Keep func(backup.Manifest, map[int][]byte) error
-	// Agree is shown what the host's own programs generated, before the bar; an error ends the run there. nil agrees.
-	Agree func(generated []plan.Change) error
+	// Agree is shown what the host's own programs generated, before the bar; an error ends the run there. nil agrees to what the plan explains.
+	Agree func(generated []GeneratedFile) error
 	// Timeout is D: how long after arming, and once more after the reload, the host waits for a confirmation. 0 is DefaultTimeout.
 	Timeout      time.Duration
 	WithPending  bool // also publish sources that somebody edited and never built
@@ -51,23 +48,9 @@ type Input struct {
 	Unproven     bool // go on where the host cannot prove a finding before the bar
 	Tell         func(StepReport)
 
-	rooms rooms // nil fields are the real ones
+	rooms *rooms // nil: the real ones
 	clock clock
 }
-
-// About says who carries a plan out, for the journal on the host.
-type About struct {
-	Command    string // apply, rollback
-	Of         string // a rollback's: the run that it undoes
-	Plan       string // the plan's digest
-	User       string
-	Controller string
-	Program    string // the program's version
-	Ticket     string
-}
-
-// DefaultDir is the folder of all runs on a host.
-const DefaultDir = "/var/lib/mtaharden"
 
 // The bounds of Input.Timeout: from the floor on, to which the longest greeting pause of a listener is added.
 const (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mtaharden/remediate/backup"
+	"mtaharden/remediate/journal"
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -110,13 +111,13 @@ func (w *world) restore() int {
 	return scriptDone
 }
 
-func (w *world) rooms(run string) rooms {
-	return rooms{
+func (w *world) rooms(run string) *rooms {
+	return &rooms{
 		lock: func(ctx context.Context, h remote.Host, in Input) (*keeper, error) {
-			var held *Held
+			var held *journal.Refused
 			_, err := w.op(func() int {
 				if w.lock != "" {
-					held = &Held{Run: w.lock, Holder: "somebody"}
+					held = &journal.Refused{Kind: journal.ErrPending, By: &journal.Record{Run: w.lock}}
 					return 3
 				}
 				w.lock, w.shell, w.entries, w.token = in.Run, true, []entry{{Save, Doing, ""}}, ""
@@ -142,11 +143,11 @@ func (w *world) rooms(run string) rooms {
 			})
 			return statusError(status, err)
 		},
-		save: func(_ context.Context, _ remote.Host, run string, changes []plan.Change) (*backup.Manifest, map[int][]byte, error) {
+		save: func(_ context.Context, _ remote.Host, run string, in plan.HostPlan) (*backup.Manifest, map[int][]byte, error) {
 			m := &backup.Manifest{Run: run}
 			contents := map[int][]byte{}
 			status, err := w.op(func() int {
-				for i, c := range changes {
+				for i, c := range in.Changes {
 					m.Items = append(m.Items, backup.Item{Kind: c.Kind, Path: c.Path, Before: backup.State{Hash: "sha256:" + hash([]byte(w.live))}})
 					contents[i] = []byte(w.live)
 				}
@@ -154,11 +155,11 @@ func (w *world) rooms(run string) rooms {
 			})
 			return m, contents, statusError(status, err)
 		},
-		stage: func(context.Context, remote.Host, Input, *backup.Manifest, map[string][]byte) (candidate, error) {
+		stage: func(context.Context, remote.Host, Input, map[string][]byte) (candidate, error) {
 			status, err := w.op(func() int { w.stage = true; return 0 })
 			return &fakeStage{w}, statusError(status, err)
 		},
-		complete: func(context.Context, remote.Host, string, *backup.Manifest, candidate) error {
+		complete: func(context.Context, remote.Host, string, *backup.Manifest, []plan.Change, map[string][]byte, []plan.Command) error {
 			return statusError(w.op(func() int { return 0 }))
 		},
 		arm: func(_ context.Context, _ remote.Host, _ string, d time.Duration) error {
@@ -171,7 +172,7 @@ func (w *world) rooms(run string) rooms {
 				return 0
 			}))
 		},
-		swap: func(_ context.Context, _ remote.Host, _ string, d time.Duration) (int, error) {
+		swap: func(context.Context, remote.Host, string) (int, error) {
 			return w.op(func() int {
 				if w.token != "" {
 					return scriptFenced
@@ -179,7 +180,7 @@ func (w *world) rooms(run string) rooms {
 				w.entries = append(w.entries, entry{Swap, Doing, ""})
 				w.live = "after"
 				w.entries = append(w.entries, entry{Swap, Done, ""}, entry{Reload, Doing, ""}, entry{Reload, Done, ""})
-				w.deadline = w.now.Add(d)
+				w.deadline = w.now.Add(DefaultTimeout)
 				return 0
 			})
 		},
@@ -220,10 +221,13 @@ func statusError(status int, err error) error {
 
 type fakeStage struct{ w *world }
 
-func (s *fakeStage) Regenerate(context.Context) (generated, pending []plan.Change, err error) {
-	return nil, nil, statusError(s.w.op(func() int { return 0 }))
+func (s *fakeStage) Regenerate(context.Context) ([]GeneratedFile, error) {
+	return nil, statusError(s.w.op(func() int { return 0 }))
 }
 func (s *fakeStage) Validate(context.Context) error {
+	return statusError(s.w.op(func() int { return 0 }))
+}
+func (s *fakeStage) Start(context.Context) error {
 	return statusError(s.w.op(func() int { return 0 }))
 }
 func (s *fakeStage) Unproven() string  { return "" }

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -30,9 +31,12 @@ func Holds(changes []plan.Change, m backup.Manifest, contents map[int][]byte) er
 func itemOf(m backup.Manifest, c plan.Change) int {
 	return slices.IndexFunc(m.Items, func(i backup.Item) bool {
 		same := i.Service == nil || c.Service == nil || i.Service.Name == c.Service.Name
-		return i.Path == c.Path && i.Kind == c.Kind && same
+		return named(i) == c.Path && i.Kind == c.Kind && same
 	})
 }
+
+// named is an item's path as the plan names it.
+func named(i backup.Item) string { return cmp.Or(i.Named, i.Path) }
 
 // unlike says how what stands at a change's path is not what the plan was made for; "" where it is.
 func unlike(c plan.Change, item backup.Item, content []byte) string {

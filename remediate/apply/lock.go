@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mtaharden/remediate/journal"
 	"mtaharden/remediate/remote"
 )
 
@@ -13,18 +14,6 @@ import (
 type keeper struct {
 	stop func() // ends it; the lock is then given back by confirm or restore alone
 }
-
-// Held is an ErrLocked: another run has the host's lock.
-type Held struct {
-	Run    string
-	Holder string // who, as the lock says it
-}
-
-func (h *Held) Error() string {
-	return fmt.Sprintf("locked: run %s of %s is at work on it", h.Run, h.Holder)
-}
-
-func (h *Held) Unwrap() error { return ErrLocked }
 
 // lockTries bounds how many runs are waited for or recovered before a host is given up.
 const lockTries = 4
@@ -34,14 +23,14 @@ const waitLimit = 15 * time.Minute
 
 // lock takes the host's lock. A lock whose shell is gone is recovered first; one whose guard is armed is waited for.
 func (r *runner) lock(ctx context.Context) error {
-	var held *Held
+	var held *journal.Refused
 	for range lockTries {
 		k, err := r.rooms.lock(ctx, r.host, r.in)
 		if err == nil {
 			r.keeper, r.out.Run = k, r.in.Run
 			return nil
 		}
-		if !errors.As(err, &held) {
+		if !errors.As(err, &held) || held.By == nil {
 			return err
 		}
 		if err := r.clear(ctx, held); err != nil {
@@ -52,10 +41,10 @@ func (r *runner) lock(ctx context.Context) error {
 }
 
 // clear deals with another run's lock.
-func (r *runner) clear(ctx context.Context, held *Held) error {
+func (r *runner) clear(ctx context.Context, held *journal.Refused) error {
 	until := r.clock.now().Add(waitLimit)
 	for {
-		rec, err := r.rooms.read(ctx, r.host, held.Run)
+		rec, err := r.rooms.read(ctx, r.host, held.By.Run)
 		if err != nil {
 			return fmt.Errorf("%w; its state cannot be read: %w", held, err)
 		}
@@ -66,10 +55,10 @@ func (r *runner) clear(ctx context.Context, held *Held) error {
 		case rec.found() == nextRefuse, now.After(until):
 			return held
 		case rec.found() == nextRecover:
-			if err := settle(ctx, r.rooms, r.host, held.Run, rec); err != nil {
+			if err := settle(ctx, r.rooms, r.host, held.By.Run, rec); err != nil {
 				return fmt.Errorf("%w, and it cannot be recovered: %w", held, err)
 			}
-			r.out.Warnings = append(r.out.Warnings, "run "+held.Run+" of "+held.Holder+" was broken off: the host was put back first")
+			r.out.Warnings = append(r.out.Warnings, "run "+held.By.Run+" was broken off: the host was put back first")
 			return nil
 		}
 		pause := min(max(rec.Deadline.Sub(now), time.Second), until.Sub(now)+time.Second, 10*time.Second)

@@ -39,6 +39,8 @@ type record struct {
 func (r *record) ending() (e Ending, over bool) {
 	swapped := r.has(Swap, Doing)
 	switch last := r.last(restoring); {
+	case last != Broken && r.Locked:
+		return "", false // whatever the journal says, what it left is not cleared up
 	case last == Broken:
 		return Failed, true
 	case last == Done && swapped:
@@ -48,7 +50,7 @@ func (r *record) ending() (e Ending, over bool) {
 	case last == Doing:
 		return "", false
 	}
-	return Changed, r.Token == tokenConfirm && r.last(Confirm) == Done && !r.Locked
+	return Changed, r.Token == tokenConfirm && r.last(Confirm) == Done
 }
 
 // has says whether the journal has an entry.

@@ -9,26 +9,25 @@ import (
 	"mtaharden/remediate/remote"
 )
 
-// candidate is a plan's outcome in its stage.
+// candidate is a plan's outcome in its stage: a *Staged.
 type candidate interface {
-	// Regenerate builds what comes from the changed sources, and returns those changes with their diffs, and the edits of others that it
-	// would publish.
-	Regenerate(context.Context) (generated, pending []plan.Change, err error)
+	Regenerate(context.Context) ([]GeneratedFile, error)
 	Validate(context.Context) error
+	Start(context.Context) error
 	// Unproven says why nothing can be tried over the live paths; "" where it can.
 	Unproven() string
 	Host() remote.Host
 }
 
-// rooms are what a run has others do on its host. Each is one command there, or fails.
+// rooms are what a run has others do on its host. Each is one command there, or few, or fails.
 type rooms struct {
 	lock     func(ctx context.Context, h remote.Host, in Input) (*keeper, error)
 	note     func(ctx context.Context, h remote.Host, run string, entries []entry) error
-	save     func(ctx context.Context, h remote.Host, run string, changes []plan.Change) (*backup.Manifest, map[int][]byte, error)
-	stage    func(ctx context.Context, h remote.Host, in Input, m *backup.Manifest, files map[string][]byte) (candidate, error)
-	complete func(ctx context.Context, h remote.Host, run string, m *backup.Manifest, c candidate) error
+	save     func(ctx context.Context, h remote.Host, run string, in plan.HostPlan) (*backup.Manifest, map[int][]byte, error)
+	stage    func(ctx context.Context, h remote.Host, in Input, files map[string][]byte) (candidate, error)
+	complete func(ctx context.Context, h remote.Host, run string, m *backup.Manifest, changes []plan.Change, files map[string][]byte, reload []plan.Command) error
 	arm      func(ctx context.Context, h remote.Host, run string, d time.Duration) error
-	swap     func(ctx context.Context, h remote.Host, run string, d time.Duration) (status int, err error)
+	swap     func(ctx context.Context, h remote.Host, run string) (status int, err error)
 	restore  func(ctx context.Context, h remote.Host, run, how string) (status int, err error)
 	confirm  func(ctx context.Context, h remote.Host, run string) (status int, err error)
 	read     func(ctx context.Context, h remote.Host, run string) (*record, error)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mtaharden/remediate/backup"
+	"mtaharden/remediate/facts"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -44,6 +45,7 @@ type runner struct {
 	steps    []StepReport
 	manifest *backup.Manifest
 	contents map[int][]byte
+	files    map[string][]byte // what goes live of sources
 	staged   candidate
 	before   *Judgement
 	after    *Judgement
@@ -58,10 +60,14 @@ func newRunner(in Input) *runner {
 		in.Tell = func(StepReport) {}
 	}
 	if in.Agree == nil {
-		in.Agree = func([]plan.Change) error { return nil }
+		in.Agree = Explained
 	}
-	in.Dir = cmp.Or(in.Dir, DefaultDir)
-	r := &runner{in: in, rooms: in.rooms, clock: in.clock, out: Outcome{Host: in.Host.Name}}
+	in.About.Run, in.About.Confirm = in.Run, in.Timeout
+	theRooms := real(in.Layout)
+	if in.rooms != nil {
+		theRooms = *in.rooms
+	}
+	r := &runner{in: in, rooms: theRooms, clock: in.clock, out: Outcome{Host: in.Host.Name}}
 	if r.clock.now == nil {
 		r.clock = realClock()
 	}
@@ -155,7 +161,7 @@ func (r *runner) save(ctx context.Context) error {
 // backup saves what the plan changes, once every pre-image is seen to hold.
 func (r *runner) backup(ctx context.Context) error {
 	var err error
-	if r.manifest, r.contents, err = r.rooms.save(ctx, r.host, r.in.Run, r.in.Host.Changes); err != nil {
+	if r.manifest, r.contents, err = r.rooms.save(ctx, r.host, r.in.Run, r.in.Host); err != nil {
 		return err
 	}
 	if err := Holds(r.in.Host.Changes, *r.manifest, r.contents); err != nil {
@@ -168,29 +174,42 @@ func (r *runner) backup(ctx context.Context) error {
 }
 
 func (r *runner) stage(ctx context.Context) error {
-	files, err := Candidate(r.in.Host.Changes, *r.manifest, r.contents)
-	if err == nil {
-		r.staged, err = r.rooms.stage(ctx, r.host, r.in, r.manifest, files)
+	var err error
+	if r.files, err = Candidate(r.in.Host.Changes, *r.manifest, r.contents); err == nil {
+		r.staged, err = r.rooms.stage(ctx, r.host, r.in, r.files)
 	}
 	return err
 }
 
 // regenerate has the host's own programs build, in the stage, what comes from the changed sources.
 func (r *runner) regenerate(ctx context.Context) error {
-	generated, pending, err := r.staged.Regenerate(ctx)
+	generated, err := r.staged.Regenerate(ctx)
+	for _, g := range generated {
+		c := plan.Change{Path: g.Path, Kind: plan.Generated, Diff: g.Diff}
+		if err != nil {
+			c.Diff = g.Pending
+		}
+		if i := slices.IndexFunc(r.in.Host.Changes, func(o plan.Change) bool { return o.Path == g.Path }); i >= 0 {
+			c.Rules, c.Install = r.in.Host.Changes[i].Rules, r.in.Host.Changes[i].Install
+		}
+		if c.Diff != "" {
+			r.out.Generated = append(r.out.Generated, c)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	r.out.Generated = generated
-	if len(pending) > 0 && !r.in.WithPending {
-		var what []string
-		for _, p := range pending {
-			what = append(what, p.Path)
-		}
-		r.out.Generated = append(pending, generated...)
-		return fmt.Errorf("%w: edits that somebody made and never built would go live: %s", ErrRefused, strings.Join(what, ", "))
-	}
 	return r.in.Agree(generated)
+}
+
+// Explained refuses generated files with lines that the plan's changes do not bring about.
+func Explained(generated []GeneratedFile) error {
+	for _, g := range generated {
+		if len(g.Unexplained) > 0 {
+			return fmt.Errorf("%w: the plan does not explain how %s would change: %s", ErrRefused, g.Path, clip(facts.Printable(sum(g.Unexplained))))
+		}
+	}
+	return nil
 }
 
 func (r *runner) validate(ctx context.Context) error { return r.staged.Validate(ctx) }
@@ -204,6 +223,9 @@ func (r *runner) prove(ctx context.Context) error {
 			return nil
 		}
 		return fmt.Errorf("%w: %s", ErrUnproven, why)
+	}
+	if err := r.staged.Start(ctx); err != nil {
+		return err
 	}
 	j, err := r.in.Judge(ctx, r.staged.Host(), InStage)
 	if err != nil {
@@ -223,7 +245,7 @@ func (r *runner) prove(ctx context.Context) error {
 
 // arm writes the run's scripts and manifest and the controller's copy, all durable, and arms the guard.
 func (r *runner) arm(ctx context.Context) error {
-	if err := r.rooms.complete(ctx, r.host, r.in.Run, r.manifest, r.staged); err != nil {
+	if err := r.rooms.complete(ctx, r.host, r.in.Run, r.manifest, r.in.Host.Changes, r.files, reloads(r.in.Host.Commands)); err != nil {
 		return err
 	}
 	if r.in.Keep != nil {

@@ -21,7 +21,7 @@ const (
 // right is everything behind the bar: the host acts by its own scripts, and what this side knows of them it reads back.
 func (r *runner) right(ctx context.Context) Outcome {
 	r.told(Swap, Doing, nil)
-	status, err := r.rooms.swap(ctx, r.host, r.in.Run, r.in.Timeout)
+	status, err := r.rooms.swap(ctx, r.host, r.in.Run)
 	switch {
 	case err != nil:
 		return r.lost(ctx, err)
@@ -203,7 +203,7 @@ func (r *runner) ended(rec *record, why error) (o Outcome, over bool) {
 		}
 		return r.end(Changed, nil, false), true
 	case Failed:
-		r.out.Command = "sh " + r.in.Dir + "/" + r.in.Run + "/restore.sh"
+		r.out.Command = "sh " + r.in.Layout.Run(r.in.Run) + "/restore.sh"
 		return r.end(Failed, errors.Join(why, errors.New(rec.why())), false), true
 	}
 	if why == nil {

@@ -13,6 +13,9 @@ import (
 type Driver struct {
 	Name string // "postfix": the word in reports and playbooks
 	Doc  string // one sentence
+	// Owners are the accounts beside root's that own directories of its configuration where it is packaged so: what lies there is theirs to
+	// rename, and is changed all the same.
+	Owners []string
 	// Collect is the driver's part of the collector: POSIX sh over the functions that facts' script offers. It finds the
 	// installations by itself, reads their configuration and puts the questions made of the keys it finds.
 	Collect string

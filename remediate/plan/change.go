@@ -88,6 +88,7 @@ type Commands struct {
 	Regenerate []Command `json:"regenerate,omitempty"`
 	Validate   []Command `json:"validate,omitempty"`
 	Reload     []Command `json:"reload,omitempty"`
+	Owners     []string  `json:"owners,omitempty"` // accounts beside root's that may own the directories of what is changed
 	// Stage is what a stage of the changed files takes; nil where the driver knows none.
 	Stage *Stage `json:"stage,omitempty"`
 }
@@ -343,7 +344,7 @@ func modesOf(install int, mended []*Finding, there []Change) []Change {
 // commandsOf asks the driver for the commands that follow the changes, and adds the files that these generate to the changes.
 func commandsOf(in Input, i int, changes []Change) (Commands, []Change) {
 	j := in.Installs[i]
-	out := Commands{Install: i, MTA: j.Install.MTA}
+	out := Commands{Install: i, MTA: j.Install.MTA, Owners: j.Driver.Owners}
 	var paths []string
 	for _, c := range changes {
 		if c.Kind == EditFile || c.Kind == CreateFile {

@@ -22,6 +22,7 @@ var Driver = mta.Driver{
 	Doc:        "Exim 4.x: asked with -bh where its configuration holds nothing that acts, and read with file and line.",
 	Collect:    askScript + seenScript + collectScript,
 	Services:   []string{"exim4", "exim"},
+	Owners:     []string{"Debian-exim", "exim", "mail"},
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,

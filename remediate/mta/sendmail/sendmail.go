@@ -52,6 +52,7 @@ var Driver = &mta.Driver{
 	Doc:        "sendmail 8.8 to 8.18: .cf, .mc, submit.cf, access database and relay classes, asked through -bt",
 	Collect:    ask + collect,
 	Services:   []string{"sendmail", "sm-client"},
+	Owners:     []string{"smmta", "smmsp"}, // Debian: /etc/mail is smmta:smmsp
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mtaharden/remediate"
+	"mtaharden/remediate/apply"
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/journal"
+	"mtaharden/remediate/plan"
+	"mtaharden/remediate/report"
+)
+
+// change is one run of apply or rollback over its hosts.
+type change struct {
+	*changing
+	command string
+	of      string // a rollback's: the run that it undoes
+	digest  string
+	run     string
+	plan    *plan.Plan
+	targets map[string]remediate.Target
+	judges  *remediate.Judges
+	stderr  io.Writer
+	one     func(ctx context.Context, host string) apply.Outcome
+
+	mu sync.Mutex // one line, one question at a time
+}
+
+func (ch *change) hostPlan(name string) plan.HostPlan {
+	for _, h := range ch.plan.Hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	return plan.HostPlan{Name: name}
+}
+
+// agreed asks the person at the terminal once, unless --yes has answered.
+func (ch *change) agreed(c *cobra.Command) error {
+	changes, hosts := 0, 0
+	for _, h := range ch.plan.Hosts {
+		if len(h.Changes) > 0 {
+			hosts++
+			changes += len(h.Changes)
+		}
+	}
+	if ch.yes || hosts == 0 {
+		return nil
+	}
+	question := fmt.Sprintf("%s %d %s on %d %s? Type yes: ", ch.command, changes, plural(changes, "change"), hosts, plural(hosts, "host"))
+	answer, err := ch.askPerson(question)
+	if err != nil {
+		return badInput(err)
+	}
+	if answer != "yes" {
+		return &status{code: exitAsItWas, err: errors.New("nothing was changed: it was not agreed to")}
+	}
+	return nil
+}
+
+// askPerson asks a question on the terminal and returns the line that was typed.
+func (ch *change) askPerson(question string) (string, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return "", errors.New("there is no terminal to ask on: --yes agrees beforehand")
+	}
+	defer tty.Close()
+	fmt.Fprint(tty, question)
+	line, err := bufio.NewReader(io.LimitReader(tty, 4096)).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("cannot read the answer: %w", err)
+	}
+	return strings.TrimSpace(line), nil
+}
+
+// agree is what a host's generated files must pass before the bar: with --yes every line of theirs must follow from the plan, else a person is shown.
+func (ch *change) agree(name string) func([]apply.GeneratedFile) error {
+	return func(files []apply.GeneratedFile) error {
+		err := apply.Explained(files)
+		if err == nil || ch.yes {
+			return err
+		}
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		for _, f := range files {
+			if f.Diff != "" {
+				fmt.Fprintf(ch.stderr, "%s: %s would become\n%s\n", name, facts.Printable(f.Path), facts.Printable(f.Diff))
+			}
+		}
+		answer, asked := ch.askPerson(name + ": go on with these generated files? Type yes: ")
+		if asked != nil {
+			return errors.Join(err, asked)
+		}
+		if answer != "yes" {
+			return fmt.Errorf("%w: the generated files were not agreed to", apply.ErrRefused)
+		}
+		return nil
+	}
+}
+
+func (ch *change) tell(name string) func(apply.StepReport) {
+	return func(s apply.StepReport) {
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		if ch.verbose > 0 || len(ch.plan.Hosts) == 1 {
+			progressLine(ch.stderr, name, s)
+		}
+	}
+}
+
+// about is what the run says of itself on each host.
+func (ch *change) about() journal.About {
+	a := journal.About{Run: ch.run, Command: ch.command, Of: ch.of, Plan: ch.digest, Program: "mtaharden " + version, Ticket: ch.ticket, Started: time.Now(), User: "unknown"}
+	if u, err := user.Current(); err == nil {
+		a.User = u.Username
+	}
+	if who := os.Getenv("SUDO_USER"); who != "" && a.User == "root" {
+		a.User = who + " as root"
+	}
+	a.Controller, _ = os.Hostname()
+	if ch.ignoreWindow {
+		a.Note = "windows ignored"
+	}
+	return a
+}
+
+// carry does it on every host, and reports on out. The first signal begins no more hosts; the second gives the hosts under way up, which put
+// themselves back; the third ends the program.
+func (ch *change) carry(c *cobra.Command, out *reportFile) error {
+	begun := time.Now()
+	ch.run = runID(begun)
+	names := ch.names()
+	h, err := report.New(ch.format, out, report.Options{Lang: ch.lang, Color: colours(out.Writer), Diffs: true, Verbose: ch.verbose > 0, Width: width(out.Writer)})
+	if err != nil {
+		return badInput(err)
+	}
+	if err := h.Begin(report.Run{ID: ch.run, Command: ch.command, Started: begun, Playbooks: ch.plan.Playbooks, Hosts: names}); err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
+	}
+	ctx, stop, interrupted, release := ch.signals()
+	defer release()
+	ch.judges = ch.judgesOf()
+	ch.judges.Open(ctx)
+	defer ch.judges.Close()
+	rolling := ch.rolling
+	rolling.Groups = groups(ch.inv)
+	code, failed := 0, error(nil)
+	fleet := remediate.Fleet{Rolling: rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now}
+	remediate.Roll(ctx, fleet, names, ch.one, func(o apply.Outcome) {
+		code = max(code, exitFor(ch.command, o))
+		failed = errors.Join(failed, h.Host(ch.reported(o)))
+	})
+	if failed = errors.Join(failed, h.End(time.Now()), out.commit()); failed != nil {
+		return fmt.Errorf("cannot write the report: %w", failed)
+	}
+	if interrupted() {
+		return &status{code: exitInterrupted, err: errors.New("interrupted: the report says how each host was left")}
+	}
+	if code != 0 {
+		return &status{code: code}
+	}
+	return nil
+}
+
+func (ch *change) names() []string {
+	var out []string
+	for _, h := range ch.plan.Hosts {
+		if !slices.Contains(out, h.Name) {
+			out = append(out, h.Name)
+		}
+	}
+	return out
+}
+
+// reported is an outcome in the report's words.
+func (ch *change) reported(o apply.Outcome) *report.Host {
+	t := ch.targets[o.Host]
+	h := &report.Host{Name: o.Host, Address: t.Address, State: hostState(o), Result: o.Result, Apply: &o}
+	if h.State != report.OK {
+		h.Error = facts.Printable(o.Err.Error())
+	}
+	return h
+}
+
+// signals makes the run's own context of the signals: stop is closed by the first one, the context ends with the second, and the third finds
+// nobody who listens.
+func (ch *change) signals() (ctx context.Context, stop <-chan struct{}, interrupted func() bool, release func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	came := make(chan os.Signal, 2)
+	stopped, over := make(chan struct{}), make(chan struct{})
+	signal.Notify(came, endings()...)
+	go func() {
+		for n := 0; n < 2; n++ {
+			select {
+			case <-came:
+			case <-over:
+				return
+			}
+			if n == 0 {
+				fmt.Fprintln(ch.stderr, "mtaharden: interrupted: no more hosts are begun, those under way are brought to their end; once more to give them up")
+				close(stopped)
+				continue
+			}
+			fmt.Fprintln(ch.stderr, "mtaharden: interrupted again: hosts under way are put back")
+			cancel(errors.New("interrupted"))
+			signal.Stop(came)
+		}
+	}()
+	return ctx, stopped, func() bool {
+			select {
+			case <-stopped:
+				return true
+			default:
+				return false
+			}
+		}, func() {
+			signal.Stop(came)
+			close(over)
+			cancel(nil)
+		}
+}

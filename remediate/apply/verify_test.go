@@ -1,0 +1,154 @@
+package apply
+
+import (
+	"strings"
+	"testing"
+
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/plan"
+)
+
+// TestLost holds what counts as lost to a table: before and after are outcomes of one question.
+func TestLost(t *testing.T) {
+	q := func(class judge.Class, form string) judge.Question {
+		return judge.Question{Class: class, Form: form, Verb: judge.Rcpt}
+	}
+	user := judge.Question{Class: judge.Outside, Form: "plain", User: "u", Verb: judge.Rcpt}
+	inside := judge.Question{Class: judge.Inside, Entry: "mynetworks 10.0.0.0/8", Form: "plain", Verb: judge.Rcpt}
+	changes := []plan.Change{{Path: "/x"}}
+	for _, c := range []struct {
+		name          string
+		q             judge.Question
+		before, after judge.Outcome // after "": not asked any more
+		changes       []plan.Change
+		lost          string
+	}{
+		{"local mail from outside is refused", q(judge.Outside, "local"), judge.Delivered, judge.Refused, changes, "delivery to its own recipients from a client from outside is lost"},
+		{"it is deferred", q(judge.Outside, "local"), judge.Delivered, judge.Deferred, changes, "delivery to its own recipients"},
+		{"the listener is dead", q(judge.Outside, "local"), judge.Delivered, judge.Dead, changes, "delivery to its own recipients"},
+		{"it goes on", q(judge.Outside, "local"), judge.Delivered, judge.Delivered, changes, ""},
+		{"it was refused before", q(judge.Outside, "local"), judge.Refused, judge.Dead, changes, ""},
+		{"it could not be told before", q(judge.Outside, "local"), judge.CannotTell, judge.Refused, changes, ""},
+		{"no judge can tell after", q(judge.Outside, "local"), judge.Delivered, judge.CannotTell, changes, ""},
+		{"nobody asks any more", q(judge.Outside, "local"), judge.Delivered, "", changes, "delivery to its own recipients"},
+		{"the hole is closed", q(judge.Outside, "plain"), judge.Relayed, judge.Refused, changes, ""},
+		{"this machine relays no more", q(judge.Localhost, "plain"), judge.Relayed, judge.Refused, changes, "relaying for this machine is lost"},
+		{"the own network relays no more", q(judge.Own, "plain"), judge.Relayed, judge.Refused, changes, "relaying for its own network is lost"},
+		{"a routed form of the own network", q(judge.Own, "percent"), judge.Relayed, judge.Refused, changes, ""},
+		{"who logged in relays no more", user, judge.Relayed, judge.Refused, changes, "relaying for a logged-in user is lost"},
+		{"an entry that the plan takes away", inside, judge.Relayed, judge.Refused, changes, ""},
+		{"an entry of an installation that the plan leaves", inside, judge.Relayed, judge.Refused, nil, "relaying for a client let in by mynetworks 10.0.0.0/8 is lost"},
+	} {
+		h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Changes: c.changes}
+		of := func(o judge.Outcome) *Judgement {
+			j := &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}}, Answers: [][]judge.Answer{nil}}
+			if o != "" {
+				j.Answers[0] = []judge.Answer{{Question: c.q, Judge: judge.MTA, Outcome: o}}
+			}
+			return j
+		}
+		for _, where := range []Where{Live, InStage} {
+			got := strings.Join(Lost(h, of(c.before), of(c.after), where), "; ")
+			if (got == "") != (c.lost == "") || !strings.Contains(got, c.lost) {
+				t.Errorf("%s: lost %q, want %q", c.name, got, c.lost)
+			}
+		}
+	}
+}
+
+// TestLostOffers: what a listener offered everybody it still offers, AUTH under TLS alone being enough.
+func TestLostOffers(t *testing.T) {
+	full := Offer{Listener: "0.0.0.0:25", Alive: true, StartTLS: true, Auth: []string{"PLAIN", "PLAIN"}}
+	with := func(f func(*Offer)) Offer { o := full; f(&o); return o }
+	for _, c := range []struct {
+		name          string
+		before, after Offer
+		lost          string
+	}{
+		{"the same", full, full, ""},
+		{"AUTH only under TLS", full, with(func(o *Offer) { o.Auth = []string{"PLAIN"} }), ""},
+		{"no AUTH", full, with(func(o *Offer) { o.Auth = nil }), "does not offer AUTH"},
+		{"no STARTTLS", full, with(func(o *Offer) { o.StartTLS = false }), "does not offer STARTTLS"},
+		{"no greeting", full, with(func(o *Offer) { o.Alive = false }), "does not greet"},
+		{"not asked after", full, with(func(o *Offer) { o.Error = "over" }), "cannot be asked"},
+		{"not asked before", with(func(o *Offer) { o.Error = "over" }), with(func(o *Offer) { o.Alive = false }), ""},
+	} {
+		got := strings.Join(lostOffers([]Offer{c.before}, []Offer{c.after}), "; ")
+		if (got == "") != (c.lost == "") || !strings.Contains(got, c.lost) {
+			t.Errorf("%s: lost %q, want %q", c.name, got, c.lost)
+		}
+	}
+}
+
+// TestUnmet: what the plan expects holds at each listener live, and over all of them in the stage.
+func TestUnmet(t *testing.T) {
+	h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Expect: []plan.Expectation{
+		{Rule: "hole", Listener: "a:25", Before: plan.Fail, After: plan.Pass}, {Rule: "good", Before: plan.Pass, After: plan.Pass},
+		{Rule: "left", Before: plan.Fail, After: plan.Fail},
+	}}
+	f := func(rule, listener string, s plan.Status) plan.Finding {
+		return plan.Finding{Rule: rule, Listener: listener, Status: s}
+	}
+	for _, c := range []struct {
+		name     string
+		where    Where
+		findings []plan.Finding
+		unmet    string
+		doubt    string
+	}{
+		{"all is well", Live, []plan.Finding{f("hole", "a:25", plan.Pass), f("good", "", plan.Pass), f("left", "", plan.Fail)}, "", ""},
+		{"the hole is there", Live, []plan.Finding{f("hole", "a:25", plan.Fail), f("good", "", plan.Pass)}, "hole at a:25 is fail", ""},
+		{"nobody can tell, live", Live, []plan.Finding{f("hole", "a:25", plan.Unknown), f("good", "", plan.Pass)}, "hole at a:25 is unknown", ""},
+		{"nobody can tell, in the stage", InStage, []plan.Finding{f("hole", "", plan.Unknown), f("good", "", plan.Pass)}, "", "hole cannot be told"},
+		{"it is not judged, in the stage", InStage, []plan.Finding{f("good", "", plan.Pass)}, "", "hole was not judged"},
+		{"the stage has no listeners", InStage, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Pass)}, "", ""},
+		{"something good went", InStage, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Error)}, "good is error", ""},
+		{"the listener is gone", Live, []plan.Finding{f("hole", "b:25", plan.Pass), f("good", "", plan.Pass)}, "hole a:25 is not judged any more", "hole was not judged"},
+	} {
+		j := &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}, Findings: c.findings}}
+		unmet, doubt := Unmet(h, j, c.where)
+		u, d := strings.Join(unmet, "; "), strings.Join(doubt, "; ")
+		if !strings.HasPrefix(u, c.unmet) || (u == "") != (c.unmet == "") || !strings.HasPrefix(d, c.doubt) || (d == "") != (c.doubt == "") {
+			t.Errorf("%s: %q, %q; want %q, %q", c.name, u, d, c.unmet, c.doubt)
+		}
+	}
+	if unmet, _ := Unmet(h, &Judgement{Result: &plan.Result{}}, Live); len(unmet) == 0 {
+		t.Error("a host that was not read to the end meets what the plan expects")
+	}
+}
+
+// TestRefusals reads lines of three MTAs' logs: who is turned away as a stranger or by a broken server, and had been taken before.
+func TestRefusals(t *testing.T) {
+	const log = `Nov 22 02:00:01 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 454 4.7.1 <a@example.org>: Relay access denied; from=<b@example.net>
+Nov 22 02:00:02 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[10.3.2.1]: 454 4.7.1 <a@example.org>: Relay access denied; from=<b@example.net>
+Nov 22 02:00:03 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[10.3.2.2]: 550 5.1.1 <x@lab.test>: Recipient address rejected: User unknown; from=<b@example.net>
+Nov 22 02:00:04 mx sm-mta[9]: 2A: ruleset=check_rcpt, arg1=<a@example.org>, relay=[10.3.2.3], reject=550 5.7.1 <a@example.org>... Relaying denied
+2026-11-22 02:00:05 H=(x) [10.3.2.4] F=<b@example.net> rejected RCPT <a@example.org>: relay not permitted
+2026-11-22 02:00:06 H=(x) [IPv6:2001:db8::5] F=<b@example.net> rejected RCPT <a@example.org>: relay not permitted
+Nov 22 02:00:07 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[10.3.2.6]: 451 4.3.5 <a@example.org>: Recipient address rejected: Server configuration error
+`
+	seen := []string{"10.3.2.1", "10.3.2.2", "10.3.2.3", "10.3.2.4", "2001:db8::5", "10.3.2.6"}
+	h := plan.HostPlan{Impact: []plan.Impact{{Client: "10.3.2.3"}}}
+	got := refusals(h, seen, parseRefusals(log))
+	want := []string{"10.3.2.1", "10.3.2.4", "10.3.2.6", "2001:db8::5"}
+	if len(got) != len(want) {
+		t.Fatalf("got %q", got)
+	}
+	for i, w := range want {
+		if !strings.HasPrefix(got[i], w+",") {
+			t.Errorf("got %q, want it to be of %s", got[i], w)
+		}
+	}
+}
+
+func FuzzRefusals(f *testing.F) {
+	f.Add("NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 454 4.7.1 <a@example.org>: Relay access denied")
+	f.Fuzz(func(t *testing.T, log string) {
+		for _, r := range parseRefusals(log) {
+			if !r.Client.IsValid() || len(r.Text) > 64 || strings.ContainsAny(r.Text, "\n\x1b") {
+				t.Errorf("%q gives %v", log, r)
+			}
+		}
+		parseMark(log)
+	})
+}
