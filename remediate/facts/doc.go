@@ -14,6 +14,7 @@
 //	mh_tree DIR [MAX]            mh_file on the files under DIR, sorted, at most MAX (500)
 //	mh_cmd NAME SECS CMD ARG…    what a program prints (1 MiB, standard error 64 KiB), stopped after SECS; CMD is a program, no function
 //	mh_ask NAME SECS CMD ARG…    the same; the function's standard input is the program's
+//	mh_within SECS CMD ARG…      runs a program with no input, prints what it prints and records nothing; its status, 124 where it was stopped
 //	mh_fact KEY VALUE            one line
 //	mh_problem TEXT              what could not be looked at, for people
 //	mh_has TOOL                  true, and mh_path set, where the tool is found
@@ -24,7 +25,7 @@
 //	mh_maillog                   prints the mail log: 7 days, 50 MiB, newest files first
 //	mh_seen NAME                 reads "ADDR TAB auth|- TAB foreign|local TAB COUNT TAB LAST", sent as Snapshot.Seen(NAME)
 //
-// All of them but mh_running and mh_maillog write to the frame on standard output, so none of them may stand inside $( ) or before a pipe.
+// All of them but mh_running, mh_within and mh_maillog write to the frame on standard output, so none of them may stand inside $( ) or before a pipe.
 //
 // A second command (Follow) has the same functions, mh_init, mh_system and mh_listeners, and nothing of the driver's first part. Its masks
 // have another key: of two secrets of which each command sent one, the marks do not tell whether they are the same.

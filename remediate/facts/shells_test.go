@@ -71,6 +71,8 @@ any_collect() {
   mh_cmd nonl 5 printf nonl
   mh_cmd secret 5 cat DIR/etc/postfix/main.cf
   mh_fact 'a key' "$(printf 'two\nlines \\n %%d')"
+  mh_fact within "$(mh_within 5 sh -c 'echo out; echo err >&2; exit 3' 2>/dev/null; echo $?)"
+  mh_fact stopped "$(mh_within 1 sh -c 'echo begun; exec sleep 33' 2>/dev/null; echo $?)"
   mh_problem 'a problem'
   printf '10.0.0.1\tauth\tforeign\t3\tNov 20 17:02:00\n' | mh_seen any
   mh_package /bin/true
@@ -113,6 +115,9 @@ func TestShells(t *testing.T) {
 	part := strings.ReplaceAll(everything, "DIR", dir)
 	first := collect(t, part, shells[0]...)
 	checkOdd(t, dir, first)
+	if out, stopped := first.Fact("within"), first.Fact("stopped"); out != "out 3" || !strings.HasPrefix(stopped, "begun 124") {
+		t.Errorf("mh_within printed %q and %q", out, stopped)
+	}
 	want := rendered(first)
 	for _, shell := range shells {
 		if _, err := exec.LookPath(shell[0]); err != nil {

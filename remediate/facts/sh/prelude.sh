@@ -312,6 +312,27 @@ mh__limit() {
   wait "$mh_pid" 2>/dev/null
 }
 
+# mh_within SECS CMD ARG… runs a program with no input for at most SECS seconds, and records nothing: what it prints is printed, its status
+# is the function's, 124 where it was stopped. Some shells then say so on standard error.
+mh_within() {
+  mh_secs=$1
+  shift
+  if [ -n "$mh_timeout" ]; then
+    $mh_timeout "$mh_secs" "$@" </dev/null
+    mh_rc=$?
+    [ "$mh_rc" -ne 137 ] || mh_rc=124
+    return "$mh_rc"
+  fi
+  # a pipe: ksh93 catches a substitution in a file, which a program under "ulimit -f" could not write
+  mh_within=$({ mh__limit "$@" </dev/null; echo x; } | cat)
+  mh_said=${mh_within%%"$mh_nl$mh_nonce rc "*} # quotes around the whole would hide the pattern from posh
+  printf '%s' "$mh_said"
+  mh_rc=${mh_within#*"$mh_nl$mh_nonce rc "}
+  mh_rc=${mh_rc%%"$mh_nl"*}
+  [ "$mh_rc" -ge 0 ] 2>/dev/null || mh_rc=1
+  return "$mh_rc"
+}
+
 # mh__descent prints a process and all that descend from it.
 mh__descent() {
   { ps -e -o pid= -o ppid= 2>/dev/null || cat /proc/[0-9]*/stat 2>/dev/null | sed 's/(.*)//' | awk '{ print $1, $3 }'; } | awk -v top="$1" '

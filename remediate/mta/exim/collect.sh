@@ -15,15 +15,25 @@ ulimit -f 0 2>/dev/null
 exec env -i "$@"'
 
 # What keeps its notes in the hints database alone (ratelimit, seen) is asked with an empty spool over the live one: EX_SPOOL stands
-# for its directory. Nothing else may be written: the file systems that the shield makes read-only stay so.
+# for its directory. The database must grow there, to 8 MiB at most, so no limit of 0 holds; instead every other file system is read-only.
 ex_cell='mount -n --make-rprivate / || exit 125
 for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/spool/exim4 EX_SPOOL; do
 	if [ -d "$d" ]; then
 		mount -n --rbind "$d" "$d" && mount -n -o remount,bind,ro "$d" || exit 125
 	fi
 done
+n=0
+while read -r x d t o x; do
+	case $o:$d in ro,* | *:/proc | *:/proc/* | *:/sys | *:/sys/* | *:/dev | *:/dev/* | *:/var/lib/docker/* | *:/var/lib/containers/*) continue ;; esac
+	n=$((n + 1))
+	[ "$n" -gt 40 ] || mount -n -o remount,bind,ro "$d" 2>/dev/null
+done </proc/self/mounts
+for d in / /etc /tmp /var/tmp /var/lib EX_SPOOL; do
+	[ ! -w "$d" ] || exit 125
+done
 mount -n -t tmpfs -o size=64m,mode=1777,nosuid,noexec,nodev none EX_SPOOL || exit 125
 mkdir -m 1777 EX_SPOOL/db EX_SPOOL/input EX_SPOOL/msglog || exit 125
+ulimit -f 16384 2>/dev/null
 exec env -i "$@"'
 
 # exim_shield: chooses ex_sh and ex_wrap, the shell and the text that stand before the program.
@@ -36,9 +46,10 @@ exim_shield() {
 	fi
 }
 
-# exim_x ARG...: runs the instance's program as the daemon would start, with its -C and -D.
+# exim_x ARG...: runs the instance's program as the daemon would start, with its -C and -D, for 15 seconds at most: it may wait for a
+# name server, a file that is a pipe, or for ever.
 exim_x() {
-	$ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros "$@" </dev/null
+	mh_within 15 $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros "$@"
 }
 
 # exim_out ARG...: what it prints on stdout, through a pipe: ksh93 catches a substitution in a file, which would not grow.
@@ -134,7 +145,15 @@ exim_daemon() {
 # exim_instance PID: collects ex_prog with ex_cf and ex_macros, once; PID is empty for one that does not run.
 exim_instance() {
 	case $ex_done in *"|$ex_prog;$ex_cf;$ex_macros|"*) return 0 ;; esac
-	case $(exim_out -bV | sed -n 1p) in "Exim version"*) ;; *) return 0 ;; esac
+	ex_i=$(exim_out -bV)
+	case $ex_i in
+	"Exim version"*) ;;
+	*)
+		exim_x -bV >/dev/null 2>&1
+		[ $? -ne 124 ] || mh_problem "$ex_prog did not say its version in 15 seconds: it is not asked"
+		return 0
+		;;
+	esac
 	ex_done="$ex_done|$ex_prog;$ex_cf;$ex_macros|"
 	ex_progs="$ex_progs|$ex_prog|"
 	ex_n=$((ex_n + 1))

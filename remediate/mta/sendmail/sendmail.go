@@ -23,6 +23,10 @@ var collect string
 // that was not read) is followed both ways, as are the answers of the DNS: the question is cannot-tell where they end differently, or where
 // a rule looks at an answer that nobody here knows. It says first what decided (an entry by file and line, or a rule), then what led there.
 //
+// There is no Follow: what the first command asks needs no reading. The questions are made on the host of the keys found there, folded lines
+// and class files among them, and sendmail itself answers every one, also where a rule asks a map that the reading cannot see (ldap, dns, a
+// compiled map without its text). A second "-bt" with /map could only give the reading what the same sendmail has already decided by.
+//
 // What asking does on the host: test mode writes no file, starts no daemon, counts no statistics and queues nothing. It logs nothing but
 // what is wrong with the configuration ("NOQUEUE: SYSERR(root): FILE: line N: …", mail.crit), the same as at the daemon's start. Look-ups go
 // where the rules send them: the DNS for the questions' names (example.org, iana.org … and the entries' own), an LDAP or NIS server. It
