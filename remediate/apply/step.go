@@ -248,6 +248,9 @@ func (r *runner) arm(ctx context.Context) error {
 	if err := r.rooms.complete(ctx, r.host, r.in.Run, r.manifest, r.in.Host.Changes, r.files, reloads(r.in.Host.Commands)); err != nil {
 		return err
 	}
+	if err := r.unstage(ctx); err != nil {
+		return err
+	}
 	if r.in.Keep != nil {
 		if err := r.in.Keep(*r.manifest, r.contents); err != nil {
 			return fmt.Errorf("cannot keep the controller's copy: %w", err)
@@ -273,6 +276,14 @@ func sum(s []string) string {
 	return fmt.Sprintf("%s; and %d more", strings.Join(s[:most], "; "), len(s)-most)
 }
 
+// unstage ends what runs in the stage, where one stands.
+func (r *runner) unstage(ctx context.Context) error {
+	if s, ok := r.staged.(interface{ Close(context.Context) error }); ok {
+		return s.Close(ctx)
+	}
+	return nil
+}
+
 // abandonLimit bounds what clears up behind a run that ended left of the bar.
 const abandonLimit = time.Minute
 
@@ -286,6 +297,9 @@ func (r *runner) abandon(ctx context.Context, err error) Outcome {
 	r.told(r.at(), Broken, err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 	defer cancel()
+	if cerr := r.unstage(ctx); cerr != nil {
+		r.out.Warnings = append(r.out.Warnings, cerr.Error())
+	}
 	status, rerr := r.rooms.restore(ctx, r.host, r.in.Run, "--guard")
 	if rerr != nil || status != scriptFenced && status != scriptDone {
 		text := fmt.Sprintf("exit status %d", status)

@@ -91,5 +91,8 @@ else
 	ifconfig lo 127.0.0.1 up || fail "cannot start lo"
 fi
 printf '%s %s\n' "$pid" "$start" >"$stage/pid" && : >"$stage/ready" || fail "cannot say that the stage is up"
-sleep "$life" &
-wait $!
+# Whoever removes the stage ends it.
+while [ "$life" -gt 0 ] && [ -e "$stage/ready" ]; do
+	sleep 2
+	life=$((life - 2))
+done
