@@ -46,9 +46,7 @@ type Input struct {
 	WithPending  bool // also publish sources that somebody edited and never built
 	AcceptImpact bool // the clients that the plan's impact names may be refused
 	Unproven     bool // go on where the host cannot prove a finding before the bar
-	// Mask is the sh of a filter that hides secrets in what the stage shows: facts.Masking.
-	Mask string
-	Tell func(StepReport)
+	Tell         func(StepReport)
 
 	rooms *rooms // nil: the real ones
 	clock clock
