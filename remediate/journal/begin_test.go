@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,7 +126,7 @@ func TestBrokenOff(t *testing.T) {
 		t.Error("the run that did not begin has a folder")
 	}
 	rec, err := journal.Read(t.Context(), h, l, "r1")
-	if err != nil || rec.Held() || rec.Lock == nil || !rec.Armed() || rec.Guard.Hook != "/etc/systemd/system/x.service" {
+	if err != nil || rec.Held() || rec.Lock == nil || !rec.Armed() || !slices.Equal(rec.Hooks, []string{"/etc/systemd/system/x.service"}) {
 		t.Errorf("record %+v, %v", rec, err)
 	}
 }
@@ -136,7 +137,7 @@ func arm(t *testing.T, l journal.Layout, run string, pid int) {
 	h := remotetest.NewDir(t, "", nil)
 	parts, _, err := l.Ask(t.Context(), h, run, "mkdir \"$mh_dir/guard\"\nmh_birth "+strconv.Itoa(pid)+
 		"\nprintf '%s\\n' \"$mh_born\" | mh_put \"$mh_dir/guard/start\"\nprintf '%s\\n' "+strconv.Itoa(pid)+" | mh_put \"$mh_dir/guard/pid\"\n"+
-		"echo 1800072000 | mh_put \"$mh_dir/guard/deadline\"\necho /etc/systemd/system/x.service | mh_put \"$mh_dir/guard/hook\"\nmh_fact ok \"$?\"\n", 1<<20)
+		"echo 1800072000 | mh_put \"$mh_dir/guard/deadline\"\necho /etc/systemd/system/x.service | mh_put \"$mh_dir/hooks\"\nmh_fact ok \"$?\"\n", 1<<20)
 	if err != nil || len(parts) != 1 || parts[0].Text != "0" {
 		t.Fatalf("%v, %v", parts, err)
 	}

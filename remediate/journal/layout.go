@@ -50,7 +50,9 @@ const (
 	FileManifest = "manifest" // backup.Manifest as JSON
 	FileOwed     = "owed"     // what is due, a line each; empty when all of it is done
 	DirToken     = "token"    // made by one rename; token/who is confirm, restore or next
-	DirGuard     = "guard"    // there while a guard is armed: pid, start, deadline (seconds since 1970), hook (the path of its boot hook)
+	DirGuard     = "guard"    // there while a guard is armed: pid, start, deadline (seconds since 1970)
+	FileHooks    = "hooks"    // the paths of what would restore at the next boot, a line each
+	FileEnd      = "end"      // confirmed or restored, once the run is over
 	DirKeep      = "keep"     // keep/N: the original inode of item N
 	DirCopy      = "copy"     // copy/N: its content
 	DirNew       = "new"      // new/N: what goes live

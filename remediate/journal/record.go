@@ -55,7 +55,6 @@ type Guard struct {
 	Set      bool      // it was armed and nobody has taken it away
 	Alive    bool      // its process waits, or is at work
 	Deadline time.Time // by the host's clock
-	Hook     string    // the path of the boot hook, "" where there is none
 	PID      int
 }
 
@@ -69,8 +68,10 @@ type Record struct {
 	Cut     bool   // the journal is longer than what came
 	Token   string // "", confirm, restore, next: who decides how the run ends
 	Guard   Guard
-	Lock    *Lock // the host's lock where it is this run's
-	Owed    []string
+	Hooks   []string // what would restore the host at its next boot, by path
+	End     string   // "", confirmed or restored: the run is over and has cleared up
+	Lock    *Lock    // the host's lock where it is this run's
+	Owed    []string // what is due, a line each
 	// Manifest is the file as it is (see backup.Decode); nil where there is none, and in a List.
 	Manifest []byte
 	Now      time.Time // the host's clock when it was read
@@ -209,11 +210,14 @@ func (r *Record) take(p Part) error {
 		r.Entries, r.Damaged = entries(p.Data)
 		r.Cut = !p.Whole()
 	case "owed":
-		for line := range strings.Lines(string(p.Data)) {
-			if line = remote.Clean(line); line != "" {
-				r.Owed = append(r.Owed, line)
-			}
+		r.Owed = lines(p.Data)
+	case "hooks":
+		r.Hooks = lines(p.Data)
+	case "end":
+		if p.Text != "confirmed" && p.Text != "restored" {
+			return fmt.Errorf("its end is %.40q", p.Text)
 		}
+		r.End = p.Text
 	case "manifest":
 		if !p.Whole() {
 			return errors.New("its manifest is too large")
@@ -240,8 +244,6 @@ func (r *Record) guard(p Part) error {
 			return err
 		}
 		r.Guard.Deadline = t
-	case "guard.hook":
-		r.Guard.Hook = p.Text
 	case "guard.pid":
 		r.Guard.PID, _ = strconv.Atoi(p.Text)
 	case "guard.alive":
@@ -251,6 +253,16 @@ func (r *Record) guard(p Part) error {
 		return fmt.Errorf("it holds %.40q", p.Key)
 	}
 	return nil
+}
+
+// lines are the lines of a small file that are not empty, safe on a terminal.
+func lines(data []byte) (out []string) {
+	for line := range strings.Lines(string(data)) {
+		if line = remote.Clean(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 func epoch(text string) (time.Time, error) {

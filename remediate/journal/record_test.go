@@ -43,7 +43,8 @@ func TestHostile(t *testing.T) {
 		"twice":            "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE fact run r1\nNONCE done\n",
 		"path":             "\nNONCE begin 1 1800000000\nNONCE fact run ../../etc\nNONCE done\n",
 		"lock path":        "\nNONCE begin 1 1800000000\nNONCE fact lock.run ../x\nNONCE fact run r1\nNONCE done\n",
-		"control":          "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE fact guard.hook \x1b]0;x\x07\nNONCE done\n",
+		"control":          "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE fact lock.holder \x1b]0;x\x07\nNONCE done\n",
+		"end":              "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE fact end maybe\nNONCE done\n",
 		"token":            "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE fact token mine\nNONCE done\n",
 		"deadline":         "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE fact guard.deadline 99999999999999\nNONCE done\n",
 		"no hex":           "\nNONCE begin 1 1800000000\nNONCE fact run r1\nNONCE blob about\n zz\nNONCE end 1\nNONCE done\n",
@@ -200,14 +201,15 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzBytes(f *testing.F) {
-	f.Add([]byte("it's 100% \\n $(x) `y` !\x00\xff\r\n"))
+	for n := range shells {
+		f.Add([]byte(strings.Repeat("x", n) + "it's 100% \\n $(x) `y` !\x00\xff\r\n"))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file := filepath.Join(t.TempDir(), "f")
-		for _, shell := range shells {
-			out, err := sh(t, shell, t.TempDir(), Put(remote.Quote(file), data))
-			if got, rerr := os.ReadFile(file); err != nil || rerr != nil || string(got) != string(data) || out != "" {
-				t.Fatalf("%v wrote %q for %q: %v, %v, %q", shell, got, data, err, rerr, out)
-			}
+		shell := shells[len(data)%len(shells)] // all of them would take seconds an input
+		out, err := sh(t, shell, t.TempDir(), Put(remote.Quote(file), data))
+		if got, rerr := os.ReadFile(file); err != nil || rerr != nil || string(got) != string(data) || out != "" {
+			t.Fatalf("%v wrote %q for %q: %v, %v, %q", shell, got, data, err, rerr, out)
 		}
 	})
 }

@@ -67,11 +67,11 @@ mh_record() {
   mh_blob about "$mh_dir/about" 16
   mh_blob journal "$mh_dir/journal" 512
   mh_blob owed "$mh_dir/owed" 64
+  mh_blob hooks "$mh_dir/hooks" 16
+  if mh_line "$mh_dir/end"; then mh_fact end "$mh_text"; fi
   if mh_taken; then mh_fact token "$mh_taker"; fi
   [ -d "$mh_dir/guard" ] || return 0
   mh_fact guard yes
-  for mh__g in deadline hook; do
-    if mh_line "$mh_dir/guard/$mh__g"; then mh_fact "guard.$mh__g" "$mh_text"; fi
-  done
+  if mh_line "$mh_dir/guard/deadline"; then mh_fact guard.deadline "$mh_text"; fi
   mh_process guard "$mh_dir/guard"
 }
