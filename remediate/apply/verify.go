@@ -3,7 +3,9 @@ package apply
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,7 +164,7 @@ func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
 			continue
 		}
 		now, asked := is[p]
-		if now || p.q.Class == judge.Inside && p.q.Form != "local" && p.q.User == "" && takesAway(h, p.install) {
+		if now || planned(h, p, before) {
 			continue
 		}
 		if !asked && known(after, p, where) {
@@ -192,11 +194,79 @@ func known(j *Judgement, p way, where Where) bool {
 	return false
 }
 
-// takesAway says whether the plan mends something of an installation at all. Who loses an entry by that is in the plan's impact.
+// planned says whether the plan means to take a way of relaying away from a client that the host lets in by what it has: one let in by an entry
+// of an installation that the plan changes, or one of its own network that no inventory declares and that rode on a hole which lets in
+// strangers too, or on a line that the plan changes. Who was seen to relay so is in the plan's impact. Local mail, people who have logged in,
+// this machine and declared networks are never meant.
+func planned(h plan.HostPlan, p way, before *Judgement) bool {
+	q := p.q
+	if q.Form == "local" || q.User != "" || !takesAway(h, p.install) || declared(h.Intent, q.ClientAddr) {
+		return false
+	}
+	switch q.Class {
+	case judge.Inside:
+		return true
+	case judge.Own:
+		return before.answered(p.install, func(a judge.Answer) bool {
+			same := a.Question
+			same.Listener = p.q.Listener
+			open := a.Question.Class == judge.Outside && a.Question.Verb == judge.Rcpt && a.Question.User == "" && a.Outcome == judge.Relayed
+			return open || same == p.q && a.Outcome == judge.Relayed && slices.ContainsFunc(a.Because, func(l judge.Line) bool { return changes(h, l) })
+		})
+	}
+	return false
+}
+
+// declared says whether the inventory lets an address relay.
+func declared(i plan.Intent, client string) bool {
+	addr, err := netip.ParseAddr(client)
+	return err == nil && slices.ContainsFunc(i.RelayNetworks, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+}
+
+// answered says whether an installation has an answer of a kind.
+func (j *Judgement) answered(install string, kind func(judge.Answer) bool) bool {
+	for i, answers := range j.Answers {
+		if i < len(j.Result.Installs) && keyOf(j.Result.Installs[i]) == install && slices.ContainsFunc(answers, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// takesAway says whether the plan changes something of an installation at all.
 func takesAway(h plan.HostPlan, install string) bool {
 	return slices.ContainsFunc(h.Changes, func(c plan.Change) bool {
 		return c.Install < len(h.Installs) && keyOf(h.Installs[c.Install]) == install
 	})
+}
+
+// changes says whether the plan takes a line of a file out, or makes another of it, as its diff shows.
+func changes(h plan.HostPlan, l judge.Line) bool {
+	return l.Line > 0 && slices.ContainsFunc(h.Changes, func(c plan.Change) bool {
+		return c.Path == l.File && slices.Contains(removedLines(c.Diff), l.Line)
+	})
+}
+
+// removedLines are the numbers of the lines that a unified difference takes out.
+func removedLines(diff string) []int {
+	var out []int
+	at, hunk := 0, false
+	for line := range strings.Lines(diff) {
+		switch {
+		case strings.HasPrefix(line, "@@ -"):
+			hunk = true
+			number, _, _ := strings.Cut(strings.TrimPrefix(line, "@@ -"), " ")
+			number, _, _ = strings.Cut(number, ",")
+			at, _ = strconv.Atoi(number)
+		case !hunk || line[0] == '+' || line[0] == '\\':
+		case line[0] == '-':
+			out = append(out, at)
+			at++
+		default:
+			at++
+		}
+	}
+	return out
 }
 
 func (p way) String() string {

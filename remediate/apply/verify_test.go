@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -52,6 +53,42 @@ func TestLost(t *testing.T) {
 			if (got == "") != (c.lost == "") || !strings.Contains(got, c.lost) {
 				t.Errorf("%s: lost %q, want %q", c.name, got, c.lost)
 			}
+		}
+	}
+}
+
+// TestPlannedLoss: what the own network loses is meant where it rode on a hole that let strangers in too, or on a line that the plan changes;
+// never where the inventory declares the network.
+func TestPlannedLoss(t *testing.T) {
+	own := judge.Question{Class: judge.Own, Form: "plain", ClientAddr: "10.1.2.3", Verb: judge.Rcpt}
+	open := judge.Question{Class: judge.Outside, Form: "plain", ClientAddr: "203.0.113.9", Verb: judge.Rcpt}
+	diff := "--- /m\n+++ /m\n@@ -40,4 +40,3 @@\n a\n b\n-mynetworks = 10.0.0.0/7\n c\n"
+	for _, c := range []struct {
+		name     string
+		outside  judge.Outcome
+		line     int
+		declared string
+		lost     bool
+	}{
+		{"a hole for everybody", judge.Relayed, 0, "", false},
+		{"a line that the plan changes", judge.Refused, 42, "", false},
+		{"a line that it leaves", judge.Refused, 43, "", true},
+		{"nothing known", judge.Refused, 0, "", true},
+		{"a declared network, in a hole for everybody", judge.Relayed, 42, "10.1.0.0/16", true},
+		{"another declared network", judge.Relayed, 42, "10.2.0.0/16", false},
+	} {
+		h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Changes: []plan.Change{{Path: "/m", Diff: diff}}}
+		if c.declared != "" {
+			h.Intent.RelayNetworks = []netip.Prefix{netip.MustParsePrefix(c.declared)}
+		}
+		of := func(outside, mine judge.Outcome, because ...judge.Line) *Judgement {
+			return &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}}, Answers: [][]judge.Answer{{
+				{Question: open, Outcome: outside}, {Question: own, Outcome: mine, Because: because},
+			}}}
+		}
+		lost := Lost(h, of(c.outside, judge.Relayed, judge.Line{File: "/m", Line: c.line}), of(judge.Refused, judge.Refused), InStage)
+		if (len(lost) > 0) != c.lost {
+			t.Errorf("%s: lost %q", c.name, lost)
 		}
 	}
 }
