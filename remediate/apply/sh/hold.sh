@@ -136,6 +136,10 @@ mh_unhook() {
     /*/mtaharden-restore-* | /*/S[0-9][0-9]mtaharden-restore-*)
       rm -f "$mh_hook" "$mh_hook.tmp" && mh_durable "${mh_hook%/*}" || return 1
       ;;
+    */etc/init.d/.legacy-bootordering)
+      rm -f "$mh_hook.tmp" && mh_durable "${mh_hook%/*}" || return 1
+      ! grep "^mtaharden-restore-$mh_run\$" "$mh_hook" >/dev/null 2>&1 || { rm -f "$mh_hook" && mh_durable "${mh_hook%/*}"; } || return 1
+      ;;
     esac
   done <"$mh_dir/hooks"
   if [ -f "$mh_dir/hookdir" ]; then

@@ -8,7 +8,7 @@ mh_hooks() {
   elif [ -d "$mh_root/etc/runlevels/boot" ] && [ -d "$mh_root/etc/init.d" ]; then
     mh_hook_openrc
   elif [ -d "$mh_root/etc/rcS.d" ]; then
-    mh_hook_rc "$mh_root/etc/rcS.d/S99$mh_name"
+    mh_hook_rcs
   elif mh_hook_dirs; then
     mh_hook_rc $mh_list
   elif [ -d "$mh_root/etc/cron.d" ] && mh_cron; then
@@ -59,8 +59,21 @@ mh_hook_openrc() {
     mh_durable "${mh_w%/*}"
 }
 
-mh_hook_rc() {
-  mh_write "$@" || return 1
+# mh_hook_rcs: everything of rcS.d ends before a service of another run level starts. Where startpar orders the boot it runs nothing but what
+# insserv has written down, until /etc/init.d/.legacy-bootordering says that the links count (Debian's rc(8)).
+mh_hook_rcs() {
+  mh_w=$mh_root/etc/init.d/.legacy-bootordering
+  if [ ! -s "$mh_root/etc/init.d/.depend.boot" ] || [ -e "$mh_w" ]; then
+    mh_hook_rc "$mh_root/etc/rcS.d/S99$mh_name"
+    return
+  fi
+  mh_write "$mh_root/etc/rcS.d/S99$mh_name" "$mh_w" && mh_rc_script "$mh_root/etc/rcS.d/S99$mh_name" &&
+    printf '%s\n' "$mh_name" | mh_put "$mh_w"
+}
+
+mh_hook_rc() { mh_write "$@" && mh_rc_script "$@"; }
+
+mh_rc_script() {
   for mh_u; do
     printf '%s\n' "#!/bin/sh" "### BEGIN INIT INFO" "# Provides: $mh_name" "# Required-Start: \$local_fs" "# Required-Stop:" \
       "# X-Start-Before: \$all" "# Default-Start: S" "# Default-Stop:" "### END INIT INFO" \
