@@ -130,7 +130,7 @@ func guardOnce(t *testing.T, h *inventory.Host, how, name string, ends func(*tes
 	if after != before {
 		t.Errorf("not as it was:\n%s\nbefore:\n%s", after, before)
 	}
-	if left := onHost(t, dial(t, h), "ls -d /var/lib/mtaharden/lock 2>/dev/null; ps -e -o args= | grep '[g]uard.sh'; ! [ -d /run/systemd/system ] || systemctl list-units --all --no-legend 'mtaharden*'"); left != "" {
+	if left := onHost(t, dial(t, h), "ls -d /var/lib/mtaharden/lock 2>/dev/null; ps -e -o args= | grep '[g]uard.sh'; ! [ -d /run/systemd/system ] || systemctl list-units --no-legend 'mtaharden*'"); left != "" {
 		t.Errorf("left: %s", left)
 	}
 }
