@@ -106,7 +106,7 @@ func guardOnce(t *testing.T, h *inventory.Host, how, name string, ends func(*tes
 	before := strings.Replace(fingerprint(t, r), " 2 ", " 1 ", 1)
 	// Whoever logs out loses what he left running.
 	onHost(t, r, "[ ! -d /run/systemd/system ] || { mkdir -p /run/systemd/logind.conf.d && printf '[Login]\\nKillUserProcesses=yes\\nKillExcludeUsers=\\n' >/run/systemd/logind.conf.d/a.conf && systemctl try-restart systemd-logind; }")
-	wait := map[string]int{"deadline": 6}[name]
+	wait := map[string]int{"deadline": 40}[name]
 	if wait == 0 {
 		wait = 300
 	}
@@ -144,7 +144,7 @@ func endsByItself(t *testing.T, h *inventory.Host, run string) {
 func awaitEnd(t *testing.T, h *inventory.Host, run string) {
 	t.Helper()
 	r := dial(t, h)
-	if got := onHost(t, r, "n=0; until [ -e /var/lib/mtaharden/"+run+"/end ] && [ ! -d /var/lib/mtaharden/lock ]; do n=$((n+1)); [ $n -lt 120 ] || break; sleep 1; done; sleep 2; cat /var/lib/mtaharden/"+run+"/end"); got != "restored\n" {
+	if got := onHost(t, r, "n=0; until [ -e /var/lib/mtaharden/"+run+"/end ] && [ ! -d /var/lib/mtaharden/lock ]; do n=$((n+1)); [ $n -lt 400 ] || break; sleep 1; done; sleep 2; cat /var/lib/mtaharden/"+run+"/end"); got != "restored\n" {
 		t.Fatalf("the run's end: %q", got)
 	}
 }
