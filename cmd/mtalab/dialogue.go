@@ -59,6 +59,16 @@ func (w *Witness) accepted() int {
 	return n
 }
 
+// ailing says whether every reply to a form was for a fault of the server's own (RFC 3463: 4.3.x, mail system status).
+func (w *Witness) ailing() bool {
+	for _, reply := range w.Replies {
+		if !strings.Contains(reply, " 4.3.") {
+			return false
+		}
+	}
+	return len(w.Replies) > 0
+}
+
 // A caller talks SMTP to one server: one connection a case, each reply read before the next command, never DATA.
 type caller struct {
 	to   netip.AddrPort

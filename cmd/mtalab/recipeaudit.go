@@ -151,7 +151,7 @@ func (j *recipeJob) against(w *Witness) []string {
 	case j.recipe.Network == "silent" && !shy:
 		return []string{"the network judge has no stranger to ask through, and says " + j.heard}
 	case j.recipe.Network == "silent", w.Dead != "", expects("unknown"):
-	case shy && w.accepted() > 0, shy && expects("error"): // a fault of the server's own is no refusal
+	case shy && w.accepted() > 0, shy && expects("error"), shy && w.ailing(): // a fault of the server's own is no refusal
 	case shy:
 		return []string{"the network judge said nothing of relaying"}
 	case w.accepted() > 0 && expects("pass"): // the recipe says of both that the stranger there is one of the host's own: another was refused
