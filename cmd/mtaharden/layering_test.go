@@ -32,7 +32,7 @@ var layers = map[string][]string{
 	"remediate/journal":           {"remediate/remote"},
 	"remediate/backup":            {"remediate/plan", "remediate/journal", "remediate/remote"},
 	"remediate/apply":             {"remediate/plan", "remediate/journal", "remediate/backup", "remediate/judge", "remediate/remote"},
-	"remediate/history":           {"remediate/plan", "remediate/apply", "remediate/backup", "remediate/journal", "remediate/judge"},
+	"remediate/history":           {"remediate/plan", "remediate/apply", "remediate/backup", "remediate/journal", "remediate/judge", "remediate/remote"},
 	"remediate/report":            {"remediate/plan", "remediate/apply", "remediate/judge"},
 	"remediate":                   {"inventory", "playbooks", "remediate/remote", "remediate/judge", "remediate/facts", "remediate/mta", "remediate/plan", "remediate/report", "remediate/probe", "remediate/journal", "remediate/backup", "remediate/apply", "remediate/history"},
 	"cmd/mtaharden":               {"*"},

@@ -149,6 +149,12 @@ func (s *StateDir) Names(name string) ([]string, error) {
 	return out, nil
 }
 
+// Has says whether there is a file of that name.
+func (s *StateDir) Has(name string) bool {
+	info, err := os.Lstat(s.path(name))
+	return err == nil && info.Mode().IsRegular()
+}
+
 // Lock takes the directory for one writer and returns what gives it back. It waits as long as ctx lives.
 func (s *StateDir) Lock(ctx context.Context) (func(), error) {
 	_, mode := s.modes()
@@ -195,8 +201,8 @@ func cause(err error) error {
 	return err
 }
 
-// fileName is a host's or a run's name as a file's: what could be a path, or is not plain, is written as %HH.
-func fileName(name string) string {
+// FileName is a host's or a run's name as a file's: what could be a path, or is not plain, is written as %HH.
+func FileName(name string) string {
 	var b strings.Builder
 	for i := range len(name) {
 		c := name[i]

@@ -74,7 +74,7 @@ func (s *Store) Keep(ctx context.Context, host string, m Manifest, contents map[
 	return s.Write(copyName(m.Run, host), append(data, '\n'))
 }
 
-func copyName(run, host string) string { return "runs/" + run + "/" + fileName(host) + copySuffix }
+func copyName(run, host string) string { return "runs/" + run + "/" + FileName(host) + copySuffix }
 
 // Load returns what is kept of a host of a run.
 func (s *Store) Load(run, host string) (*Copy, error) {
@@ -100,7 +100,7 @@ func (s *Store) load(name, run, host string) (*Copy, error) {
 	if err == nil {
 		err = c.check()
 	}
-	if err == nil && (c.Manifest.Run != run || host != "" && c.Host != host || fileName(c.Host)+copySuffix != name[strings.LastIndexByte(name, '/')+1:]) {
+	if err == nil && (c.Manifest.Run != run || host != "" && c.Host != host || FileName(c.Host)+copySuffix != name[strings.LastIndexByte(name, '/')+1:]) {
 		err = errors.New("it is of another run or host")
 	}
 	if err != nil {
