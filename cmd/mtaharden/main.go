@@ -64,6 +64,8 @@ would mend each finding. An audit changes nothing on a host.`,
 		newPlanCommand(),
 		newCollectCommand(),
 		newProbeCommand(),
+		newRunsCommand(),
+		newBackupsCommand(),
 		newInventoryCommand(),
 		newPlaybookCommand(),
 	)

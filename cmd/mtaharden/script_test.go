@@ -16,6 +16,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs the command line as users type it: testdata/script/*.txtar.
 func TestScript(t *testing.T) {
+	hosts := newScriptHosts(t)
 	testscript.Run(t, testscript.Params{
 		Dir:           "../../testdata/script",
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") == "1",
@@ -25,6 +26,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": endsWith, "smtp": serveMail, "httpproxy": serveProxy, "dns": serveNames, "await": await,
+			"mailhost": hosts.start, "hostrun": hosts.run, "flip": flip,
 		},
 	})
 }

@@ -70,6 +70,12 @@ func HostOf(o apply.Outcome) Host {
 	}
 }
 
+// Say is the sentence of how the host was left, in English or Korean ("ko").
+func (h Host) Say(lang string) string {
+	o := apply.Outcome{Ending: h.Ending, Nothing: h.Nothing, Reason: h.Reason, Until: h.Until, Command: h.Command}
+	return clean(o.Sentence(lang))
+}
+
 // clean makes what a host may have said one safe line.
 func clean(s string) string { return remote.Clean(s) }
 

@@ -127,12 +127,12 @@ func TestTold(t *testing.T) {
 		"restore failed":   {record("r1", right+", restore doing, restore failed", func(r *journal.Record) { token("restore")(r); lock(false)(r) }), apply.Failed, true, "rollback failed, type this on the host: sh /lib/r1/restore.sh: its time to confirm was over"},
 		"under way":        {record("r1", left, lock(true)), apply.NotKnown, false, "under way: stage, by kim@jump1"},
 		"guard":            {record("r1", right, guard), apply.NotKnown, false, "not known: broken off at reload, the host restores itself by " + clock + "; owed: systemctl reload x"},
-		"broken off left":  {record("r1", left, lock(false)), apply.Unchanged, false, "nothing was changed: broken off at stage; the host is locked until the next apply or rollback, or until one types: sh /lib/r1/restore.sh"},
-		"broken off right": {record("r1", right, lock(false)), apply.NeedsPerson, false, "a person is needed: broken off at reload, and no guard is armed: the next apply or rollback puts the host back, or type: sh /lib/r1/restore.sh"},
-		"confirm cut":      {record("r1", right+", confirm doing", func(r *journal.Record) { token("confirm")(r); lock(false)(r) }), apply.NeedsPerson, false, "confirmed, and broken off before it had cleared up: the next apply or rollback does, or type: sh /lib/r1/confirm.sh"},
-		"nothing yet":      {record("r1", "", nil), apply.Unchanged, false, "nothing was changed: broken off at its beginning"},
+		"broken off left":  {record("r1", left, lock(false)), apply.Unchanged, false, "nothing was changed: broken off at stage; the host is locked until the next apply or rollback, or until one types there: sh /lib/r1/restore.sh"},
+		"broken off right": {record("r1", right, lock(false)), apply.NeedsPerson, false, "a person is needed: broken off at reload, and no guard is armed: the next apply or rollback puts the host back, or type there: sh /lib/r1/restore.sh"},
+		"confirm cut":      {record("r1", right+", confirm doing", func(r *journal.Record) { token("confirm")(r); lock(false)(r) }), apply.NeedsPerson, false, "confirmed, and broken off before it had cleared up: the next apply or rollback does, or type there: sh /lib/r1/confirm.sh"},
+		"nothing yet":      {record("r1", "", nil), apply.Unchanged, false, "nothing was changed: broken off at -"},
 	} {
-		got := Read([]journal.Record{c.r}, "/lib", noon)
+		got := Read([]journal.Record{c.r}, "/lib", noon, "en")
 		if len(got) != 1 || got[0].Ending != c.ending || got[0].Over != c.over || got[0].Sentence != c.says || got[0].User != "kim@jump1" {
 			t.Errorf("%s: %+v, want %q", name, got, c.says)
 		}
@@ -148,7 +148,7 @@ func TestUndone(t *testing.T) {
 		r.About.Command, r.About.Of = "rollback", "r1"
 	}), {Run: "r4"}}
 	var got []string
-	for _, o := range Read(records, "/lib", noon) {
+	for _, o := range Read(records, "/lib", noon, "en") {
 		got = append(got, o.Run+" "+o.Sentence)
 	}
 	if diff := cmp.Diff([]string{"r1 rolled back by run r3", "r2 changed and confirmed", "r3 rolled back run r1"}, got); diff != "" {
