@@ -29,6 +29,8 @@ type HostRun struct {
 	Damage   []error   // each wraps ErrDamage
 	// Written are the items whose kept inode somebody wrote to: their content comes back from the copy.
 	Written []string
+
+	restored bool // the kept inodes have gone back to their places
 }
 
 // Bytes is the size of the contents.
@@ -90,6 +92,8 @@ func inspected(parts []journal.Part) ([]HostRun, error) {
 				continue
 			}
 			r.Manifest = m
+		case p.Key == "end" && !p.File:
+			r.restored = p.Text == "restored"
 		case p.Key == "sum" && !p.File:
 			sums[r.Run][p.Text] = true
 		default:
@@ -124,7 +128,7 @@ func (r *HostRun) compare(sums map[string]bool) {
 			r.Damage = append(r.Damage, fmt.Errorf("%s: %w: its copy is not what was saved", item.Path, ErrDamage))
 		}
 		switch {
-		case !item.Kept:
+		case !item.Kept || r.restored:
 		case !there[kept]:
 			r.Damage = append(r.Damage, fmt.Errorf("%s: %w: its inode is gone", item.Path, ErrDamage))
 		case !sums[kept+" "+item.Before.Hash]:

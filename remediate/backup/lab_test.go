@@ -130,12 +130,37 @@ func labHost(t *testing.T, host *inventory.Host, paths, owners []string) {
 	if k.Err() != nil {
 		t.Errorf("the shell that held the lock: %v", k.Err())
 	}
+	labLost(t, host, l)
 	if gone, kept, err := backup.Prune(t.Context(), second, l, []string{run}); err != nil || !slices.Equal(gone, []string{run}) {
 		t.Errorf("%v, %v, %v", gone, kept, err)
 	}
 	if after := labSays(t, second, state); after != before {
 		t.Errorf("the host is not as it was:\n%s\nbefore:\n%s", after, before)
 	}
+}
+
+// labLost has the connection of a run lost: its lock stays, and soon is told from one whose run is at work.
+func labLost(t *testing.T, host *inventory.Host, l journal.Layout) {
+	t.Helper()
+	h, second := labDial(t, host), labDial(t, host)
+	run := "lab-lost-" + time.Now().UTC().Format("150405.000")
+	k, err := journal.Begin(context.Background(), h, l, journal.Start{About: journal.About{Run: run}, Holder: "lab"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	<-k.Done()
+	for {
+		rec, err := journal.Read(t.Context(), second, l, run)
+		if err != nil || rec.Lock == nil {
+			t.Fatalf("%+v, %v", rec, err)
+		}
+		if !rec.Held() {
+			break // the test's own limit bounds this
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	labSays(t, second, "rm -rf /var/lib/mtaharden/lock /var/lib/mtaharden/"+run)
 }
 
 // labVerify finds the host's own backup whole, and then damaged, where a byte of a copy changes.

@@ -12,6 +12,7 @@ mh_inspect() {
     mh_fact run "${mh_d##*/}"
     [ -f "$mh_d/manifest" ] || continue
     mh_blob manifest "$mh_d/manifest" 8192
+    if mh_line "$mh_d/end"; then mh_fact end "$mh_text"; fi
     mh_hashes "$mh_d"
     if grep '"cksum:' "$mh_d/manifest" >/dev/null && [ "$mh__sha" != cksum ]; then
       mh_f=$mh__sha

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mtaharden/remediate/apply"
+	"mtaharden/remediate/backup"
+	"mtaharden/remediate/history"
+)
+
+// begin writes a run down on this controller before its first host is touched: what cannot be written down is not begun.
+func (rec *records) begin(ctx context.Context, ch *change, begun time.Time) error {
+	a := ch.about()
+	err := rec.history.Begin(ctx, history.Run{
+		ID: ch.run, Command: ch.command, Of: ch.of, Plan: ch.digest, Ticket: a.Ticket, Note: a.Note, User: a.User, Controller: a.Controller, Program: a.Program,
+		Started: begun.UTC(), Names: ch.names(),
+	})
+	if err != nil {
+		return badInput(err)
+	}
+	return nil
+}
+
+// keep takes the controller's copy of what a run replaces on a host.
+func (rec *records) keep(ctx context.Context, host string) func(backup.Manifest, map[int][]byte) error {
+	return func(m backup.Manifest, contents map[int][]byte) error {
+		return rec.store.Keep(ctx, host, m, contents, time.Now())
+	}
+}
+
+// done writes down how a host was left, as soon as it is known.
+func (rec *records) done(run string, o apply.Outcome) error {
+	return rec.history.Done(run, history.HostOf(o))
+}
+
+// finish writes down that a run is over.
+func (rec *records) finish(run string) error { return rec.history.Finish(run, time.Now().UTC()) }
+
+// rerun returns the hosts that the last apply of a plan left failed or unfinished.
+func (rec *records) rerun(digest, set string) ([]string, error) {
+	runs, bad := rec.history.List()
+	if len(bad) > 0 {
+		return nil, errors.Join(bad...)
+	}
+	for _, r := range slices.Backward(runs) {
+		if r.Command == "apply" && r.Plan == digest {
+			return r.Rerun(set)
+		}
+	}
+	return nil, badInput(fmt.Errorf("cannot rerun: this controller has applied no plan with the digest %s", digest))
+}
