@@ -85,6 +85,9 @@ func (a *applying) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.again(p, digest, len(args) > 0); err != nil {
+		return err
+	}
 	ch := &change{changing: &a.changing, command: "apply", digest: digest, plan: p, targets: targets, stderr: c.ErrOrStderr()}
 	if err := ch.agreed(c); err != nil {
 		return err
@@ -170,6 +173,26 @@ func (a *applying) planTargets(c *cobra.Command, p *plan.Plan) (map[string]remed
 	return out, nil
 }
 
+// again keeps of the plan's hosts those that the last apply left as --rerun says: of that very plan where it was saved, else of any.
+func (a *applying) again(p *plan.Plan, digest string, saved bool) error {
+	if a.rerun == "" {
+		return nil
+	}
+	if !saved {
+		digest = ""
+	}
+	rec, err := a.records()
+	if err != nil {
+		return err
+	}
+	names, err := rec.rerun(digest, a.rerun)
+	if err != nil {
+		return err
+	}
+	p.Hosts = slices.DeleteFunc(p.Hosts, func(h plan.HostPlan) bool { return !slices.Contains(names, h.Name) })
+	return nil
+}
+
 // knownToInventory refuses a plan with hosts that the inventory does not have.
 func knownToInventory(inv *inventory.Inventory, p *plan.Plan) error {
 	for _, h := range p.Hosts {
@@ -196,7 +219,7 @@ func (a *applying) host(ctx context.Context, ch *change, name string) apply.Outc
 	return apply.Apply(ctx, apply.Input{
 		Host: h, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t), Timeout: a.timeout,
 		WithPending: a.withPending, AcceptImpact: a.acceptImpact, Unproven: a.unproven,
-		Agree: ch.agree(name), Tell: ch.tell(name), Early: a.typed(),
+		Keep: ch.kept.keep(ctx, name), Agree: ch.agree(name), Tell: ch.tell(name), Early: a.typed(),
 	})
 }
 

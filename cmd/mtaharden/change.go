@@ -35,6 +35,7 @@ type change struct {
 	targets map[string]remediate.Target
 	judges  *remediate.Judges
 	stderr  io.Writer
+	kept    *records // what this controller writes down of the run
 	one     func(ctx context.Context, host string) apply.Outcome
 
 	mu sync.Mutex // one line, one question at a time
@@ -144,6 +145,10 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	begun := time.Now()
 	ch.run = runID(begun)
 	names := ch.names()
+	var err error
+	if ch.kept, err = ch.records(); err != nil {
+		return err
+	}
 	h, err := report.New(ch.format, out, report.Options{Lang: ch.lang, Color: colours(out.Writer), Diffs: true, Verbose: ch.verbose > 0, Width: width(out.Writer)})
 	if err != nil {
 		return badInput(err)
@@ -153,6 +158,9 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	}
 	ctx, stop, interrupted, release := ch.signals()
 	defer release()
+	if err := ch.kept.begin(ctx, ch, begun); err != nil {
+		return err
+	}
 	ch.judges = ch.judgesOf()
 	ch.judges.Open(ctx)
 	defer ch.judges.Close()
@@ -162,9 +170,9 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	fleet := remediate.Fleet{Rolling: rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now}
 	remediate.Roll(ctx, fleet, names, ch.one, func(o apply.Outcome) {
 		code = max(code, exitFor(ch.command, o))
-		failed = errors.Join(failed, h.Host(ch.reported(o)))
+		failed = errors.Join(failed, ch.kept.done(ch.run, o), h.Host(ch.reported(o)))
 	})
-	if failed = errors.Join(failed, h.End(time.Now()), out.commit()); failed != nil {
+	if failed = errors.Join(failed, ch.kept.finish(ch.run), h.End(time.Now()), out.commit()); failed != nil {
 		return fmt.Errorf("cannot write the report: %w", failed)
 	}
 	if interrupted() {

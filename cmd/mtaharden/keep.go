@@ -40,16 +40,19 @@ func (rec *records) done(run string, o apply.Outcome) error {
 // finish writes down that a run is over.
 func (rec *records) finish(run string) error { return rec.history.Finish(run, time.Now().UTC()) }
 
-// rerun returns the hosts that the last apply of a plan left failed or unfinished.
+// rerun returns the hosts that the last apply of a plan ("": of any) left failed or unfinished.
 func (rec *records) rerun(digest, set string) ([]string, error) {
 	runs, bad := rec.history.List()
 	if len(bad) > 0 {
 		return nil, errors.Join(bad...)
 	}
 	for _, r := range slices.Backward(runs) {
-		if r.Command == "apply" && r.Plan == digest {
+		if r.Command == "apply" && (digest == "" || r.Plan == digest) {
 			return r.Rerun(set)
 		}
+	}
+	if digest == "" {
+		return nil, badInput(errors.New("cannot rerun: this controller has applied nothing"))
 	}
 	return nil, badInput(fmt.Errorf("cannot rerun: this controller has applied no plan with the digest %s", digest))
 }

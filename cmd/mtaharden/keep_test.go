@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"mtaharden/remediate/apply"
+	"mtaharden/remediate/backup"
+	"mtaharden/remediate/plan"
+)
+
+// TestKeep writes runs down as apply does, and finds the hosts of --rerun: those of the last run of the same plan.
+func TestKeep(t *testing.T) {
+	r := &reach{state: t.TempDir() + "/state"}
+	rec, err := r.records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(run, digest string, at time.Time, hosts ...string) *change {
+		ch := &change{changing: &changing{ticket: "OPS-1"}, command: "apply", digest: digest, run: run, plan: &plan.Plan{}}
+		for _, h := range hosts {
+			ch.plan.Hosts = append(ch.plan.Hosts, plan.HostPlan{Name: h})
+		}
+		if err := rec.begin(t.Context(), ch, at); err != nil {
+			t.Fatal(err)
+		}
+		return ch
+	}
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	begin("20261122-110000.000", "aaaaaaaaaaaa", noon.Add(-time.Hour), "mx1", "mx9")
+	begin("20261122-120000.000", "aaaaaaaaaaaa", noon, "mx1", "mx2", "mx3")
+	for _, o := range []apply.Outcome{{Host: "mx1", Ending: apply.Changed}, {Host: "mx2", Ending: apply.RolledBack, Err: errors.New("x")}} {
+		if err := rec.done("20261122-120000.000", o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("20261122-130000.000", "bbbbbbbbbbbb", noon.Add(time.Hour), "mx4")
+	for _, c := range []struct {
+		digest, set string
+		want        []string
+	}{{"aaaaaaaaaaaa", "failed", []string{"mx2"}}, {"aaaaaaaaaaaa", "unfinished", []string{"mx3"}}, {"", "unfinished", []string{"mx4"}}, {"", "failed", nil}} {
+		if got, err := rec.rerun(c.digest, c.set); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%q %s: %v, %v", c.digest, c.set, got, err)
+		}
+	}
+	if _, err := rec.rerun("cccccccccccc", "failed"); err == nil {
+		t.Error("a plan that was never applied was rerun")
+	}
+	m := backup.Manifest{Run: "20261122-120000.000", Items: []backup.Item{{Kind: plan.EditFile, Path: "/etc/a", Before: backup.State{Hash: backup.Hash([]byte("x")), Size: 1, Mode: "0644"}}}}
+	if err := rec.keep(t.Context(), "mx1")(m, map[int][]byte{0: []byte("x")}); err != nil {
+		t.Error(err)
+	}
+	if err := rec.finish("20261122-120000.000"); err != nil {
+		t.Error(err)
+	}
+	if c, err := rec.store.Load("20261122-120000.000", "mx1"); err != nil || c.Bytes() != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
