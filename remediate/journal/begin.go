@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -60,6 +61,7 @@ type Start struct {
 	About  About
 	Holder string            // who, for others that find the lock: "USER@CONTROLLER"
 	Files  map[string]string // further files of the run's folder, by name: restore.sh
+	Wait   time.Duration     // how long the host has to answer; 0 is a minute
 }
 
 // Hold is a run that has the host's lock. The lock outlives it: confirm or restore.sh give it back, and nothing else does.
@@ -95,16 +97,21 @@ func Begin(ctx context.Context, h remote.Host, l Layout, s Start) (*Hold, error)
 	nonce := remote.Nonce()
 	first := &answer{end: []byte("\n" + nonce + " done\n"), came: make(chan struct{})}
 	k := &Hold{Run: s.About.Run, done: make(chan struct{})}
-	var res remote.Result
+	ctx, cut := context.WithCancelCause(ctx)
 	go func() {
+		defer cut(nil)
+		var res remote.Result
 		res, k.err = keeper.Keep(ctx, l.command(nonce, s.About.Run, s.script(l)), maxAnswer+maxBeats, first.hear)
 		if k.err == nil && res.Exit != 0 {
 			k.err = fmt.Errorf("the shell that holds the lock ended with status %d%s", res.Exit, said(res.Stderr))
 		}
 		close(k.done)
 	}()
+	wait := cmp.Or(s.Wait, time.Minute)
+	timer := time.AfterFunc(wait, func() { cut(fmt.Errorf("the host did not answer within %s", wait)) })
 	select {
 	case <-first.came:
+		timer.Stop()
 	case <-k.done:
 		if k.err != nil {
 			return nil, fmt.Errorf("cannot begin a run: %w", k.err)

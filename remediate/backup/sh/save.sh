@@ -185,8 +185,7 @@ mh_before() {
 # mh_keep saves one file: the inode by a hard link where the file systems are the same, the content in any case.
 mh_keep() {
   [ "$mh_kind" = file ] || mh_refuse "$mh_real is no plain file" || return 1
-  mh_f=$(mh_ours "$mh_inode")
-  [ "$((mh_links - mh_f))" -le 1 ] || mh_refuse "$mh_real has $mh_links names (hard links): which of them to change is not known" || return 1
+  mh_names=$mh_links
   [ "${#mh_size}" -le 9 ] || mh_refuse "$mh_real has $mh_size bytes: too many to be saved" || return 1
   mh_total=$((mh_total + mh_size / 1024 + 1))
   [ "$mh_total" -le MAXKIB ] || mh_refuse "$mh_real and those before it have more than MAXKIB KiB: too much to be saved" || return 1
@@ -199,6 +198,9 @@ mh_keep() {
     case $?$mh_e in 2*ermitted*) mh_refuse "$mh_real takes no hard link, as one that is immutable or append-only (chattr)" || return 1 ;; esac
   fi
   mh_meta "$mh_source" && [ "$mh_kind" = file ] || mh_refuse "$mh_real changed while it was saved" || return 1
+  # The names that this run and earlier ones gave it do not count.
+  [ "$kept" != true ] || mh_names=$((mh_names + 1 - $(mh_ours "$mh_inode")))
+  [ "$mh_names" -le 1 ] || mh_refuse "$mh_real has $mh_names names (hard links): which of them to change is not known" || return 1
   was=file was_size=$mh_size was_uid=$mh_uid was_gid=$mh_gid was_mode=$mh_mode mh_i=$mh_inode mh_m=$mh_mark
   mh_hash "$mh_source" || mh_refuse "$mh_real cannot be read" || return 1
   was_sum=$mh_sum
@@ -212,7 +214,7 @@ mh_keep() {
   [ "$kept" = true ] || mh_alike || mh_refuse "the ACL, label or attributes of $mh_real could not be put back: the run's folder is on another file system, and a copy there has not got them" || return 1
 }
 
-# mh_ours INODE prints how many names earlier runs have of a file.
+# mh_ours INODE prints how many names runs have of a file on their own file system.
 mh_ours() {
   ls -i "$mh_base"/*/keep/* 2>/dev/null | awk -v inode="$1" '$1 == inode { n++ } END { print n + 0 }'
 }
