@@ -62,7 +62,14 @@ func (ch *change) agreed(c *cobra.Command) error {
 	if ch.yes || hosts == 0 {
 		return nil
 	}
-	question := fmt.Sprintf("%s %d %s on %d %s? Type yes: ", ch.command, changes, plural(changes, "change"), hosts, plural(hosts, "host"))
+	return ch.agreedTo(fmt.Sprintf("apply %d %s on %d %s? Type yes: ", changes, plural(changes, "change"), hosts, plural(hosts, "host")))
+}
+
+// agreedTo asks one question.
+func (ch *change) agreedTo(question string) error {
+	if ch.yes {
+		return nil
+	}
 	answer, err := ch.askPerson(question)
 	if err != nil {
 		return badInput(err)

@@ -184,6 +184,7 @@ func (w *world) rooms(run string) *rooms {
 				return 0
 			})
 		},
+		abandon: func(context.Context, remote.Host, string) (int, error) { return w.op(w.restore) },
 		restore: func(context.Context, remote.Host, string, string) (int, error) { return w.op(w.restore) },
 		confirm: func(context.Context, remote.Host, string) (int, error) {
 			return w.op(func() int {

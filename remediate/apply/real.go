@@ -22,13 +22,15 @@ func real(l journal.Layout) rooms {
 		swap: func(ctx context.Context, h remote.Host, run string) (int, error) {
 			return s.run(ctx, h, run, "swap.sh")
 		},
+		abandon: s.abandon,
 		restore: func(ctx context.Context, h remote.Host, run, how string) (int, error) {
 			return s.run(ctx, h, run, "restore.sh", strings.Fields(how)...)
 		},
 		confirm: func(ctx context.Context, h remote.Host, run string) (int, error) {
 			return s.run(ctx, h, run, "confirm.sh")
 		},
-		read: s.read,
+		read: s.read, scripts: s.scripts,
+		record: s.record, later: s.later, survey: s.survey, threeWays: s.threeWays, resave: s.resave, undo: s.undo,
 	}
 }
 
@@ -41,11 +43,16 @@ func (s shell) lock(ctx context.Context, h remote.Host, in Input) (*keeper, erro
 	if err != nil {
 		return nil, err
 	}
+	run := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hold, err := journal.Begin(ctx, h, s.l, journal.Start{
 		About: in.About, Holder: in.About.User + "@" + in.About.Controller,
 		Files: map[string]string{"restore.sh": empty.Restore, "confirm.sh": empty.Confirm, "guard.sh": empty.Guard},
 	})
+	if errors.As(err, new(*journal.Refused)) {
+		context.AfterFunc(run, cancel) // its shell ends by itself; ended from here, it would take the connection with it
+		return nil, err
+	}
 	if err != nil {
 		cancel()
 		return nil, err
@@ -116,6 +123,14 @@ exec sh "$file" "$@"`
 	return res.Exit, nil
 }
 
+// abandon ends a run of which nothing is live: the second names of the files that it saved go, so that the tree is as it was.
+func (s shell) abandon(ctx context.Context, h remote.Host, run string) (int, error) {
+	const text = `if ! grep '^[0-9]* [0-9]* swap ' "$mh_dir/journal" >/dev/null 2>&1; then rm -rf "$mh_dir/keep"; fi
+exec sh "$mh_dir/restore.sh" --guard`
+	res, err := s.script(ctx, h, run, text)
+	return res.Exit, err
+}
+
 func (s shell) arm(ctx context.Context, h remote.Host, run string, d time.Duration) error {
 	const text = `exec sh "$1" --arm "$2"`
 	res, err := s.script(ctx, h, run, text, s.l.Run(run)+"/guard.sh", fmt.Sprint(int64(d.Seconds())))
@@ -169,7 +184,16 @@ func (s shell) save(ctx context.Context, h remote.Host, run string, in plan.Host
 			saving.Roots = append(saving.Roots, c.Stage.Copies...)
 		}
 	}
-	return backup.Save(ctx, h, s.l, run, wants, saving)
+	return saved(ctx, h, s.l, run, wants, saving)
+}
+
+// saved saves, and keeps in the manifest what saving the same places again needs.
+func saved(ctx context.Context, h remote.Host, l journal.Layout, run string, wants []backup.Want, in backup.Saving) (*backup.Manifest, map[int][]byte, error) {
+	m, contents, err := backup.Save(ctx, h, l, run, wants, in)
+	if err == nil {
+		m.Owners, m.Roots = in.Owners, in.Roots
+	}
+	return m, contents, err
 }
 
 // stage makes the stage. Where the host has no namespaces of its own, nothing can be tried there over the live paths.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mtaharden/remediate/backup"
+	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -28,7 +29,17 @@ type rooms struct {
 	complete func(ctx context.Context, h remote.Host, run string, m *backup.Manifest, changes []plan.Change, files map[string][]byte, reload []plan.Command) error
 	arm      func(ctx context.Context, h remote.Host, run string, d time.Duration) error
 	swap     func(ctx context.Context, h remote.Host, run string) (status int, err error)
+	abandon  func(ctx context.Context, h remote.Host, run string) (status int, err error)
 	restore  func(ctx context.Context, h remote.Host, run, how string) (status int, err error)
 	confirm  func(ctx context.Context, h remote.Host, run string) (status int, err error)
-	read     func(ctx context.Context, h remote.Host, run string) (*record, error)
+	scripts  func(ctx context.Context, h remote.Host, run string, m backup.Manifest) error
+	// A rollback's own.
+	record    func(ctx context.Context, h remote.Host, run string) (*journal.Record, error)
+	later     func(ctx context.Context, h remote.Host, of, own string) ([]backup.Manifest, error)
+	survey    func(ctx context.Context, h remote.Host, of string) ([]Line, error)
+	threeWays func(ctx context.Context, h remote.Host, of string, n int, path string) (string, error)
+	resave    func(ctx context.Context, h remote.Host, run string, was *backup.Manifest) (*backup.Manifest, map[int][]byte, error)
+	undo      func(ctx context.Context, h remote.Host, run, of, how string) (status int, err error)
+
+	read func(ctx context.Context, h remote.Host, run string) (*record, error)
 }

@@ -51,7 +51,20 @@ type runner struct {
 	after    *Judgement
 	mark     mark // how far the mail log was before the swap
 	deadline time.Time
+	looked   bool // verify is in the host's journal
 	out      Outcome
+
+	// What a rollback does in its own way.
+	lefts  []stepOf
+	swap   func(context.Context) (int, error)
+	judged func(*Judgement) error           // what verify makes of a host: an error says what is wrong with it
+	called func(e Ending, why error) Ending // how an ending of the run's is called
+}
+
+// stepOf is a step and what it does.
+type stepOf struct {
+	step Step
+	do   func(context.Context) error // nil: there is nothing to do
 }
 
 func newRunner(in Input) *runner {
@@ -71,6 +84,10 @@ func newRunner(in Input) *runner {
 	if r.clock.now == nil {
 		r.clock = realClock()
 	}
+	r.lefts = []stepOf{{Save, r.save}, {Backup, r.backup}, {StageStep, r.stage}, {Regenerate, r.regenerate}, {Validate, r.validate}, {Prove, r.prove}, {Guard, r.arm}}
+	r.swap = func(ctx context.Context) (int, error) { return r.rooms.swap(ctx, r.host, r.in.Run) }
+	r.judged = r.expected
+	r.called = func(e Ending, _ error) Ending { return e }
 	for _, s := range Steps() {
 		r.steps = append(r.steps, StepReport{Step: s, State: Pending})
 	}
@@ -118,28 +135,28 @@ func (r *runner) close() {
 	}
 }
 
-// left is everything before the bar: only the run's own folder is written. A step's "doing" is durable on the host before it begins.
+// left is everything before the bar: only the run's own folder is written. A step's "doing" is durable on the host before it begins; that of
+// save is the folder itself.
 func (r *runner) left(ctx context.Context) error {
-	r.told(Save, Doing, nil)
-	if err := r.save(ctx); err != nil {
-		return err
-	}
-	last := Save
-	for _, s := range []struct {
-		step Step
-		do   func(context.Context) error
-	}{{Backup, r.backup}, {StageStep, r.stage}, {Regenerate, r.regenerate}, {Validate, r.validate}, {Prove, r.prove}, {Guard, r.arm}} {
-		if err := r.note(ctx, entry{last, Done, ""}, entry{s.step, Doing, ""}); err != nil {
-			return err
+	var behind []entry
+	for i, s := range r.lefts {
+		if s.do == nil {
+			behind = append(behind, entry{s.step, Skipped, ""})
+			r.told(s.step, Skipped, nil)
+			continue
 		}
-		r.told(last, Done, nil)
+		if i > 0 {
+			if err := r.note(ctx, append(behind, entry{s.step, Doing, ""})...); err != nil {
+				return err
+			}
+		}
 		r.told(s.step, Doing, nil)
 		if err := s.do(ctx); err != nil {
 			return err
 		}
-		last = s.step
+		r.told(s.step, Done, nil)
+		behind = []entry{{s.step, Done, ""}}
 	}
-	r.told(Guard, Done, nil)
 	return ctx.Err()
 }
 
@@ -163,6 +180,9 @@ func (r *runner) backup(ctx context.Context) error {
 	var err error
 	if r.manifest, r.contents, err = r.rooms.save(ctx, r.host, r.in.Run, r.in.Host); err != nil {
 		return err
+	}
+	if Applied(r.in.Host.Changes, *r.manifest, r.contents) {
+		return errNothing
 	}
 	if err := Holds(r.in.Host.Changes, *r.manifest, r.contents); err != nil {
 		return err
@@ -251,6 +271,11 @@ func (r *runner) arm(ctx context.Context) error {
 	if err := r.unstage(ctx); err != nil {
 		return err
 	}
+	return r.guard(ctx)
+}
+
+// guard keeps the controller's copy, looks how far the mail log is, and arms the guard.
+func (r *runner) guard(ctx context.Context) error {
 	if r.in.Keep != nil {
 		if err := r.in.Keep(*r.manifest, r.contents); err != nil {
 			return fmt.Errorf("cannot keep the controller's copy: %w", err)
@@ -290,17 +315,18 @@ const abandonLimit = time.Minute
 // abandon ends a run left of the bar: no live file has changed. The run's own restore.sh, which has nothing to put back, removes the stage
 // and the guard and gives the lock back; where the link is lost the next run does it (Recover).
 func (r *runner) abandon(ctx context.Context, err error) Outcome {
-	if r.keeper == nil {
+	if !errors.Is(err, errNothing) {
 		r.told(r.at(), Broken, err)
-		return r.end(Unchanged, err, false)
 	}
-	r.told(r.at(), Broken, err)
+	if r.keeper == nil {
+		return r.end(Unchanged, err, errors.Is(err, errNothing))
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 	defer cancel()
 	if cerr := r.unstage(ctx); cerr != nil {
 		r.out.Warnings = append(r.out.Warnings, cerr.Error())
 	}
-	status, rerr := r.rooms.restore(ctx, r.host, r.in.Run, "--guard")
+	status, rerr := r.rooms.abandon(ctx, r.host, r.in.Run)
 	if rerr != nil || status != scriptFenced && status != scriptDone {
 		text := fmt.Sprintf("exit status %d", status)
 		if rerr != nil {
@@ -308,5 +334,8 @@ func (r *runner) abandon(ctx context.Context, err error) Outcome {
 		}
 		r.out.Warnings = append(r.out.Warnings, "the host's lock was left behind, the next run clears it: "+text)
 	}
-	return r.end(Unchanged, err, false)
+	return r.end(Unchanged, err, errors.Is(err, errNothing))
 }
+
+// errNothing: everything is as the run would leave it.
+var errNothing = errors.New("nothing to do")

@@ -21,7 +21,7 @@ const (
 // right is everything behind the bar: the host acts by its own scripts, and what this side knows of them it reads back.
 func (r *runner) right(ctx context.Context) Outcome {
 	r.told(Swap, Doing, nil)
-	status, err := r.rooms.swap(ctx, r.host, r.in.Run)
+	status, err := r.swap(ctx)
 	switch {
 	case err != nil:
 		return r.lost(ctx, err)
@@ -44,6 +44,9 @@ func (r *runner) right(ctx context.Context) Outcome {
 			host = r.host // no new login: that is the failure, and the old connection may still serve to put things back
 		}
 		return r.restore(ctx, host, err)
+	}
+	if err := r.rooms.note(ctx, r.second, r.in.Run, []entry{{Verify, Done, ""}}); err != nil {
+		return r.lost(ctx, err)
 	}
 	r.told(Verify, Done, nil)
 	return r.confirm(ctx)
@@ -78,6 +81,12 @@ func (r *runner) look(ctx context.Context) error {
 			return fmt.Errorf("no new login: %w", err)
 		}
 	}
+	if !r.looked {
+		if err := r.rooms.note(ctx, r.second, r.in.Run, []entry{{Verify, Doing, ""}}); err != nil {
+			return err
+		}
+		r.looked = true
+	}
 	j, err := r.in.Judge(ctx, r.second, Live)
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
@@ -87,13 +96,20 @@ func (r *runner) look(ctx context.Context) error {
 		return fmt.Errorf("cannot judge it: %w", err)
 	}
 	r.after = j
-	unmet, _ := Unmet(r.in.Host, j, Live)
-	lost := Lost(r.in.Host, r.before, j, Live)
 	refused, err := refusedSince(ctx, r.second, r.mark)
 	if err != nil {
 		return err
 	}
-	lost = append(lost, refusals(r.in.Host, r.before.Seen, refused)...)
+	if lost := refusals(r.in.Host, r.before.Seen, refused); len(lost) > 0 {
+		return errors.New(sum(lost))
+	}
+	return r.judged(j)
+}
+
+// expected says what is not as the plan expects it.
+func (r *runner) expected(j *Judgement) error {
+	unmet, _ := Unmet(r.in.Host, j, Live)
+	lost := Lost(r.in.Host, r.before, j, Live)
 	if bad := append(unmet, lost...); len(bad) > 0 {
 		return errors.New(sum(bad))
 	}
@@ -201,7 +217,7 @@ func (r *runner) ended(rec *record, why error) (o Outcome, over bool) {
 		if r.after != nil {
 			r.out.Result = r.after.Result
 		}
-		return r.end(Changed, nil, false), true
+		return r.end(r.called(e, nil), nil, false), true
 	case Failed:
 		r.out.Command = "sh " + r.in.Layout.Run(r.in.Run) + "/restore.sh"
 		return r.end(Failed, errors.Join(why, errors.New(rec.why())), false), true
@@ -209,5 +225,5 @@ func (r *runner) ended(rec *record, why error) (o Outcome, over bool) {
 	if why == nil {
 		why = errors.New("the host put itself back: " + rec.why())
 	}
-	return r.end(e, why, false), true
+	return r.end(r.called(e, why), why, false), true
 }

@@ -10,6 +10,10 @@ type Manifest struct {
 	Items []Item `json:"items"` // in the order in which they go live; a restore takes them from the end
 	// Reload follows the swap, and follows the restore too: the daemons then use the files that stand there.
 	Reload []plan.Command `json:"reload"`
+	// Owners are the accounts beside root that may own the directories of the items, Roots the MTA's own directories: a rollback saves the same
+	// places again.
+	Owners []string `json:"owners,omitempty"`
+	Roots  []string `json:"roots,omitempty"`
 }
 
 // Item is one thing that a run changes.
