@@ -62,6 +62,8 @@ would mend each finding. An audit changes nothing on a host.`,
 	root.AddCommand(
 		newAuditCommand(),
 		newPlanCommand(),
+		newApplyCommand(),
+		newRollbackCommand(),
 		newCollectCommand(),
 		newProbeCommand(),
 		newRunsCommand(),

@@ -51,7 +51,8 @@ type runner struct {
 	after    *Judgement
 	mark     mark // how far the mail log was before the swap
 	deadline time.Time
-	looked   bool // verify is in the host's journal
+	doubts   []string // what the last look left for a person
+	looked   bool     // verify is in the host's journal
 	out      Outcome
 
 	// What a rollback does in its own way.
@@ -315,7 +316,9 @@ const abandonLimit = time.Minute
 // abandon ends a run left of the bar: no live file has changed. The run's own restore.sh, which has nothing to put back, removes the stage
 // and the guard and gives the lock back; where the link is lost the next run does it (Recover).
 func (r *runner) abandon(ctx context.Context, err error) Outcome {
-	if !errors.Is(err, errNothing) {
+	if errors.Is(err, errNothing) {
+		r.told(r.at(), Done, nil)
+	} else {
 		r.told(r.at(), Broken, err)
 	}
 	if r.keeper == nil {

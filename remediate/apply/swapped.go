@@ -62,13 +62,17 @@ func (r *runner) verify(ctx context.Context) error {
 	defer cancel(nil)
 	stop := time.AfterFunc(until.Sub(r.clock.now()), func() { cancel(errors.New("the time to verify is over")) })
 	defer stop.Stop()
+	var last error
 	for {
 		err := r.look(ctx)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err // of a look that was cut off, the one before says more
+		}
 		if r.clock.now().Add(verifyPause).After(until) || ctx.Err() != nil || r.clock.wait(ctx, verifyPause) != nil {
-			return err
+			return last
 		}
 	}
 }
@@ -108,7 +112,8 @@ func (r *runner) look(ctx context.Context) error {
 
 // expected says what is not as the plan expects it.
 func (r *runner) expected(j *Judgement) error {
-	unmet, _ := Unmet(r.in.Host, j, Live)
+	unmet, doubt := Unmet(r.in.Host, j, Live)
+	r.doubts = doubt
 	lost := Lost(r.in.Host, r.before, j, Live)
 	if bad := append(unmet, lost...); len(bad) > 0 {
 		return errors.New(sum(bad))
@@ -214,6 +219,7 @@ func (r *runner) ended(rec *record, why error) (o Outcome, over bool) {
 	r.steps = rec.steps(r.steps)
 	switch e {
 	case Changed:
+		r.out.Warnings = append(r.out.Warnings, r.doubts...)
 		if r.after != nil {
 			r.out.Result = r.after.Result
 		}

@@ -59,6 +59,8 @@ func Unmet(h plan.HostPlan, j *Judgement, where Where) (unmet, doubt []string) {
 			}
 			switch {
 			case f.Status == plan.Pass || f.Status == plan.NotApplicable:
+			case f.Status == plan.Review && !planned: // nothing that is known to be wrong
+				doubt = append(doubt, fmt.Sprintf("%s is for a person to decide now: %s", what, f.Have))
 			case f.Status == plan.Fail || f.Status == plan.Error || where == Live:
 				unmet = append(unmet, fmt.Sprintf("%s is %s: %s", what, f.Status, f.Have))
 			case planned:
@@ -75,19 +77,33 @@ func Unmet(h plan.HostPlan, j *Judgement, where Where) (unmet, doubt []string) {
 	return compact(unmet), compact(doubt)
 }
 
-// findings returns those of a judgement that an expectation is about.
+// findings returns those of a judgement that an expectation is about. What is the same at all listeners is one finding without a listener: it
+// speaks for each of them, and each for it.
 func findings(h plan.HostPlan, r *plan.Result, e plan.Expectation, where Where) []plan.Finding {
-	var out []plan.Finding
+	var all, exact, whole []plan.Finding
 	for _, f := range r.Findings {
 		same := f.Install == e.Install
 		if e.Install >= 0 && e.Install < len(h.Installs) && f.Install >= 0 && f.Install < len(r.Installs) {
 			same = keyOf(h.Installs[e.Install]) == keyOf(r.Installs[f.Install])
 		}
-		if f.Rule == e.Rule && same && (where == InStage || f.Listener == e.Listener) {
-			out = append(out, f)
+		if f.Rule != e.Rule || !same {
+			continue
+		}
+		all = append(all, f)
+		if f.Listener == e.Listener {
+			exact = append(exact, f)
+		}
+		if f.Listener == "" {
+			whole = append(whole, f)
 		}
 	}
-	return out
+	switch {
+	case where == InStage || e.Listener == "" && len(exact) == 0:
+		return all
+	case len(exact) > 0:
+		return exact
+	}
+	return whole
 }
 
 // keyOf names an installation whatever its place in a list: the running ones stand first there.
@@ -164,8 +180,8 @@ func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
 			continue
 		}
 		now, asked := is[p]
-		if now || planned(h, p, before) {
-			continue
+		if now || planned(h, p, before) || !asked && p.q.Class == judge.Inside && takesAway(h, p.install) {
+			continue // of an entry that is gone nobody asks any more
 		}
 		if !asked && known(after, p, where) {
 			continue // no judge can tell, and none says no

@@ -135,11 +135,14 @@ func TestUnmet(t *testing.T) {
 	}{
 		{"all is well", Live, []plan.Finding{f("hole", "a:25", plan.Pass), f("good", "", plan.Pass), f("left", "", plan.Fail)}, "", ""},
 		{"the hole is there", Live, []plan.Finding{f("hole", "a:25", plan.Fail), f("good", "", plan.Pass)}, "hole at a:25 is fail", ""},
+		{"something good is a person's now", Live, []plan.Finding{f("hole", "a:25", plan.Pass), f("good", "", plan.Review)}, "", "good is for a person"},
 		{"nobody can tell, live", Live, []plan.Finding{f("hole", "a:25", plan.Unknown), f("good", "", plan.Pass)}, "hole at a:25 is unknown", ""},
 		{"nobody can tell, in the stage", InStage, []plan.Finding{f("hole", "", plan.Unknown), f("good", "", plan.Pass)}, "", "hole cannot be told"},
 		{"it is not judged, in the stage", InStage, []plan.Finding{f("good", "", plan.Pass)}, "", "hole was not judged"},
 		{"the stage has no listeners", InStage, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Pass)}, "", ""},
 		{"something good went", InStage, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Error)}, "good is error", ""},
+		{"the listeners are alike now", Live, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Pass)}, "", ""},
+		{"they differ where they were alike", Live, []plan.Finding{f("hole", "a:25", plan.Pass), f("good", "a:25", plan.Pass), f("good", "b:25", plan.Fail)}, "good at b:25 is fail", ""},
 		{"the listener is gone", Live, []plan.Finding{f("hole", "b:25", plan.Pass), f("good", "", plan.Pass)}, "hole a:25 is not judged any more", "hole was not judged"},
 	} {
 		j := &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}, Findings: c.findings}}
