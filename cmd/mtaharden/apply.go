@@ -219,7 +219,7 @@ func (a *applying) host(ctx context.Context, ch *change, name string) apply.Outc
 	return apply.Apply(ctx, apply.Input{
 		Host: h, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t), Timeout: a.timeout,
 		WithPending: a.withPending, AcceptImpact: a.acceptImpact, Unproven: a.unproven,
-		Keep: ch.kept.keep(ctx, name), Agree: ch.agree(name), Tell: ch.tell(name), Early: a.typed(),
+		Keep: ch.kept.keep(ctx, name), Mask: facts.Masking(), Agree: ch.agree(name), Tell: ch.tell(name), Early: a.typed(),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"mtaharden/remediate"
 	"mtaharden/remediate/apply"
+	"mtaharden/remediate/facts"
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
 )
@@ -83,7 +84,7 @@ func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) app
 	return do(ctx, apply.Undo{
 		Input: apply.Input{
 			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t),
-			Timeout: r.timeout, Tell: ch.tell(name), Early: r.typed(),
+			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name), Early: r.typed(),
 		},
 		Of: of, Force: r.force,
 	})

@@ -46,7 +46,9 @@ type Input struct {
 	WithPending  bool // also publish sources that somebody edited and never built
 	AcceptImpact bool // the clients that the plan's impact names may be refused
 	Unproven     bool // go on where the host cannot prove a finding before the bar
-	Tell         func(StepReport)
+	// Mask is the sh of a filter mh_masked that hides secrets of lines, for what is shown of files (facts.Masking).
+	Mask string
+	Tell func(StepReport)
 
 	rooms *rooms // nil: the real ones
 	clock clock

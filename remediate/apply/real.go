@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mtaharden/remediate/backup"
-	"mtaharden/remediate/facts"
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -104,7 +103,7 @@ func (s shell) script(ctx context.Context, h remote.Host, run, text string, args
 
 // said is what a command wrote to standard error, for a message.
 func said(res remote.Result) string {
-	text := clip(facts.Printable(string(res.Stderr)))
+	text := clip(remote.Clean(string(res.Stderr)))
 	if text == "" {
 		return fmt.Sprintf(" (exit status %d)", res.Exit)
 	}
@@ -159,7 +158,7 @@ func (s shell) read(ctx context.Context, h remote.Host, run string) (*record, er
 func recordOf(r *journal.Record, now time.Time) *record {
 	out := &record{Token: r.Token, Locked: r.Lock != nil, Holder: r.Held(), Armed: r.Armed(), Owed: r.Owed}
 	for _, e := range r.Entries {
-		out.Entries = append(out.Entries, entry{Step(e.Step), StepState(e.State), facts.Printable(e.Text)})
+		out.Entries = append(out.Entries, entry{Step(e.Step), StepState(e.State), remote.Clean(e.Text)})
 	}
 	if r.Guard.Set {
 		out.Deadline = now.Add(r.Guard.Deadline.Sub(r.Now))
@@ -199,7 +198,7 @@ func saved(ctx context.Context, h remote.Host, l journal.Layout, run string, wan
 // stage makes the stage. Where the host has no namespaces of its own, nothing can be tried there over the live paths.
 func (s shell) stage(ctx context.Context, h remote.Host, in Input, files map[string][]byte) (candidate, error) {
 	st, err := Stage(ctx, h, s.l.Run(in.Run), StageInput{
-		Changes: in.Host.Changes, Commands: in.Host.Commands, Contents: files, Mask: facts.Masking(), WithPending: in.WithPending,
+		Changes: in.Host.Changes, Commands: in.Host.Commands, Contents: files, Mask: in.Mask, WithPending: in.WithPending,
 	})
 	if errors.Is(err, ErrNamespaces) && in.Unproven {
 		return bare{why: err.Error(), changes: in.Host.Changes}, nil

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"mtaharden/remediate/backup"
-	"mtaharden/remediate/facts"
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -192,8 +191,8 @@ func (u *undoing) survey(ctx context.Context) error {
 			return fmt.Errorf("the host names item %d of %d", n, len(u.was.Items))
 		}
 		c := Conflict{Path: u.was.Items[n-1].Path}
-		if c.Diff, err = u.rooms.threeWays(ctx, u.host, u.in.Of, n, c.Path); err != nil {
-			c.Diff = "(cannot be shown: " + facts.Printable(err.Error()) + ")\n"
+		if c.Diff, err = u.rooms.threeWays(ctx, u.host, u.in.Of, u.runner.in.Mask, n, c.Path); err != nil {
+			c.Diff = "(cannot be shown: " + remote.Clean(err.Error()) + ")\n"
 		}
 		u.out.Conflicts = append(u.out.Conflicts, c)
 		paths = append(paths, c.Path)
@@ -330,8 +329,8 @@ cd /
 rm -rf "$mh_dir/show"
 exit 0`
 
-func (s shell) threeWays(ctx context.Context, h remote.Host, of string, n int, path string) (string, error) {
-	res, err := s.script(ctx, h, of, "mh_key="+maskKey()+"\nexport mh_key\n"+facts.Masking()+"\n"+threeSh, fmt.Sprint(n), path)
+func (s shell) threeWays(ctx context.Context, h remote.Host, of, mask string, n int, path string) (string, error) {
+	res, err := s.script(ctx, h, of, "mh_key="+maskKey()+"\nexport mh_key\n"+mask+"\n"+threeSh, fmt.Sprint(n), path)
 	if err == nil && res.Exit != 0 {
 		err = errors.New(strings.TrimPrefix(said(res), ": "))
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"mtaharden/remediate/backup"
-	"mtaharden/remediate/facts"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -227,7 +226,7 @@ func (r *runner) regenerate(ctx context.Context) error {
 func Explained(generated []GeneratedFile) error {
 	for _, g := range generated {
 		if len(g.Unexplained) > 0 {
-			return fmt.Errorf("%w: the plan does not explain how %s would change: %s", ErrRefused, g.Path, clip(facts.Printable(sum(g.Unexplained))))
+			return fmt.Errorf("%w: the plan does not explain how %s would change: %s", ErrRefused, g.Path, clip(remote.Clean(sum(g.Unexplained))))
 		}
 	}
 	return nil
