@@ -50,7 +50,8 @@ type Input struct {
 	Mask string
 	Tell func(StepReport)
 
-	rooms *rooms // nil: the real ones
+	rooms *rooms        // nil: the real ones
+	floor time.Duration // 0: FloorTimeout
 	clock clock
 }
 
@@ -102,12 +103,13 @@ func Refusal(in Input) error {
 	return nil
 }
 
-// Floor refuses a time to confirm that the host cannot be verified in.
-func Floor(d time.Duration, offers []Offer) error {
-	floor := FloorTimeout
+// tooShort refuses a time to confirm that the host cannot be verified in: the floor, and the longest greeting pause of a listener.
+func tooShort(d, floor time.Duration, offers []Offer) error {
+	pause := time.Duration(0)
 	for _, o := range offers {
-		floor = max(floor, FloorTimeout+o.Greeting)
+		pause = max(pause, o.Greeting)
 	}
+	floor += pause
 	if d < floor {
 		return fmt.Errorf("%w: %s to confirm is too short here: at least %s", ErrRefused, d, floor.Round(time.Second))
 	}

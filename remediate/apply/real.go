@@ -14,8 +14,9 @@ import (
 )
 
 // real are the rooms as they are.
-func real(l journal.Layout) rooms {
-	s := shell{l}
+func real(l journal.Layout) rooms { return shell{l, usualPace}.rooms() }
+
+func (s shell) rooms() rooms {
 	return rooms{
 		lock: s.lock, note: s.note, save: s.save, stage: s.stage, complete: s.complete, arm: s.arm,
 		swap: func(ctx context.Context, h remote.Host, run string) (int, error) {
@@ -34,11 +35,14 @@ func real(l journal.Layout) rooms {
 }
 
 // shell does a run's parts on its host by scripts.
-type shell struct{ l journal.Layout }
+type shell struct {
+	l    journal.Layout
+	pace pace // of the scripts
+}
 
 // lock makes the run's folder with scripts that put nothing back yet, and takes the host's lock.
 func (s shell) lock(ctx context.Context, h remote.Host, in Input) (*keeper, error) {
-	empty, err := Write(backup.Manifest{Run: in.Run}, s.l)
+	empty, err := write(backup.Manifest{Run: in.Run}, s.l, s.pace)
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +305,7 @@ func (s shell) complete(ctx context.Context, h remote.Host, run string, m *backu
 
 // scripts writes the run's manifest and its scripts, durably.
 func (s shell) scripts(ctx context.Context, h remote.Host, run string, m backup.Manifest) error {
-	sh, err := Write(m, s.l)
+	sh, err := write(m, s.l, s.pace)
 	if err != nil {
 		return err
 	}

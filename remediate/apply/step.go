@@ -172,7 +172,7 @@ func (r *runner) save(ctx context.Context) error {
 	if r.before, err = r.in.Judge(ctx, r.host, Live); err != nil {
 		return fmt.Errorf("cannot judge it as it is: %w", err)
 	}
-	return Floor(r.in.Timeout, r.before.Offers)
+	return tooShort(r.in.Timeout, cmp.Or(r.in.floor, FloorTimeout), r.before.Offers)
 }
 
 // backup saves what the plan changes, once every pre-image is seen to hold.

@@ -1,0 +1,356 @@
+package apply
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mtaharden/remediate/journal"
+	"mtaharden/remediate/judge"
+	"mtaharden/remediate/plan"
+	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/remotetest"
+)
+
+// ground is a directory that stands for a host: the folder of its runs, its mail configuration, and where boot hooks go.
+type ground struct {
+	t    *testing.T
+	dir  string
+	main string // the file that is changed
+	own  string // the file whose mode is
+	d    time.Duration
+
+	mu    sync.Mutex
+	ops   int
+	fault func(n int) string
+}
+
+func newGround(t *testing.T, d time.Duration) *ground {
+	g := &ground{t: t, dir: t.TempDir(), d: d}
+	if real, err := filepath.EvalSymlinks(g.dir); err == nil {
+		g.dir = real
+	}
+	g.main, g.own = filepath.Join(g.dir, "etc", "mail", "main.cf"), filepath.Join(g.dir, "etc", "mail", "postqueue")
+	for name, text := range map[string]string{g.main: "relay = everybody\n", g.own: "a program\n"} {
+		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		must(t, os.WriteFile(name, []byte(text), 0o644))
+	}
+	must(t, os.MkdirAll(filepath.Join(g.dir, "etc", "rcS.d"), 0o755))
+	return g
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// link is one connection to the ground. Its faults count the commands over all connections, the shell that holds the lock apart.
+type link struct {
+	g    *ground
+	host *remotetest.Dir
+	ctx  context.Context
+	cut  context.CancelFunc
+}
+
+func (g *ground) connect(context.Context) (remote.Host, error) {
+	ctx, cut := context.WithCancel(context.Background())
+	g.t.Cleanup(cut)
+	return &link{g, remotetest.NewDir(g.t, g.dir, nil), ctx, cut}, nil
+}
+
+func (l *link) Transport() remote.Transport { return l.host.Transport() }
+
+func (l *link) Close() error { l.cut(); return nil }
+
+func (l *link) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	return l.host.Keep(ctx, c, limit, heard)
+}
+
+func (l *link) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {
+	lost := remote.Wrap("run a command on", "the ground", remote.ErrCut, errors.New("the connection was lost"))
+	if l.ctx.Err() != nil {
+		return remote.Result{}, lost
+	}
+	switch l.g.next() {
+	case "fail":
+		return remote.Result{Exit: 1}, nil
+	case "before":
+		l.cut()
+		return remote.Result{}, lost
+	case "half": // of its bytes
+		c.Stdin = c.Stdin[:len(c.Stdin)/2]
+		l.host.Run(ctx, c, limit)
+		l.cut()
+		return remote.Result{}, lost
+	case "after":
+		l.host.Run(ctx, c, limit)
+		l.cut()
+		return remote.Result{}, lost
+	case "unseen": // it goes on, and nobody hears of it
+		go l.host.Run(context.WithoutCancel(ctx), c, limit)
+		l.cut()
+		return remote.Result{}, lost
+	case "kill":
+		l.cut()
+		panic(errKilled{})
+	case "sleep":
+		time.Sleep(2*l.g.d + 2*time.Second)
+	}
+	return l.host.Run(ctx, c, limit)
+}
+
+func (g *ground) next() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ops++
+	if g.fault == nil {
+		return ""
+	}
+	return g.fault(g.ops)
+}
+
+// tried is a stage that has nothing to build: the stage has its own tests.
+type tried struct{ h remote.Host }
+
+func (tried) Regenerate(context.Context) ([]GeneratedFile, error) { return nil, nil }
+func (tried) Validate(context.Context) error                      { return nil }
+func (tried) Start(context.Context) error                         { return nil }
+func (tried) Unproven() string                                    { return "" }
+func (t tried) Host() remote.Host                                 { return t.h }
+
+func (g *ground) layout() journal.Layout {
+	return journal.Layout{Dir: filepath.Join(g.dir, "lib"), Veto: filepath.Join(g.dir, "audit-only")}
+}
+
+func (g *ground) input(run string) Input {
+	before := "relay = everybody\n"
+	at := strings.Index(before, "everybody")
+	r := shell{g.layout(), pace{grace: 1, patience: 5, root: g.dir}}.rooms()
+	r.stage = func(_ context.Context, h remote.Host, _ Input, _ map[string][]byte) (candidate, error) {
+		return tried{h}, nil
+	}
+	me := plan.Attr{Owner: "root", Group: "root", Mode: "0644"}
+	less := me
+	less.Mode = "0600"
+	return Input{
+		Host: plan.HostPlan{
+			Name: "ground", Installs: []plan.Install{{MTA: "some"}},
+			Changes: []plan.Change{
+				{Kind: plan.EditFile, Path: g.main, PreHash: hash([]byte(before)), PostHash: hash([]byte("relay = nobody\n")),
+					Edits: []plan.Edit{{Start: at, End: at + len("everybody"), OldHash: hash([]byte("everybody")), New: []byte("nobody")}}},
+				{Kind: plan.ModeChange, Path: g.own, Before: &me, After: &less},
+			},
+			Commands: []plan.Commands{{MTA: "some", Reload: []plan.Command{{Argv: []string{"cp", g.main, filepath.Join(g.dir, "loaded")}}}}},
+			Expect:   []plan.Expectation{{Rule: "open", Before: plan.Fail, After: plan.Pass}},
+		},
+		Run: run, About: journal.About{Command: "apply", User: "tester", Controller: "here"}, Layout: g.layout(), Dial: g.connect, Judge: g.judge,
+		Timeout: g.d, floor: time.Second, rooms: &r,
+	}
+}
+
+// judge reads the ground: there is a hole while the file says so, and mail is taken while there is a file.
+func (g *ground) judge(ctx context.Context, h remote.Host, where Where) (*Judgement, error) {
+	res, err := h.Run(ctx, remote.Script(`cat "$1"`, g.main), 1<<16)
+	if err != nil {
+		return nil, err
+	}
+	status, hole := plan.Pass, judge.Refused
+	if where == Live && bytes.Contains(res.Stdout, []byte("everybody")) {
+		status, hole = plan.Fail, judge.Relayed
+	}
+	mail := judge.Delivered
+	if res.Exit != 0 {
+		mail = judge.Dead
+	}
+	return &Judgement{
+		Complete: true,
+		Result:   &plan.Result{Installs: []plan.Install{{MTA: "some", Active: true}}, Findings: []plan.Finding{{Rule: "open", Status: status}}},
+		Answers:  [][]judge.Answer{{{Question: relays, Outcome: hole}, {Question: local, Outcome: mail}}},
+	}, nil
+}
+
+// state is what stands there: before, after, or what is neither.
+func (g *ground) state() string {
+	text, _ := os.ReadFile(g.main)
+	info, err := os.Stat(g.own)
+	if err != nil {
+		return err.Error()
+	}
+	switch now := fmt.Sprintf("%s%o", text, info.Mode().Perm()); now {
+	case "relay = everybody\n644":
+		return "before"
+	case "relay = nobody\n600":
+		return "after"
+	default:
+		return now
+	}
+}
+
+// left lists what no run may leave: a lock, a guard, a boot hook, a stage, a temporary file beside a live one.
+func (g *ground) left() []string {
+	var out []string
+	for _, pattern := range []string{"lib/lock", "lib/*/guard", "lib/*/stage", "etc/rcS.d/*", "etc/mail/.*"} {
+		found, _ := filepath.Glob(filepath.Join(g.dir, pattern))
+		out = append(out, found...)
+	}
+	return out
+}
+
+func (g *ground) confirmed() bool {
+	found, _ := filepath.Glob(filepath.Join(g.dir, "lib", "*", "end"))
+	for _, f := range found {
+		if text, _ := os.ReadFile(f); strings.TrimSpace(string(text)) == "confirmed" {
+			return true
+		}
+	}
+	return false
+}
+
+func TestGround(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	o := Apply(t.Context(), g.input("r1"))
+	if o.Ending != Changed || g.state() != "after" || len(g.left()) > 0 {
+		t.Fatalf("it ended %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+	if o := Apply(t.Context(), g.input("r2")); !o.Nothing || g.state() != "after" || len(g.left()) > 0 {
+		t.Errorf("the same again ended %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+	u := Undo{Input: g.input("r3"), Of: "r1"}
+	u.About.Command = "rollback"
+	if o := Rollback(t.Context(), u); o.Ending != RolledBack || o.Err != nil || g.state() != "before" || len(g.left()) > 0 {
+		t.Fatalf("the rollback ended %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+	u.Run = "r4"
+	if o := Rollback(t.Context(), u); !o.Nothing || g.state() != "before" {
+		t.Errorf("the rollback again ended %s (%s): %q", o.Ending, o.Reason, g.state())
+	}
+	u.Run, u.Of = "r5", "r3" // a rollback is a run too
+	if o := Rollback(t.Context(), u); o.Ending != RolledBack || g.state() != "after" {
+		t.Errorf("the rollback of the rollback ended %s (%s): %q", o.Ending, o.Reason, g.state())
+	}
+}
+
+// TestGroundConflict: a file that somebody changed since stops a rollback, which touches nothing; --force keeps what it replaces.
+func TestGroundConflict(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	if o := Apply(t.Context(), g.input("r1")); o.Ending != Changed {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	must(t, os.WriteFile(g.main, []byte("relay = friends\n"), 0o644))
+	u := Undo{Input: g.input("r2"), Of: "r1"}
+	u.Mask = "mh_masked() { cat; }"
+	o := Rollback(t.Context(), u)
+	if o.Ending != NeedsPerson || g.state() != "relay = friends\n600" || len(g.left()) > 0 {
+		t.Fatalf("it ended %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+	if len(o.Conflicts) != 1 || !strings.Contains(o.Conflicts[0].Diff, "-relay = everybody") || !strings.Contains(o.Conflicts[0].Diff, "+relay = friends") {
+		t.Errorf("it shows %+v", o.Conflicts)
+	}
+	u.Run, u.Force = "r3", true
+	if o := Rollback(t.Context(), u); o.Ending != RolledBack || g.state() != "before" {
+		t.Errorf("with --force it ended %s (%s): %q", o.Ending, o.Reason, g.state())
+	}
+	found, _ := filepath.Glob(filepath.Join(g.dir, "lib", "r1", "displaced", "*"))
+	if len(found) != 1 {
+		t.Fatalf("displaced are %v", found)
+	}
+	if text, _ := os.ReadFile(found[0]); string(text) != "relay = friends\n" {
+		t.Errorf("displaced is %q", text)
+	}
+}
+
+// groundFaults are what befalls one of the controller's operations.
+var groundFaults = []string{"fail", "before", "half", "after", "unseen", "kill", "sleep"}
+
+// TestGroundFaults has every fault at the controller's operations of an apply on real scripts: by itself the host comes to be as it was or
+// confirmed, what the run says is what is, and the next run finds nothing in its way and leaves nothing. A run of the tests takes a sample;
+// MTAHARDEN_FULL takes all.
+func TestGroundFaults(t *testing.T) {
+	if os.Getuid() != 0 || testing.Short() {
+		t.Skip("needs root: what is saved must be root's; and it takes its time")
+	}
+	clean := newGround(t, time.Minute)
+	if o := Apply(t.Context(), clean.input("r1")); o.Ending != Changed {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	type c struct {
+		op   int
+		kind string
+	}
+	var all []c
+	for op := 1; op <= clean.ops; op++ {
+		for _, k := range groundFaults {
+			all = append(all, c{op, k})
+		}
+	}
+	total := len(all)
+	if os.Getenv("MTAHARDEN_FULL") == "" {
+		seed := uint64(time.Now().UnixNano())
+		if s, err := strconv.ParseUint(os.Getenv("MTAHARDEN_RANDOM"), 10, 64); err == nil {
+			seed = s
+		}
+		rand.New(rand.NewPCG(seed, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		all = all[:12]
+		t.Logf("seed %d (MTAHARDEN_RANDOM)", seed)
+	}
+	t.Logf("%d operations of the controller; %d of %d cases", clean.ops, len(all), total)
+	for _, c := range all {
+		t.Run(fmt.Sprintf("%d-%s", c.op, c.kind), func(t *testing.T) {
+			t.Parallel()
+			groundFault(t, c.op, c.kind)
+		})
+	}
+}
+
+func groundFault(t *testing.T, op int, kind string) {
+	g := newGround(t, 6*time.Second)
+	g.fault = func(n int) string {
+		if n == op {
+			return kind
+		}
+		return ""
+	}
+	o, died := carry(g.input("r1"))
+	g.mu.Lock()
+	g.fault = nil
+	g.mu.Unlock()
+	if !died {
+		want := map[Ending]string{Unchanged: "before", Changed: "after", RolledBack: "before"}[o.Ending]
+		if g.state() != want {
+			t.Errorf("it says %s (%s), the host is %q", o.Ending, o.Reason, g.state())
+		}
+	}
+	again := Apply(context.Background(), g.input("r2"))
+	for range 60 { // the guard of the first run may still be at its last words
+		if len(g.left()) == 0 {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	if left := g.left(); len(left) > 0 {
+		t.Errorf("the first run ended %s (%s), the next %s (%s); left are %v", o.Ending, o.Reason, again.Ending, again.Reason, left)
+	}
+	if again.Ending != Changed && !again.Nothing || g.state() != "after" || !g.confirmed() {
+		t.Errorf("the first run ended %s (%s), the next %s (%s): the host is %q", o.Ending, o.Reason, again.Ending, again.Reason, g.state())
+	}
+}
