@@ -56,3 +56,36 @@ func (rec *records) rerun(digest, set string) ([]string, error) {
 	}
 	return nil, badInput(fmt.Errorf("cannot rerun: this controller has applied no plan with the digest %s", digest))
 }
+
+// copyOf is this controller's copy of what a run replaced on a host. What is encrypted to recipients is not to be had here.
+func (rec *records) copyOf(run, host string) (*backup.Manifest, map[int][]byte, error) {
+	c, err := rec.store.Load(run, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	contents := map[int][]byte{}
+	for i, hash := range c.Contents {
+		if contents[i], err = rec.store.Get(hash); err != nil {
+			return nil, nil, err
+		}
+	}
+	return &c.Manifest, contents, nil
+}
+
+// touched are the hosts that a run has a folder on, as this controller wrote it down; nil where it knows nothing of that run.
+func (rec *records) touched(run string) []string {
+	r, err := rec.history.Load(run)
+	if err != nil {
+		return nil
+	}
+	out := []string{}
+	for _, h := range r.Hosts {
+		if h.Touched {
+			out = append(out, h.Name)
+		}
+	}
+	if r.Finished.IsZero() {
+		return nil // it was broken off: what it did last is not written down
+	}
+	return out
+}

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"mtaharden/remediate"
 	"mtaharden/remediate/apply"
+	"mtaharden/remediate/backup"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
@@ -64,11 +66,23 @@ func (r *rollingBack) run(c *cobra.Command, of string) error {
 		return err
 	}
 	ch := &change{changing: &r.changing, command: "rollback", of: of, plan: &plan.Plan{}, targets: map[string]remediate.Target{}, stderr: c.ErrOrStderr()}
+	rec, err := r.records()
+	if err != nil {
+		return err
+	}
+	touched := rec.touched(of)
 	for _, t := range all {
+		if touched != nil && !slices.Contains(touched, t.Name) {
+			continue // as this controller wrote down, the run never came to it
+		}
 		ch.plan.Hosts = append(ch.plan.Hosts, plan.HostPlan{Name: t.Name})
 		ch.targets[t.Name] = t
 	}
-	if err := ch.agreedTo(fmt.Sprintf("roll run %s back on %d %s? Type yes: ", of, len(all), plural(len(all), "host"))); err != nil {
+	n := len(ch.targets)
+	if n == 0 {
+		return badInput(fmt.Errorf("run %s came to none of the hosts that were named", of))
+	}
+	if err := ch.agreedTo(fmt.Sprintf("roll run %s back on %d %s? Type yes: ", of, n, plural(n, "host"))); err != nil {
 		return err
 	}
 	ch.one = func(ctx context.Context, name string) apply.Outcome { return r.host(ctx, ch, name, of) }
@@ -86,6 +100,6 @@ func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) app
 			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t),
 			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name), Early: r.typed(),
 		},
-		Of: of, Force: r.force,
+		Of: of, Force: r.force, Copy: func() (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(of, name) },
 	})
 }

@@ -159,6 +159,12 @@ func (w *world) rooms(run string) *rooms {
 			status, err := w.op(func() int { w.stage = true; return 0 })
 			return &fakeStage{w}, statusError(status, err)
 		},
+		around: func(context.Context, remote.Host, string) (around, error) {
+			return around{keeper: true}, statusError(w.op(func() int { return 0 }))
+		},
+		commit: func(context.Context, remote.Host, string, string) error {
+			return statusError(w.op(func() int { return 0 }))
+		},
 		complete: func(context.Context, remote.Host, string, *backup.Manifest, []plan.Change, map[string][]byte, []plan.Command) error {
 			return statusError(w.op(func() int { return 0 }))
 		},

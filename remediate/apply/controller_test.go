@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"mtaharden/remediate/backup"
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/plan"
@@ -244,6 +245,53 @@ func TestGround(t *testing.T) {
 	u.Run, u.Of = "r5", "r3" // a rollback is a run too
 	if o := Rollback(t.Context(), u); o.Ending != RolledBack || g.state() != "after" {
 		t.Errorf("the rollback of the rollback ended %s (%s): %q", o.Ending, o.Reason, g.state())
+	}
+}
+
+// TestGroundCopy: a host that has lost the run's folder gets it back from the controller.
+func TestGroundCopy(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	in := g.input("r1")
+	var kept backup.Manifest
+	var contents map[int][]byte
+	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
+	if o := Apply(t.Context(), in); o.Ending != Changed {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	must(t, os.RemoveAll(filepath.Join(g.dir, "lib", "r1")))
+	u := Undo{Input: g.input("r2"), Of: "r1"}
+	if o := Rollback(t.Context(), u); o.Ending != Unchanged || o.Nothing || g.state() != "after" {
+		t.Errorf("without a copy it ended %s (%s): %q", o.Ending, o.Reason, g.state())
+	}
+	u.Run, u.Copy = "r3", func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+	if o := Rollback(t.Context(), u); o.Ending != RolledBack || g.state() != "before" || len(g.left()) > 0 {
+		t.Errorf("with a copy it ended %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+}
+
+// TestAround reads what surrounds the files that are changed.
+func TestAround(t *testing.T) {
+	g := newGround(t, time.Minute)
+	for _, name := range []string{"etc/salt/minion", "etc/cron.d/pull"} {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(g.dir, name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(g.dir, name), []byte("0 3 * * * root ansible-pull -U x\n"), 0o644))
+	}
+	h, err := g.connect(t.Context())
+	must(t, err)
+	a, err := shell{g.layout(), pace{root: g.dir}}.around(t.Context(), h, "r1")
+	must(t, err)
+	if got := strings.Join(a.managers, " "); got != "salt ansible-pull" || a.keeper {
+		t.Errorf("it finds %q, etckeeper %v", got, a.keeper)
+	}
+	for text, want := range map[string]string{
+		"# This file is managed by Puppet.\n": "puppet", "# Ansible managed\n": "ansible", "# relays for the chefs\n": "", "# managed by hand\n": "", "": "",
+	} {
+		if got := managed([]byte(text)); got != want {
+			t.Errorf("%q is managed by %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -77,8 +77,9 @@ func RollbackTo(ctx context.Context, in Undo) Outcome {
 // undoing is a rollback under way.
 type undoing struct {
 	*runner
-	in  Undo
-	was *backup.Manifest // of the run that is undone
+	in      Undo
+	was     *backup.Manifest // of the run that is undone
+	brought bool             // its folder was made of the controller's copy
 }
 
 var errConflict = errors.New("files hold what neither the run nor anybody before it put there")
@@ -87,6 +88,9 @@ var errConflict = errors.New("files hold what neither the run nor anybody before
 func (u *undoing) save(ctx context.Context) error {
 	var err error
 	if u.host, err = u.runner.in.Dial(ctx); err != nil {
+		return err
+	}
+	if err := u.bring(ctx); err != nil {
 		return err
 	}
 	if err := u.lock(ctx); err != nil {
@@ -114,12 +118,34 @@ func (u *undoing) save(ctx context.Context) error {
 	return nil
 }
 
+// bring gives a host that has lost the run's folder the controller's copy of it. It is done before the lock is taken: the run's own scripts are
+// what undoes it.
+func (u *undoing) bring(ctx context.Context) error {
+	if u.in.Copy == nil {
+		return nil
+	}
+	rec, err := u.rooms.record(ctx, u.host, u.in.Of)
+	if err != nil || rec.Folder && len(rec.Manifest) > 0 {
+		return err
+	}
+	m, contents, err := u.in.Copy()
+	if err != nil {
+		return fmt.Errorf("%w: the host has no folder of run %s, and this controller no copy: %w", ErrRefused, u.in.Of, err)
+	}
+	if err := u.rooms.send(ctx, u.host, *m, contents); err != nil {
+		return err
+	}
+	u.brought = true
+	u.out.Warnings = append(u.out.Warnings, "the host had no folder of the run: content, owner and mode come back from this controller's copy, times do not")
+	return nil
+}
+
 // undoable says whether there is something of a run to undo.
 func (u *undoing) undoable(rec *journal.Record) error {
 	switch {
 	case !rec.Folder:
 		return fmt.Errorf("%w: the host has no folder of run %s", ErrRefused, u.in.Of)
-	case rec.State(string(Swap)) == "" || len(rec.Manifest) == 0:
+	case rec.State(string(Swap)) == "" && !u.brought || len(rec.Manifest) == 0:
 		return errNothing // it ended before a file was changed
 	case rec.Lock != nil:
 		return fmt.Errorf("%w: run %s has not ended", ErrRefused, u.in.Of)
@@ -204,6 +230,9 @@ func (u *undoing) survey(ctx context.Context) error {
 func (u *undoing) backup(ctx context.Context) error {
 	var err error
 	u.manifest, u.contents, err = u.rooms.resave(ctx, u.host, u.runner.in.Run, u.was)
+	if err == nil {
+		err = u.warn(ctx)
+	}
 	if err == nil && u.runner.in.Early && u.second == nil {
 		u.second, err = u.runner.in.Dial(ctx)
 	}
@@ -335,6 +364,17 @@ func (s shell) threeWays(ctx context.Context, h remote.Host, of, mask string, n 
 		err = errors.New(strings.TrimPrefix(said(res), ": "))
 	}
 	return string(res.Stdout), err
+}
+
+// send makes the folder of a run anew of the controller's copy.
+func (s shell) send(ctx context.Context, h remote.Host, m backup.Manifest, contents map[int][]byte) error {
+	ctx, cancel := context.WithTimeout(ctx, scriptTime)
+	defer cancel()
+	_, err := backup.Send(ctx, h, s.l, m, contents, func(m backup.Manifest) (map[string]string, error) {
+		sh, err := write(m, s.l, s.pace)
+		return map[string]string{"restore.sh": sh.Restore, "confirm.sh": sh.Confirm, "guard.sh": sh.Guard, "swap.sh": sh.Swap}, err
+	})
+	return err
 }
 
 func (s shell) resave(ctx context.Context, h remote.Host, run string, was *backup.Manifest) (*backup.Manifest, map[int][]byte, error) {

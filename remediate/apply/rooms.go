@@ -27,6 +27,8 @@ type rooms struct {
 	save     func(ctx context.Context, h remote.Host, run string, in plan.HostPlan) (*backup.Manifest, map[int][]byte, error)
 	stage    func(ctx context.Context, h remote.Host, in Input, files map[string][]byte) (candidate, error)
 	complete func(ctx context.Context, h remote.Host, run string, m *backup.Manifest, changes []plan.Change, files map[string][]byte, reload []plan.Command) error
+	around   func(ctx context.Context, h remote.Host, run string) (around, error)
+	commit   func(ctx context.Context, h remote.Host, run, message string) error
 	arm      func(ctx context.Context, h remote.Host, run string, d time.Duration) error
 	swap     func(ctx context.Context, h remote.Host, run string) (status int, err error)
 	abandon  func(ctx context.Context, h remote.Host, run string) (status int, err error)
@@ -39,6 +41,7 @@ type rooms struct {
 	survey    func(ctx context.Context, h remote.Host, of string) ([]Line, error)
 	threeWays func(ctx context.Context, h remote.Host, of, mask string, n int, path string) (string, error)
 	resave    func(ctx context.Context, h remote.Host, run string, was *backup.Manifest) (*backup.Manifest, map[int][]byte, error)
+	send      func(ctx context.Context, h remote.Host, m backup.Manifest, contents map[int][]byte) error
 	undo      func(ctx context.Context, h remote.Host, run, of, how string) (status int, err error)
 
 	read func(ctx context.Context, h remote.Host, run string) (*record, error)

@@ -48,6 +48,7 @@ type runner struct {
 	staged   candidate
 	before   *Judgement
 	after    *Judgement
+	around   around
 	mark     mark // how far the mail log was before the swap
 	deadline time.Time
 	doubts   []string // what the last look left for a person
@@ -187,6 +188,9 @@ func (r *runner) backup(ctx context.Context) error {
 	if err := Holds(r.in.Host.Changes, *r.manifest, r.contents); err != nil {
 		return err
 	}
+	if err := r.warn(ctx); err != nil {
+		return err
+	}
 	if r.in.Early && r.second == nil {
 		r.second, err = r.in.Dial(ctx)
 	}
@@ -287,6 +291,9 @@ func (r *runner) guard(ctx context.Context) error {
 	}
 	if r.in.Early && r.second == nil {
 		return errors.New("the second login is not open")
+	}
+	if err := r.committed(ctx, r.host, "before"); err != nil {
+		return err
 	}
 	r.deadline = r.clock.now().Add(r.in.Timeout)
 	return r.rooms.arm(ctx, r.host, r.in.Run, r.in.Timeout)

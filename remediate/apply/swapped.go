@@ -133,7 +133,13 @@ func (r *runner) confirm(ctx context.Context) Outcome {
 	case status != scriptDone:
 		return r.restore(ctx, r.second, fmt.Errorf("confirming ended with status %d", status))
 	}
-	return r.readBack(ctx, r.second, nil)
+	o := r.readBack(ctx, r.second, nil)
+	if o.Err == nil {
+		r.out.Warnings = o.Warnings
+		r.committed(context.WithoutCancel(ctx), r.second, "after")
+		o.Warnings = r.out.Warnings
+	}
+	return o
 }
 
 // restoreLimit bounds a restore from the controller's side; the host's own guard does not know it.
