@@ -30,6 +30,8 @@ type applying struct {
 	acceptImpact bool
 	unproven     bool
 	expect       string
+
+	unread int // the exit status of hosts that could not be planned for
 }
 
 func newApplyCommand() *cobra.Command {
@@ -81,6 +83,9 @@ func (a *applying) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(p.Hosts) == 0 && a.unread > 0 {
+		return &status{code: a.unread, err: errors.New("nothing was changed: no host was read to the end")}
+	}
 	targets, err := a.planTargets(c, p)
 	if err != nil {
 		return err
@@ -88,7 +93,7 @@ func (a *applying) run(c *cobra.Command, args []string) error {
 	if err := a.again(p, digest, len(args) > 0); err != nil {
 		return err
 	}
-	ch := &change{changing: &a.changing, command: "apply", digest: digest, plan: p, targets: targets, stderr: c.ErrOrStderr()}
+	ch := &change{changing: &a.changing, command: "apply", digest: digest, plan: p, targets: targets, stderr: c.ErrOrStderr(), code: a.unread}
 	if err := ch.agreed(c); err != nil {
 		return err
 	}
@@ -130,7 +135,7 @@ func (a *applying) plan(c *cobra.Command, args []string) (*plan.Plan, string, er
 func (a *applying) freshPlan(c *cobra.Command) (*plan.Plan, string, error) {
 	shown := a.judging
 	shown.format = "text"
-	_, hosts, err := judgeAll(c, &shown, "plan", c.ErrOrStderr())
+	sum, hosts, err := judgeAll(c, &shown, "plan", c.ErrOrStderr())
 	if err != nil {
 		return nil, "", err
 	}
@@ -138,6 +143,12 @@ func (a *applying) freshPlan(c *cobra.Command) (*plan.Plan, string, error) {
 		return nil, "", context.Cause(c.Context())
 	}
 	a.judging.inv, a.judging.dialer = shown.inv, shown.dialer
+	switch {
+	case sum.Unreachable > 0:
+		a.unread = exitUnreachable
+	case sum.Incomplete > 0:
+		a.unread = exitAsItWas
+	}
 	p, err := planOf(c.ErrOrStderr(), &shown, hosts)
 	if err != nil {
 		return nil, "", err

@@ -35,6 +35,7 @@ type change struct {
 	targets map[string]remediate.Target
 	judges  *remediate.Judges
 	stderr  io.Writer
+	code    int      // the least exit status: of hosts that could not be planned for
 	kept    *records // what this controller writes down of the run
 	one     func(ctx context.Context, host string) apply.Outcome
 
@@ -173,7 +174,7 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	defer ch.judges.Close()
 	rolling := ch.rolling
 	rolling.Groups = groups(ch.inv)
-	code, failed := 0, error(nil)
+	code, failed := ch.code, error(nil)
 	fleet := remediate.Fleet{Rolling: rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now}
 	remediate.Roll(ctx, fleet, names, ch.one, func(o apply.Outcome) {
 		code = max(code, exitFor(ch.command, o))
