@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mtaharden/remediate/journal"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -182,12 +183,15 @@ func (s *Staged) commands(ctx context.Context, step string, which func(plan.Comm
 	return nil
 }
 
+// stageHead makes the functions that print contents.
+func stageHead() string { return journal.Layout{}.Head("") }
+
 // asScript is a plan's command as a script: its words may be such as not every login shell reads alike.
 func asScript(c plan.Command) remote.Cmd {
 	if len(c.Stdin) == 0 {
 		return remote.Script(`"$@"`, c.Argv...)
 	}
-	return remote.Script("{\n"+printed(c.Stdin)+"} | \"$@\"", c.Argv...)
+	return remote.Script(stageHead()+"{\n"+journal.Bytes(c.Stdin)+"} | \"$@\"", c.Argv...)
 }
 
 // shortly is a command without the text of its script.
@@ -229,8 +233,7 @@ func (s *Staged) Start(ctx context.Context) error {
 	return nil
 }
 
-// write puts the candidate's contents, modes and deletions into the stage. Daemons and maps look at times: what is written is as old as the
-// file that it replaces, and never newer than the maps that are made of it.
+// write puts the candidate's contents, modes and deletions into the stage: before the maps are built, which are then never older.
 func (s *Staged) write(ctx context.Context) error {
 	for _, c := range s.in.Changes {
 		script, args := "", []string{c.Path}
@@ -240,8 +243,8 @@ func (s *Staged) write(ctx context.Context) error {
 			if !ok {
 				return fmt.Errorf("cannot stage %s: its content is not known", c.Path)
 			}
-			script = "new=\nif [ ! -e \"$1\" ]; then new=yes; fi\n{\n" + printed(data) + "} >\"$1\" || exit 5\nif [ -n \"$new\" ]; then chmod 0644 \"$1\" || exit 5; fi\n" +
-				"touch -c -d '1 hour ago' \"$1\" 2>/dev/null || :\n"
+			script = stageHead() + "new=\nif [ ! -e \"$1\" ]; then new=yes; fi\n{\n" + journal.Bytes(data) + "} >\"$1\" || exit 5\n" +
+				"if [ -n \"$new\" ]; then chmod 0644 \"$1\" || exit 5; fi\n"
 		case plan.DeleteFile:
 			script = "rm -f \"$1\"\n"
 		case plan.ModeChange:

@@ -10,7 +10,8 @@ import (
 	"mtaharden/remediate/mta"
 )
 
-// answers returns what the configuration says to the questions of every listener. Postfix has no dry run, so it cannot be asked itself.
+// answers returns what the configuration says to the questions of every listener. Postfix has no dry run: it can be asked itself only in a stage,
+// where a daemon takes XCLIENT; then its own answers stand beside.
 func answers(_ *facts.Snapshot, c *mta.Config) []judge.Answer {
 	m, ok := c.Model.(*model)
 	if !ok {
@@ -28,7 +29,7 @@ func answers(_ *facts.Snapshot, c *mta.Config) []judge.Answer {
 		}
 		m.markDead(out[from:], l)
 	}
-	return out
+	return append(out, m.proved(c.Trusted, out)...)
 }
 
 // again answers one more question at one of the listeners.

@@ -33,4 +33,5 @@ var Driver = mta.Driver{
 	Validate:   validate,
 	Reload:     reload,
 	Stage:      staging,
+	Prove:      prove,
 }
