@@ -37,6 +37,7 @@ func Run(t *testing.T, d *mta.Driver, s *facts.Snapshot) int {
 		editNothing(t, d, config)
 		editTrust(t, d, s, config)
 		remedies(t, d, s, config)
+		stages(t, d, s, config)
 	}
 	return len(installs)
 }
@@ -189,4 +190,42 @@ func edited(files []mta.File) []*facts.File {
 		out = append(out, &g)
 	}
 	return out
+}
+
+// stages: what a stage takes is named by clean absolute paths; what is generated has its sources among the changed files, and commands that
+// make it; what runs is started, and what does not is not.
+func stages(t *testing.T, d *mta.Driver, s *facts.Snapshot, c *mta.Config) {
+	t.Helper()
+	var paths []string
+	for _, f := range c.Files {
+		paths = append(paths, f.Path)
+	}
+	st := d.Stage(s, c, paths)
+	names := slices.Clone(st.Copies)
+	for _, f := range st.Fresh {
+		names = append(append(names, f.Path), f.Sockets...)
+		if slices.Contains(st.Copies, f.Path) {
+			t.Errorf("%s is to be a copy and to be empty", f.Path)
+		}
+	}
+	for _, g := range st.Generated {
+		names = append(names, g.Path)
+		if len(g.Sources) == 0 || slices.ContainsFunc(g.Sources, func(p string) bool { return !slices.Contains(paths, p) }) {
+			t.Errorf("%s is made of %q", g.Path, g.Sources)
+		}
+	}
+	for _, name := range names {
+		if !path.IsAbs(name) || path.Clean(name) != name || name == "/" {
+			t.Errorf("a stage of %s takes %q", c.Install.Config, name)
+		}
+	}
+	if len(st.Generated) > 0 && len(d.Regenerate(c.Install, paths)) == 0 {
+		t.Errorf("%v are generated, and no command makes them", st.Generated)
+	}
+	if (len(st.Start) > 0) != c.Install.Active {
+		t.Errorf("it runs: %v; it is started by %v", c.Install.Active, st.Start)
+	}
+	if none := d.Stage(s, c, nil); len(none.Generated) > 0 {
+		t.Errorf("of nothing is generated %v", none.Generated)
+	}
 }
