@@ -17,6 +17,7 @@ import (
 	"mtaharden/remediate"
 	"mtaharden/remediate/apply"
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta/all"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
@@ -99,27 +100,22 @@ func dial(t *testing.T, h *inventory.Host) remote.Host {
 	return r
 }
 
-// kept is a host that outlives the run that is given it.
-type kept struct{ remote.Host }
-
-func (kept) Close() error { return nil }
-
-// judged collects a host and judges it.
-func judged(t *testing.T, ctx context.Context, host remote.Host, live bool) *plan.Result {
+// judged collects a host, or the stage of one, and judges it as apply does.
+func judged(t *testing.T, ctx context.Context, host remote.Host, where apply.Where) *apply.Judgement {
 	t.Helper()
 	rules, err := playbooks.Baseline()
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := remediate.Target{Name: "host", Rules: rules, Intent: plan.Intent{Role: "mx"}, Dial: func(context.Context) (remote.Host, error) { return kept{host}, nil }}
-	o := remediate.Collect(ctx, all.Drivers(), target)
-	if o.Err != nil {
-		t.Fatalf("collect (live: %v): %v", live, o.Err)
+	judges := remediate.Judges{Drivers: all.Drivers(), Now: time.Now}
+	j, err := judges.Of(remediate.Target{Name: "host", Rules: rules, Intent: plan.Intent{Role: "mx"}})(ctx, host, where)
+	if err != nil {
+		t.Fatalf("cannot judge (in the stage: %v): %v", where == apply.InStage, err)
 	}
-	for _, p := range o.Snapshot.Problems {
+	for _, p := range j.Result.Problems {
 		t.Logf("problem: %s", p)
 	}
-	return remediate.Judge(o.Snapshot, all.Drivers(), target, time.Now())
+	return j
 }
 
 // contents are the whole files that a plan's edits give.
@@ -146,7 +142,7 @@ func contents(t *testing.T, ctx context.Context, host remote.Host, changes []pla
 func tryStage(t *testing.T, host remote.Host, c labCase) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	live := judged(t, ctx, host, true)
+	live := judged(t, ctx, host, apply.Live).Result
 	if s := statusOf(live, c.want["close"]); s != plan.Fail {
 		t.Fatalf("%s is %q on the live host, want fail", c.want["close"], s)
 	}
@@ -179,7 +175,8 @@ func tryStage(t *testing.T, host remote.Host, c labCase) {
 		t.Fatal(err)
 	}
 	t.Logf("regenerated, validated and started after %s", time.Since(begun))
-	staged := judged(t, ctx, s.Host(), false)
+	proof := judged(t, ctx, s.Host(), apply.InStage)
+	staged := proof.Result
 	for _, f := range live.Findings {
 		if f.Fixable {
 			if got := statusOf(staged, f.Rule); got != plan.Pass {
@@ -187,13 +184,29 @@ func tryStage(t *testing.T, host remote.Host, c labCase) {
 			}
 		}
 	}
+	said := map[judge.Judge]map[judge.Outcome]int{}
+	for _, answers := range proof.Answers {
+		for _, a := range answers {
+			if said[a.Judge] == nil {
+				said[a.Judge] = map[judge.Outcome]int{}
+			}
+			said[a.Judge][a.Outcome]++
+			if a.Judge == judge.MTA && a.Outcome == judge.CannotTell {
+				t.Logf("cannot tell: %s %s %s: %s", a.Question.Listener, a.Question.Class, a.Question.Form, a.Text)
+			}
+		}
+	}
+	t.Logf("answers: %v", said)
+	if len(said[judge.MTA]) == 0 {
+		t.Error("the MTA itself was asked nothing in the stage")
+	}
 	for _, f := range staged.Findings {
 		t.Logf("%s %s %s %s: %s", f.Status, f.Rule, f.Listener, f.Title, f.Have)
 	}
 	if err := s.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if s := statusOf(judged(t, ctx, host, true), c.want["close"]); s != plan.Fail {
+	if s := statusOf(judged(t, ctx, host, apply.Live).Result, c.want["close"]); s != plan.Fail {
 		t.Errorf("%s is %q on the live host after the stage", c.want["close"], s)
 	}
 }
