@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"mtaharden/inventory"
@@ -29,6 +30,7 @@ import (
 type labCase struct {
 	name, host, dir string
 	want            map[string]string // header lines
+	candidate       map[string][]byte // files of the stage, where they are not the plan's
 }
 
 func labCases(t *testing.T) []labCase {
@@ -49,6 +51,16 @@ func labCases(t *testing.T) []labCase {
 		if c.host = c.want["host"]; c.host == "" {
 			t.Fatalf("%s names no host", f)
 		}
+		a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool {
+			name, ok := strings.CutPrefix(f.Name, "candidate")
+			if ok {
+				if c.candidate == nil {
+					c.candidate = map[string][]byte{}
+				}
+				c.candidate[name] = f.Data
+			}
+			return ok
+		})
 		if err := txtar.Write(a, c.dir); err != nil {
 			t.Fatal(err)
 		}
@@ -118,6 +130,30 @@ func judged(t *testing.T, ctx context.Context, host remote.Host, where apply.Whe
 	return j
 }
 
+// outside prints what of a host a stage could show: its mounts, listening sockets, files, and the processes of its own namespace that no login
+// brought. The log of mail is among the files: the candidate's daemons say nothing there.
+const outside = `echo == mounts; sort /proc/1/mountinfo
+echo == sockets; ss -ltnpH | sort; ss -lxH | awk '{ print $5 }' | sort
+echo == processes; for p in /proc/[0-9]*; do
+	grep -q '^NSpid:[[:space:]]*[0-9]*$' "$p/status" 2>/dev/null || continue
+	case $(tr '\000' ' ' <"$p/cmdline" 2>/dev/null) in '' | sh\ * | */sh\ * | bash* | dash* | *unshare* | sshd* | *systemd* | *sleep* | sed* | sort* | tr* | grep* | ss\ * | awk*) ;;
+	*) tr '\000' ' ' <"$p/cmdline"; echo ;; esac
+done | sort
+echo == files; find /run /var/spool /var/lib /var/mail /srv /etc /tmp /var/tmp -xdev \( -path /var/lib/mtaharden -o -path /run/systemd -o -path /run/user -o -path '/run/log' -o -path /var/lib/systemd -o -path /run/utmp -o -path /run/dbus \) -prune -o -printf '%p %M %u:%g\n' | sort
+find /etc /srv /var/spool /var/mail /var/lib/exim4 /var/lib/postfix /var/log/mail.log /var/log/exim4 /usr/sbin -xdev -type f -exec sha256sum {} + | sort -k 2
+echo == inside; grep -l '^NSpid:[[:space:]]*[0-9][0-9]*[[:space:]]' /proc/[0-9]*/status 2>/dev/null | wc -l`
+
+// seenOutside is what outside prints, and how many processes have a namespace of their own.
+func seenOutside(t *testing.T, ctx context.Context, host remote.Host) (seen, inside string) {
+	t.Helper()
+	res, err := host.Run(ctx, remote.Script(outside), 16<<20)
+	if err != nil || len(res.Stdout) < 10000 {
+		t.Fatalf("cannot look at the host: %v, %d bytes: %s", err, len(res.Stdout), res.Stderr)
+	}
+	seen, inside, _ = strings.Cut(string(res.Stdout), "== inside\n")
+	return seen, strings.TrimSpace(inside)
+}
+
 // contents are the whole files that a plan's edits give.
 func contents(t *testing.T, ctx context.Context, host remote.Host, changes []plan.Change) map[string][]byte {
 	t.Helper()
@@ -139,34 +175,104 @@ func contents(t *testing.T, ctx context.Context, host remote.Host, changes []pla
 	return out
 }
 
+// handmade is the stage of a candidate that no plan makes: files with their contents, and what the driver says that follows.
+func handmade(t *testing.T, ctx context.Context, host remote.Host, files map[string][]byte) apply.StageInput {
+	t.Helper()
+	drivers := all.Drivers()
+	s, _, err := facts.Collect(ctx, host, remediate.Parts(drivers)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := apply.StageInput{Contents: files}
+	var paths []string
+	for name := range files {
+		paths = append(paths, name)
+		in.Changes = append(in.Changes, plan.Change{Kind: plan.EditFile, Path: name})
+	}
+	finished := func(cmds []remote.Cmd) (out []plan.Command) {
+		for _, c := range cmds {
+			out = append(out, plan.Command{Argv: c.Argv, Stdin: c.Stdin})
+		}
+		return out
+	}
+	for _, d := range drivers {
+		for _, install := range d.Detect(s) {
+			c, err := d.Read(s, install)
+			if err != nil {
+				t.Fatal(err)
+			}
+			st := d.Stage(s, c, paths)
+			cmds := plan.Commands{MTA: d.Name, Regenerate: finished(d.Regenerate(install, paths)), Validate: finished(d.Validate(install)),
+				Stage: &plan.Stage{Copies: st.Copies, Fresh: st.Fresh, Before: finished(st.Before), Start: finished(st.Start), After: finished(st.After), Listens: st.Listens}}
+			for _, g := range st.Generated {
+				cmds.Stage.Generated = append(cmds.Stage.Generated, plan.Made{Path: g.Path, Show: g.Show})
+			}
+			in.Commands = append(in.Commands, cmds)
+		}
+	}
+	return in
+}
+
 func tryStage(t *testing.T, host remote.Host, c labCase) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	live := judged(t, ctx, host, apply.Live).Result
-	if s := statusOf(live, c.want["close"]); s != plan.Fail {
-		t.Fatalf("%s is %q on the live host, want fail", c.want["close"], s)
+	rule, was, becomes := c.want["close"], plan.Fail, plan.Pass
+	if rule == "" {
+		rule, was, becomes = c.want["open"], plan.Pass, plan.Fail
 	}
-	for _, ch := range live.Changes {
+	if got := statusOf(live, rule); got != was {
+		t.Fatalf("%s is %q on the live host, want %q", rule, got, was)
+	}
+	var in apply.StageInput
+	if c.candidate != nil {
+		in = handmade(t, ctx, host, c.candidate)
+	} else {
+		in = apply.StageInput{Changes: live.Changes, Commands: live.Commands, Contents: contents(t, ctx, host, live.Changes)}
+	}
+	in.Mask = facts.Masking()
+	for _, ch := range in.Changes {
 		t.Logf("change %s %s\n%s", ch.Kind, ch.Path, ch.Diff)
 	}
 	const run = "/var/lib/mtaharden/stage-test"
 	if res, err := host.Run(ctx, remote.Script("mkdir -p -m 700 \"$1\"", run), 100); err != nil || res.Exit != 0 {
 		t.Fatalf("mkdir: %v %s", err, res.Stderr)
 	}
-	s, err := apply.Stage(ctx, host, run, apply.StageInput{
-		Changes: live.Changes, Commands: live.Commands, Contents: contents(t, ctx, host, live.Changes), Mask: facts.Masking(),
-	})
+	before, _ := seenOutside(t, ctx, host)
+	proof := tryCandidate(t, ctx, host, run, in, before)
+	if got := statusOf(proof.Result, rule); got != becomes {
+		t.Errorf("%s is %q in the stage, want %q", rule, got, becomes)
+	}
+	if c.candidate == nil {
+		for _, f := range live.Findings {
+			if got := statusOf(proof.Result, f.Rule); f.Fixable && got != plan.Pass {
+				t.Errorf("%s is %q in the stage, and was to pass", f.Rule, got)
+			}
+		}
+	}
+	if got := statusOf(judged(t, ctx, host, apply.Live).Result, rule); got != was {
+		t.Errorf("%s is %q on the live host after the stage", rule, got)
+	}
+}
+
+// tryCandidate does with a stage what a run does, and holds that nothing of it shows outside: before is what was seen there.
+func tryCandidate(t *testing.T, ctx context.Context, host remote.Host, run string, in apply.StageInput, before string) *apply.Judgement {
+	t.Helper()
+	begun := time.Now()
+	s, err := apply.Stage(ctx, host, run, in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close(context.Background())
-	begun := time.Now()
 	files, err := s.Regenerate(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		t.Logf("generated %s\n%sunexplained %q", f.Path, f.Diff, f.Unexplained)
+		t.Logf("generated %s\n%s", f.Path, f.Diff)
+		if len(f.Unexplained) > 0 || f.Pending != "" {
+			t.Errorf("unexplained %q, pending %q", f.Unexplained, f.Pending)
+		}
 	}
 	if err := s.Validate(ctx); err != nil {
 		t.Fatal(err)
@@ -174,16 +280,30 @@ func tryStage(t *testing.T, host remote.Host, c labCase) {
 	if err := s.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("regenerated, validated and started after %s", time.Since(begun))
+	started := time.Since(begun)
 	proof := judged(t, ctx, s.Host(), apply.InStage)
-	staged := proof.Result
-	for _, f := range live.Findings {
-		if f.Fixable {
-			if got := statusOf(staged, f.Rule); got != plan.Pass {
-				t.Errorf("%s is %q in the stage", f.Rule, got)
-			}
-		}
+	t.Logf("staged, regenerated, validated and started after %s, judged after %s", started, time.Since(begun))
+	tellAnswers(t, proof)
+	during, inside := seenOutside(t, ctx, host)
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
 	}
+	after, left := seenOutside(t, ctx, host)
+	if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(during, "\n")); diff != "" {
+		t.Errorf("while the stage stands, this shows outside: %s", diff)
+	}
+	if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")); diff != "" {
+		t.Errorf("the stage leaves this behind: %s", diff)
+	}
+	if inside == "0" || left != "0" {
+		t.Errorf("%s processes in the stage, %s after it", inside, left)
+	}
+	return proof
+}
+
+// tellAnswers logs what the judges said in the stage, and wants the MTA itself among them.
+func tellAnswers(t *testing.T, proof *apply.Judgement) {
+	t.Helper()
 	said := map[judge.Judge]map[judge.Outcome]int{}
 	for _, answers := range proof.Answers {
 		for _, a := range answers {
@@ -200,14 +320,8 @@ func tryStage(t *testing.T, host remote.Host, c labCase) {
 	if len(said[judge.MTA]) == 0 {
 		t.Error("the MTA itself was asked nothing in the stage")
 	}
-	for _, f := range staged.Findings {
-		t.Logf("%s %s %s %s: %s", f.Status, f.Rule, f.Listener, f.Title, f.Have)
-	}
-	if err := s.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if s := statusOf(judged(t, ctx, host, apply.Live).Result, c.want["close"]); s != plan.Fail {
-		t.Errorf("%s is %q on the live host after the stage", c.want["close"], s)
+	for _, f := range proof.Result.Findings {
+		t.Logf("%s %s %s: %s", f.Status, f.Rule, f.Listener, f.Have)
 	}
 }
 
