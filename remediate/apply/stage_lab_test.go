@@ -239,7 +239,7 @@ func tryStage(t *testing.T, host remote.Host, c labCase) {
 		t.Fatalf("mkdir: %v %s", err, res.Stderr)
 	}
 	before, _ := seenOutside(t, ctx, host)
-	proof := tryCandidate(t, ctx, host, run, in, before)
+	proof := tryCandidate(t, ctx, host, run, in, before, c.want["inside"])
 	if got := statusOf(proof.Result, rule); got != becomes {
 		t.Errorf("%s is %q in the stage, want %q", rule, got, becomes)
 	}
@@ -255,8 +255,9 @@ func tryStage(t *testing.T, host remote.Host, c labCase) {
 	}
 }
 
-// tryCandidate does with a stage what a run does, and holds that nothing of it shows outside: before is what was seen there.
-func tryCandidate(t *testing.T, ctx context.Context, host remote.Host, run string, in apply.StageInput, before string) *apply.Judgement {
+// tryCandidate does with a stage what a run does, and holds that nothing of it shows outside: before is what was seen there. script must succeed
+// in the stage.
+func tryCandidate(t *testing.T, ctx context.Context, host remote.Host, run string, in apply.StageInput, before, script string) *apply.Judgement {
 	t.Helper()
 	begun := time.Now()
 	s, err := apply.Stage(ctx, host, run, in)
@@ -284,6 +285,11 @@ func tryCandidate(t *testing.T, ctx context.Context, host remote.Host, run strin
 	proof := judged(t, ctx, s.Host(), apply.InStage)
 	t.Logf("staged, regenerated, validated and started after %s, judged after %s", started, time.Since(begun))
 	tellAnswers(t, proof)
+	if script != "" {
+		if res, err := s.Host().Run(ctx, remote.Script(script), 1<<20); err != nil || res.Exit != 0 {
+			t.Errorf("in the stage: %v, exit status %d: %s%s", err, res.Exit, res.Stdout, res.Stderr)
+		}
+	}
 	during, inside := seenOutside(t, ctx, host)
 	if err := s.Close(ctx); err != nil {
 		t.Fatal(err)

@@ -90,6 +90,10 @@ func (m *model) apply(f mta.Fix) (*model, error) {
 		err = e.mailer(f)
 	case f.Name == "class:R":
 		err = e.class(f)
+	case f.Name == guardFix:
+		err = e.guard(f)
+	case f.Name == "rule":
+		err = e.rule(f)
 	default:
 		err = e.option(f)
 	}

@@ -30,6 +30,8 @@ type model struct {
 	masks      map[string][]facts.Mask // of files that were edited
 	order      []string                // their paths, in the order in which they were read
 	debian     bool
+	snap       *facts.Snapshot
+	guard      *[]mta.Fix // what guardRemedy found, nil before it was asked
 }
 
 // table is a map by its text and by what its compiled form holds.
@@ -77,6 +79,7 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 	}
 	m.rule = cmp.Or(s.Fact("sendmail:rule:"+in.Config), "check_rcpt")
 	m.readRelay(s, c)
+	m.snap = s
 	m.prog = m.compiled(s)
 	m.help = m.helpFile(s, c)
 	m.settings(s, c)

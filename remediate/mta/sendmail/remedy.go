@@ -83,7 +83,7 @@ func (m *model) remedyRelay(c *mta.Config, a judge.Answer) []mta.Fix {
 			continue
 		}
 		if len(h.Fix) == 0 {
-			return nil
+			return m.guardRemedy()
 		}
 		add(h.Fix)
 	}
@@ -94,6 +94,10 @@ func (m *model) remedyRelay(c *mta.Config, a judge.Answer) []mta.Fix {
 			}
 			add(t.Fix)
 		}
+	}
+	add(m.siteFix(a))
+	if len(fixes) == 0 {
+		return m.guardRemedy()
 	}
 	return fixes
 }

@@ -47,7 +47,8 @@ var collect string
 //
 // Fixes take the same names. An option is set in the .mc by its define where there is an .mc, else in the .cf; add and remove work on
 // PrivacyOptions and other lists. access and relay-domains take a key ("Connect:198.51.100", "example.org") to remove, or a whole
-// line to add; mc:FEATURE(name) and mc:define(NAME) are unset; helpfile is unset (the lines that name the product go).
+// line to add; mc:FEATURE(name) and mc:define(NAME) are unset; helpfile is unset (the lines that name the product go);
+// rule, whose value is a rule of the .cf on one line, is unset where the macro source has it too (LOCAL_RULESETS).
 //
 // Notes: drift, pending, stale-map, stale-daemon, promiscuous-relay, pre-8.9, unqualified-hostname, no-mc, unknown-option,
 // unknown-line, glued-dnl, ineffective-entry, m4-failed, m4-not-run, not-asked, srv-features, site-rules, questions-cut, overridden.

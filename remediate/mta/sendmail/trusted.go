@@ -207,7 +207,7 @@ func (m *model) shows(feature string) (int, bool) {
 	switch feature {
 	case "promiscuous_relay":
 		// the rules behind Rcpt_ok are left out: no Relay_ok, and nothing in Basic_check_rcpt refuses
-		if m.cf.has("Basic_check_rcpt") && !m.cf.has("Relay_ok") && !m.refuses("Basic_check_rcpt") {
+		if m.cf.has("Basic_check_rcpt") && !m.cf.has("Relay_ok") && !m.refuses("Basic_check_rcpt") && !m.guarded() {
 			return 0, true
 		}
 	case "relay_based_on_MX":
