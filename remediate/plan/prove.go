@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"sync"
 
 	"mtaharden/playbooks"
 	"mtaharden/remediate/facts"
@@ -14,9 +15,10 @@ import (
 // here; apply does it in its stage.
 func prove(in Input, i int, files []mta.File, mended []*Finding, all []Finding) (along []*Finding) {
 	after, again := reread(in, i, files)
+	says := sync.OnceValue(func() []judge.Answer { return readings(in.Installs[i].Driver, after, again) })
 	for _, f := range mended {
 		f.Proof = AtApply
-		if again != nil && len(f.modes) == 0 && passes(in, i, after, again, f) {
+		if again != nil && len(f.modes) == 0 && passes(in, i, again, says, f) {
 			f.Proof = ByEvaluator
 		}
 	}
@@ -26,7 +28,7 @@ func prove(in Input, i int, files []mta.File, mended []*Finding, all []Finding) 
 	for k := range all {
 		f := &all[k]
 		open := f.Install == i && f.Status == Fail && f.relay && !f.live && !f.Fixable && len(f.fixes)+len(f.modes) == 0 && !in.waived(f.Rule)
-		if open && passes(in, i, after, again, f) {
+		if open && passes(in, i, again, says, f) {
 			f.Fixable, f.Proof = true, ByEvaluator
 			along = append(along, f)
 		}
@@ -63,8 +65,17 @@ func overlay(s *facts.Snapshot, c *mta.Config, files []mta.File) *facts.Snapshot
 	return s.With(over...)
 }
 
+// readings are a changed configuration's own answers: to run its rules over every question is the dear part of a proof, and they are the
+// same for each finding.
+func readings(d *mta.Driver, after *facts.Snapshot, again *mta.Config) []judge.Answer {
+	if d.Answers == nil {
+		return nil
+	}
+	return slices.DeleteFunc(d.Answers(after, again), func(a judge.Answer) bool { return a.Judge != judge.Config })
+}
+
 // passes judges a finding's rule by the changed configuration alone.
-func passes(in Input, i int, after *facts.Snapshot, again *mta.Config, f *Finding) bool {
+func passes(in Input, i int, again *mta.Config, says func() []judge.Answer, f *Finding) bool {
 	at := slices.IndexFunc(in.Rules, func(r playbooks.Rule) bool { return r.ID == f.Rule })
 	if at < 0 {
 		return false
@@ -72,12 +83,8 @@ func passes(in Input, i int, after *facts.Snapshot, again *mta.Config, f *Findin
 	s := &subject{in: in, index: i, judged: in.Installs[i]}
 	s.judged.Config = again
 	s.judged.Install.Basis = mta.Lab // whether such an installation was ever seen running is not what is asked here
-	if d := s.judged.Driver; d.Answers != nil {
-		for _, a := range d.Answers(after, again) {
-			if a.Judge == judge.Config {
-				s.admit(a)
-			}
-		}
+	for _, a := range says() {
+		s.admit(a)
 	}
 	return s.judge(s.applicable(in.Rules[at].For(s.mta())), f.Listener).status == Pass
 }
