@@ -29,6 +29,10 @@ var (
 	fileAwk string
 	//go:embed sh/output.awk
 	outputAwk string
+	//go:embed sh/errors.awk
+	errorsAwk string
+	//go:embed sh/batch.awk
+	batchAwk string
 )
 
 // runSh begins the frame and sends the host part.
@@ -75,6 +79,7 @@ func body(parts []string) string {
 func writeFunctions(b *strings.Builder) {
 	for _, v := range []struct{ name, program string }{
 		{"mh_awk_mask", maskAwk}, {"mh_awk_frame", frameAwk}, {"mh_awk_file", fileAwk}, {"mh_awk_output", outputAwk}, {"mh_awk_proc", procAwk},
+		{"mh_awk_errors", errorsAwk}, {"mh_awk_batch", batchAwk},
 	} {
 		b.WriteString(awkVariable(v.name, v.program))
 	}

@@ -122,44 +122,101 @@ exim_login() {
 	sec == "authenticators" && /^[ \t]*public_name[ \t]*=/ && name != "" { print name; exit }')
 }
 
-# exim_ask CLIENT LISTENER LINE...: one process, for -bh is about one client: 10 ms. "CLIENT,user=NAME" has logged in; without a LISTENER
-# it is at the usual one. Each LINE is a command, "=word" names the form of what follows.
-# Of the trace only places and fixed words are kept: values in it may hold what the configuration hides.
-# At most 40 processes and 30 seconds for one instance; what was cut is counted.
+# exim_ask CLIENT LISTENER LINE...: puts down a dialogue of its own process, for -bh is about one client. "CLIENT,user=NAME" has logged in;
+# without a LISTENER it is at the usual one. Each LINE is a command, "=word" names the form of what follows. Of ex_queue the lines
+# ">NUMBER TEXT" and "<OPTIONS" begin a dialogue. At most 40 are asked; what was cut is counted.
 exim_ask() {
-	ex_client=${1%%,*}
-	ex_who=$1
-	ex_as=
-	case $1 in *,user=*) ex_as="-oMaa $ex_login -oMai ${1#*,user=}" ;; esac
-	ex_port=${2:-$ex_usual}
-	shift 2
-	ex_iface=${ex_port:+-oMi $ex_port}
-	ex_port=${ex_port:--}
-	ex_now=$(date +%s 2>/dev/null)
-	if [ "$ex_asked" -ge 40 ] || { [ "$ex_begun" -gt 0 ] && [ $((ex_now - ex_begun)) -ge 30 ]; }; then
+	if [ "$ex_asked" -ge 40 ]; then
 		ex_cut=$((ex_cut + 1))
 		return 0
 	fi
 	ex_asked=$((ex_asked + 1))
-	mh_fact "exim:$ex_n:asked:$ex_asked" "$ex_who $ex_port $(printf '%s|' "EHLO probe.$ex_from" "$@")"
-	printf '%s\n' "EHLO probe.$ex_from" "$@" QUIT | sed '/^=/d' | mh_ask "exim:$ex_n:said:$ex_asked" 8 sh -c '
-		ex_awk=$1; shift
-		{ "$@" 2>&1 >&3 | "$ex_awk" "
-			/^LOG:/ {
-				told = \"\"
-				if (/rejected RCPT /) told = \" rejected RCPT\"
-				n = split(\"unknown ACL,unknown named,failed to expand,error in ACL,unknown condition,missing,defer,timed out,connect,verify\", known, \",\")
-				for (i = 1; i <= n; i++) if (index(\$0, known[i])) told = told \" (\" known[i] \")\"
-				if (told != \"\") print \"LOG:\" told
-				next
-			}
-			/^>>> *check .*verify = / { print; next }
-			match(\$0, /^>>>[ !\342\225\216]+/) { ex_p = substr(\$0, 1, RLENGTH); gsub(/[^> ]/, \" \", ex_p); \$0 = ex_p substr(\$0, RLENGTH + 1) }
-			/^>>> *check dnssec/ { next }
-			/^>>> *check [!a-z]/ { print \$1, \$2, \$3; next }
-			/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { print; next }
-			/configuration error|^Exim/ { print }" >&2; } 3>&1
-	' sh "$ex_awk" $ex_sh -c "$ex_wrap" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros $ex_as $ex_iface -bh "$ex_client"
+	ex_opts=
+	case $1 in *,user=*) ex_opts="-oMaa $ex_login -oMai ${1#*,user=} " ;; esac
+	ex_port=${2:-$ex_usual}
+	ex_told="<$ex_opts${ex_port:+-oMi $ex_port }-bh ${1%%,*}$mh_nl"
+	ex_head=">$ex_asked $1 ${ex_port:--} EHLO probe.$ex_from|"
+	ex_told="${ex_told}EHLO probe.$ex_from$mh_nl"
+	shift 2
+	for ex_line; do
+		ex_head="$ex_head$ex_line|"
+		case $ex_line in =*) ;; *) ex_told=$ex_told$ex_line$mh_nl ;; esac
+	done
+	ex_queue=$ex_queue$ex_head$mh_nl${ex_told}QUIT$mh_nl
+}
+
+# Of the trace only places and fixed words are kept: values in it may hold what the configuration hides.
+ex_trace='
+/^LOG:/ {
+	told = ""
+	if (/rejected RCPT /) told = " rejected RCPT"
+	n = split("unknown ACL,unknown named,failed to expand,error in ACL,unknown condition,missing,defer,timed out,connect,verify", known, ",")
+	for (i = 1; i <= n; i++) if (index($0, known[i])) told = told " (" known[i] ")"
+	if (told != "") keep("LOG:" told)
+	next
+}
+/^>>> *check .*verify = / { keep($0); next }
+match($0, /^>>>[ !\342\225\216]+/) { ex_p = substr($0, 1, RLENGTH); gsub(/[^> ]/, " ", ex_p); $0 = ex_p substr($0, RLENGTH + 1) }
+/^>>> *check dnssec/ { next }
+/^>>> *check [!a-z]/ { keep($1 " " $2 " " $3); next }
+/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { keep($0); next }
+/configuration error|^Exim/ { keep($0) }'
+
+# What puts the dialogues of ex_queue, one process each, for 30 seconds: "$@" is the program. exim_turn takes its input and says how it
+# ended; exim_fresh makes the cell as it was before the first. It is text, for it runs in the cell too.
+ex_talk='
+set -f
+IFS="
+"
+ex_head= ex_go= ex_say=
+for ex_line in $ex_queue ">"; do
+	IFS=" "
+	case $ex_line in
+	"<"*) ex_go=${ex_line#"<"} ;;
+	">"*)
+		if [ -n "$ex_head" ]; then
+			ex_now=$(date +%s 2>/dev/null)
+			if [ "$ex_begun" -gt 0 ] && [ $((ex_now - ex_begun)) -ge 30 ] || ! exim_fresh; then
+				ex_begun=1
+				ex_cut=$((ex_cut + 1))
+			else
+				printf "\n%s said exim:%s:said:%s exim:%s:asked:%s %s\n" "$mh_nonce" "$ex_n" "${ex_head%% *}" "$ex_n" "${ex_head%% *}" "${ex_head#* }"
+				printf "\n%s said exim:%s:said:%s\n" "$mh_nonce" "$ex_n" "${ex_head%% *}" >&2
+				printf "%s" "$ex_say" | exim_turn "$@" $ex_go
+			fi
+		fi
+		ex_head=${ex_line#">"} ex_say=
+		;;
+	*) ex_say="$ex_say$ex_line
+" ;;
+	esac
+done
+printf "\n%s fact exim:%s:cut %s dialogues, %s networks\n" "$mh_nonce" "$ex_n" "$ex_cut" "$ex_beyond"
+'
+
+# exim_turn within the cell, where timeout(1) is.
+ex_turn='
+exim_turn() {
+	"$@"
+	ex_rc=$?
+	[ "$ex_rc" -ne 137 ] || ex_rc=124
+	printf "\n%s rc %s\n" "$mh_nonce" "$ex_rc"
+}
+'
+
+# exim_turns: all dialogues of ex_queue. The cell is set up once for them where it can be, else once for each: what they say is the same.
+# What runs in it is told the nonce by its environment, which others cannot read.
+exim_turns() {
+	if [ "$ex_sh" = 'unshare -m sh' ] && [ -n "$mh_timeout" ]; then
+		export mh_nonce ex_begun ex_cut ex_beyond ex_n
+		printf '%s' "$ex_queue" | $ex_sh -c "$ex_room$ex_again$ex_turn"'ex_queue=$(cat)'"$ex_talk" sh \
+			$mh_timeout 8 sh -c "$ex_limit" sh "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros
+		return
+	fi
+	exim_fresh() { :; }
+	exim_turn() { mh_turn 8 $ex_sh -c "$ex_room$ex_limit" sh "$@"; }
+	set -- "$ex_prog" ${ex_cf:+-C "$ex_cf"} $ex_macros
+	eval "$ex_talk"
 }
 
 # exim_forms CLIENT: the relay forms, a few a process: Exim closes after three syntax errors or ten commands that are no mail.
@@ -187,6 +244,7 @@ exim_plain() {
 exim_dialogues() {
 	ex_asked=0
 	ex_cut=0
+	ex_queue=
 	ex_begun=$(date +%s 2>/dev/null)
 	case $ex_begun in *[!0-9]* | '') ex_begun=0 ;; esac
 	# Where the configuration looks at the port, every dialogue is one at a listener: without one it would be at port 0, which nobody reaches.
@@ -206,8 +264,9 @@ exim_dialogues() {
 	for ex_i in $(printf '%s\n' "$ex_nets" | sed -n 1,9p | exim_neighbours | "$ex_awk" '!seen[$0]++'); do
 		case " $ex_out $ex_outs $ex_own " in *" $ex_i "*) ;; *) exim_plain "$ex_i" ;; esac
 	done
-	ex_i=$(printf '%s\n' "$ex_nets" | sed -n '10,$p' | wc -l)
-	mh_fact "exim:$ex_n:cut" "$((ex_cut)) dialogues, $((ex_i)) networks"
+	ex_beyond=$(printf '%s\n' "$ex_nets" | sed -n '10,$p' | wc -l)
+	ex_beyond=$((ex_beyond))
+	mh_batch "exim:$ex_n:said" 30 "$ex_trace" exim_turns
 }
 
 # exim_listeners: "ADDR.PORT" as -oMi takes it, for the instance's own listening sockets on which mail is taken.

@@ -2,8 +2,8 @@
 # where the configuration holds nothing that acts. Facts are named exim:N:KEY, N counting the instances from 1.
 
 # What every run of Exim stands in. Exim writes where one does not expect it: a configuration error goes to the panic log, and
-# without keep_environment a warning to the main log. So it runs with an empty environment, where the system can do it in a mount
-# namespace of its own in which logs and spool are read-only, and it may make no file grow.
+# without keep_environment a warning to the main log. So it runs with an empty environment (ex_guard), where the system can do it in a
+# mount namespace of its own in which logs and spool are read-only (ex_shield), and it may make no file grow.
 ex_guard='ulimit -f 0 2>/dev/null; exec env -i "$@"'
 ex_shield='mount -n --make-rprivate / || exit 125
 for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/spool/exim4; do
@@ -11,11 +11,14 @@ for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/s
 		mount -n --rbind "$d" "$d" && mount -n -o remount,bind,ro "$d" || exit 125
 	fi
 done
-ulimit -f 0 2>/dev/null
-exec env -i "$@"'
+'
+ex_same='exim_fresh() { :; }
+'
 
 # What keeps its notes in the hints database alone (ratelimit, seen) is asked with an empty spool over the live one: EX_SPOOL stands
 # for its directory. The database must grow there, to 8 MiB at most, so no limit of 0 holds; instead every other file system is read-only.
+# Each dialogue has an empty spool of its own (ex_renew): what one leaves there, the next would be judged by.
+ex_roomy='ulimit -f 16384 2>/dev/null; exec env -i "$@"'
 ex_cell='mount -n --make-rprivate / || exit 125
 for d in /var/log /var/log/exim /var/log/exim4 /var/spool /var/spool/exim /var/spool/exim4 EX_SPOOL; do
 	if [ -d "$d" ]; then
@@ -31,19 +34,30 @@ done </proc/self/mounts
 for d in / /etc /tmp /var/tmp /var/lib EX_SPOOL; do
 	[ ! -w "$d" ] || exit 125
 done
-mount -n -t tmpfs -o size=64m,mode=1777,nosuid,noexec,nodev none EX_SPOOL || exit 125
-mkdir -m 1777 EX_SPOOL/db EX_SPOOL/input EX_SPOOL/msglog || exit 125
-ulimit -f 16384 2>/dev/null
-exec env -i "$@"'
+exim_spool() {
+	mount -n -t tmpfs -o size=64m,mode=1777,nosuid,noexec,nodev none EX_SPOOL && mkdir -m 1777 EX_SPOOL/db EX_SPOOL/input EX_SPOOL/msglog
+}
+exim_spool || exit 125
+'
+ex_renew='exim_fresh() {
+	[ -n "$ex_used" ] || { ex_used=yes; return 0; }
+	umount -n EX_SPOOL 2>/dev/null
+	exim_spool
+}
+ex_used=
+'
 
-# exim_shield: chooses ex_sh and ex_wrap, the shell and the text that stand before the program.
+# exim_shield: chooses ex_sh, ex_room and ex_limit, the shell and the texts that stand before the program; ex_wrap is both texts.
 exim_shield() {
 	ex_sh=sh
-	ex_wrap=$ex_guard
-	if mh_has unshare && unshare -m sh -c "$ex_shield" sh true </dev/null >/dev/null 2>&1; then
+	ex_room=
+	if mh_has unshare && unshare -m sh -c "$ex_shield$ex_guard" sh true </dev/null >/dev/null 2>&1; then
 		ex_sh='unshare -m sh'
-		ex_wrap=$ex_shield
+		ex_room=$ex_shield
 	fi
+	ex_again=$ex_same
+	ex_limit=$ex_guard
+	ex_wrap=$ex_room$ex_limit
 }
 
 # exim_x ARG...: runs the instance's program as the daemon would start, with its -C and -D, for 15 seconds at most: it may wait for a
@@ -226,9 +240,10 @@ exim_config() {
 	[ -z "$ex_lists" ] || ex_listed=$(exim_out -bP $ex_lists | exim_mask "$ex_hidden")
 	[ -z "$ex_listed" ] || printf '%s\n' "$ex_listed" | mh_ask "exim:$ex_n:lists" 10 cat
 	exim_out -bP macros | sed -n 's/^\(_[A-Z][A-Za-z0-9_]*\)=.*/\1/p' | mh_ask "exim:$ex_n:builtin" 10 cat
-	for ex_o in hosts_proxy hosts_xclient tls_eccurve limits_advertise_hosts dkim_verify_hashes smtp_backlog_monitor allow_insecure_tainted_data; do
-		ex_v=$(exim_x -bP "$ex_o" 2>&1 | cat)
-		case $ex_v in *"not a known option"*) ;; "$ex_o"* | "no_$ex_o"*) mh_fact "exim:$ex_n:has:$ex_o" yes ;; esac
+	set -- hosts_proxy hosts_xclient tls_eccurve limits_advertise_hosts dkim_verify_hashes smtp_backlog_monitor allow_insecure_tainted_data
+	ex_v=$mh_nl$(exim_x -bP "$@" 2>&1 | cat)
+	for ex_o; do
+		case $ex_v in *"$mh_nl$ex_o is not a known option"*) ;; *"$mh_nl$ex_o"* | *"${mh_nl}no_$ex_o"*) mh_fact "exim:$ex_n:has:$ex_o" yes ;; esac
 	done
 }
 
@@ -248,7 +263,7 @@ exim_file() {
 
 # exim_opt NAME: the value of a main option.
 exim_opt() {
-	printf '%s\n' "$ex_main" | sed -n "s/^$1 = //p" | sed -n 1p
+	printf '%s\n' "$ex_main" | sed -n "/^$1 = /{s///p;q;}"
 }
 
 # exim_sources: the files that the configuration is made of.
@@ -419,7 +434,7 @@ exim_questions() {
 	fi
 	exim_names
 	exim_dialogues
-	exim_shield
+	[ -z "$ex_why" ] || exim_shield
 }
 
 # exim_enclose: where all of ex_why keeps to the hints database and namespaces work, has the dialogues speak to an empty spool.
@@ -429,9 +444,12 @@ exim_enclose() {
 	ex_spool=$(exim_opt spool_directory)
 	case $ex_spool in *[!A-Za-z0-9_./-]* | '' | / | *..*) return 1 ;; /*/*) ;; *) return 1 ;; esac
 	[ -d "$ex_spool" ] || return 1
-	ex_i=$(printf '%s\n' "$ex_cell" | sed "s|EX_SPOOL|$ex_spool|g")
-	$ex_sh -c "$ex_i" sh true </dev/null >/dev/null 2>&1 || return 1
-	ex_wrap=$ex_i
+	ex_i=$(printf '%s\n' "$ex_cell" | sed "s|EX_SPOOL|$ex_spool|g")$mh_nl
+	$ex_sh -c "$ex_i$ex_roomy" sh true </dev/null >/dev/null 2>&1 || return 1
+	ex_room=$ex_i
+	ex_again=$(printf '%s\n' "$ex_renew" | sed "s|EX_SPOOL|$ex_spool|g")$mh_nl
+	ex_limit=$ex_roomy
+	ex_wrap=$ex_room$ex_limit
 	mh_fact "exim:$ex_n:enclosed" "${ex_why%;}"
 }
 
