@@ -52,6 +52,22 @@ func oddTree(t *testing.T) string {
 
 // everything is a driver's part that uses every function the collector offers.
 const everything = `
+any_turn() {
+  printf '\n%s said turn:%s turned:%s "said" \\n %%d %s\n' "$mh_nonce" "$1" "$1" "$1"
+  printf '\n%s said turn:%s\n' "$mh_nonce" "$1" >&2
+  any_n=$1
+  shift
+  printf 'in\n\n%s' "$any_n" | mh_turn 1 "$@"
+}
+any_turns() {
+  any_turn 1 sh -c 'cat; echo kept 1 >&2; echo not >&2; exit 3'
+  any_turn 2 sh -c 'echo begun; exec sleep 34'
+  any_turn 3 printf 'mh-none rc 0\npassword=CANARY\n\n'
+  any_turn 4 sh -c 'echo kept 4 >&2; echo kept password=CANARY >&2'
+  any_turn 5 /nonexistent/program
+  printf '\n%s fact turns %s\n' "$mh_nonce" "of five"
+  echo stray
+}
 any_collect() {
   mh_tree DIR
   mh_tree DIR 3
@@ -69,6 +85,8 @@ any_collect() {
   printf 'in\n\n' | mh_ask asked 5 cat
   mh_cmd stdin 5 cat
   mh_cmd nonl 5 printf nonl
+  mh_batch turns 8 '/^kept/ { keep($0) }' any_turns
+  mh_batch silent 8 '' true
   mh_cmd secret 5 cat DIR/etc/postfix/main.cf
   mh_fact 'a key' "$(printf 'two\nlines \\n %%d')"
   mh_fact within "$(mh_within 5 sh -c 'echo out; echo err >&2; exit 3' 2>/dev/null; echo $?)"
@@ -106,7 +124,12 @@ func rendered(s *Snapshot) string {
 		}
 	}
 	fmt.Fprintf(&b, "problems %q\nseen %v\nroot %v host %q os %+v init %q addrs %q tools %v\n", s.Problems, s.Seen("any"), s.Root, s.Hostname, s.OS, s.Init, s.Addrs, s.Tools)
-	return regexp.MustCompile(`<secret [0-9a-f]{8}>`).ReplaceAllString(b.String(), "<secret>")
+	return masked([]byte(b.String()))
+}
+
+// masked writes the marks of secrets, which differ from run to run, as one word.
+func masked(text []byte) string {
+	return regexp.MustCompile(`<secret [0-9a-f]{8}>`).ReplaceAllString(string(text), "<secret>")
 }
 
 // TestShells holds that the collector gives the same result under each shell, with timeout(1) and without.
@@ -115,6 +138,15 @@ func TestShells(t *testing.T) {
 	part := strings.ReplaceAll(everything, "DIR", dir)
 	first := collect(t, part, shells[0]...)
 	checkOdd(t, dir, first)
+	for name, want := range map[string]string{"turn:1": "3 in\n\n1 kept 1\n", "turn:2": "124 begun\n ", "turn:3": "0 mh-none rc 0\npassword=<secret>\n\n ", "turn:4": "0  kept 4\nkept password=<secret>\n"} {
+		o, ok := first.Output(name)
+		if got := fmt.Sprintf("%d %s %s", o.Exit, masked(o.Stdout), masked(o.Stderr)); !ok || got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got, want := first.Fact("turned:5")+" "+first.Fact("turns"), `"said" \n %d 5 of five`; got != want {
+		t.Errorf("the facts of mh_batch are %q, want %q", got, want)
+	}
 	if out, stopped := first.Fact("within"), first.Fact("stopped"); out != "out 3" || !strings.HasPrefix(stopped, "begun 124") {
 		t.Errorf("mh_within printed %q and %q", out, stopped)
 	}
