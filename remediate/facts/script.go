@@ -11,6 +11,8 @@ import (
 var (
 	//go:embed sh/prelude.sh
 	preludeSh string
+	//go:embed sh/batch.sh
+	batchSh string
 	//go:embed sh/host.sh
 	hostSh string
 	//go:embed sh/process.sh
@@ -83,7 +85,7 @@ func writeFunctions(b *strings.Builder) {
 	} {
 		b.WriteString(awkVariable(v.name, v.program))
 	}
-	for _, p := range []string{preludeSh, packageSh, processSh, hostSh} {
+	for _, p := range []string{preludeSh, batchSh, packageSh, processSh, hostSh} {
 		b.WriteString(strings.TrimRight(p, "\n") + "\n\n")
 	}
 }
