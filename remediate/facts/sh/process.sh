@@ -179,7 +179,14 @@ mh__unit() (
     for mh_l in /etc/systemd/system/*.wants/"$mh_u" /etc/systemd/system/*.requires/"$mh_u"; do
       [ ! -h "$mh_l" ] || mh_f="$mh_f $mh_l"
     done
-    case $mh_f in /etc/init.d/*) mh_f="$mh_f $(mh__rclinks "$1")" ;; esac
+    case $mh_f in
+    */init.d/*)
+      mh_l=$(mh__rclinks "$1")
+      mh_f="$mh_f${mh_l:+ ${mh_l% }}"
+      # "generated" it is all the same where no link is left
+      case $mh_b:$mh_f in enabled:*' '*) ;; enabled:*) mh_b=disabled ;; esac
+      ;;
+    esac
     echo "$mh_b $mh_s $mh_u $mh_f"
   }
 )
