@@ -93,7 +93,7 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 		q = m.classed(q)
 		// "user%elsewhere@here" is a local part like any other, unless percent_hack_domains says otherwise; bang paths always are.
 		if to, _, known := m.cfg.percentHack(q); !known || to != q.Recipient {
-			foreign = newEvaluator(m.cfg, q).local(domainOf(to)) != yes
+			foreign = !known || newEvaluator(m.cfg, q).local(domainOf(to)) != yes
 		}
 	}
 	a := judge.Answer{Question: q, Judge: judge.MTA, Text: x.Reply}
