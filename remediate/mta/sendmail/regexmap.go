@@ -101,12 +101,15 @@ func posix(l regexLine) (*regexp.Regexp, error) {
 	}
 	var b strings.Builder
 	for i := 0; i < len(l.pattern); {
-		n, text, err := posixItem(l.pattern[i:])
+		n, text, err := posixItem(l.pattern[i:], !l.caseful)
 		if err != nil {
 			return nil, err
 		}
 		b.WriteString(text)
 		i += n
+		if (text == "^" || text == "$") && i < len(l.pattern) && strings.IndexByte("*+?{", l.pattern[i]) >= 0 {
+			return nil, fmt.Errorf("its expression repeats an anchor") // glibc refuses it
+		}
 	}
 	flags := syntax.POSIX
 	if !l.caseful {
@@ -120,7 +123,7 @@ func posix(l regexLine) (*regexp.Regexp, error) {
 }
 
 // posixItem reads one piece of an expression, and says how long it is and what it is in Go's.
-func posixItem(text string) (n int, item string, err error) {
+func posixItem(text string, folds bool) (n int, item string, err error) {
 	switch c := text[0]; {
 	case c < ' ' || c > '~':
 		return 0, "", fmt.Errorf("its expression holds a character that is not ASCII")
@@ -134,7 +137,7 @@ func posixItem(text string) (n int, item string, err error) {
 			return 0, "", fmt.Errorf("its expression has a brace that libraries read in ways of their own")
 		}
 	case c == '[':
-		return posixClass(text)
+		return posixClass(text, folds)
 	}
 	return 1, text[:1], nil
 }
@@ -144,8 +147,9 @@ var (
 	className = regexp.MustCompile(`^\[:(alnum|alpha|blank|cntrl|digit|graph|lower|print|punct|space|upper|xdigit):\]`)
 )
 
-// posixClass reads a bracket expression: in it a backslash is a character like any other.
-func posixClass(text string) (n int, item string, err error) {
+// posixClass reads a bracket expression: in it a backslash is a character like any other. Where case is folded, glibc reads the expression as if
+// it stood in capitals, other libraries do not: a range from or to a small letter alone is not the same to them.
+func posixClass(text string, folds bool) (n int, item string, err error) {
 	var b strings.Builder
 	b.WriteByte('[')
 	i := 1
@@ -156,6 +160,9 @@ func posixClass(text string) (n int, item string, err error) {
 	for first := true; i < len(text); first = false {
 		c := text[i]
 		name := className.FindString(text[i:])
+		if ends := text[i:min(i+3, len(text))]; folds && len(ends) == 3 && ends[1] == '-' && ends[2] != ']' && isSmall(ends[0]) != isSmall(ends[2]) {
+			return 0, "", fmt.Errorf("its expression has a range of upper and lower case together")
+		}
 		switch {
 		case c == ']' && !first:
 			b.WriteByte(']')
@@ -175,3 +182,5 @@ func posixClass(text string) (n int, item string, err error) {
 	}
 	return 0, "", fmt.Errorf("its expression has a bracket that does not end")
 }
+
+func isSmall(c byte) bool { return 'a' <= c && c <= 'z' }

@@ -29,6 +29,17 @@ func TestRegexMap(t *testing.T) {
 		{`regex [a`, "a", "? bracket"},
 		{`regex (a`, "a", "? expression"},
 		{`regex *a`, "a", "? expression"},
+		{`regex -a. ^[A-z]+$$`, "_", "? upper and lower"}, // glibc makes the expression all upper case: [A-Z] does not hold it
+		{`regex -a. ^[ -z]$$`, "_", "? upper and lower"},
+		{`regex -a. [z-~]`, "_", "? upper and lower"},
+		{`regex -f -a. ^[A-z]+$$`, "_", "."},
+		{`regex -a. ^[a-z0-9+--]+$$`, "A-9", "."},
+		{`regex -a. ^[!-~]+$$`, "_", "."},
+		{`regex ^*a`, "a", "? anchor"}, // glibc refuses it
+		{`regex (a$${2})b`, "a", "? anchor"},
+		{`regex (a$$)*b`, "b", "(empty)"},
+		{`regex \^*a`, "a", "(empty)"},
+		{`regex [$$]*a`, "a", "(empty)"},
 		{`regex a$*`, "a", "? metasymbol"},
 		{`regex a`, "\u00e4", "! ASCII"},
 	} {
