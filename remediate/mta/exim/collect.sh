@@ -110,7 +110,7 @@ exim_sound() {
 	ex_a=$(readlink -f "$1" 2>/dev/null)
 	[ -n "$ex_a" ] || ex_a=$1
 	case $ex_a in /*) ;; *) return 1 ;; esac
-	ex_groups="0 2 3 $(id 2>/dev/null | sed -n 's/.* gid=\([0-9]*\).*/\1/p')"
+	ex_groups="0 2 3 $(id 2>/dev/null | sed -n -e '/^uid=0[( ]/d' -e 's/.* gid=\([0-9]*\).*/\1/p')"
 	while :; do
 		ls -ldn "$ex_a" 2>/dev/null | "$ex_awk" -v me="$ex_me" -v groups=" $ex_groups " 'NR == 1 {
 			ok = ($3 == 0 || $3 == me) && ($1 ~ /^[ld].*[tT]/ || $1 ~ /^l/ || substr($1, 9, 1) != "w" && (substr($1, 6, 1) != "w" || index(groups, " " $4 " ")))

@@ -44,7 +44,7 @@ sm_sound() {
 	sm_resolve "$1"
 	sm_at=$sm_real
 	sm_owners="0 $(id 2>/dev/null | sed -n 's/^uid=\([0-9]*\).*/\1/p') ${2:+$(ls -ldn /etc/mail 2>/dev/null | awk '{ print $3 }')}"
-	sm_groups="0 2 3 $(id 2>/dev/null | sed -n 's/.* gid=\([0-9]*\).*/\1/p')"
+	sm_groups="0 2 3 $(id 2>/dev/null | sed -n -e '/^uid=0[( ]/d' -e 's/.* gid=\([0-9]*\).*/\1/p')"
 	case $sm_at in /*) ;; *) return 1 ;; esac
 	while :; do
 		ls -ldn "$sm_at" 2>/dev/null | awk -v owners=" $sm_owners " -v groups=" $sm_groups " 'NR == 1 {
