@@ -43,6 +43,7 @@ var fallbacks = []fallback{
 	{"2.8", "postscreen_access_list", "permit_mynetworks"},
 	{"2.8", "postscreen_blacklist_action", "ignore"},
 	{"3.6", "postscreen_denylist_action", "${postscreen_blacklist_action?{$postscreen_blacklist_action}:{ignore}}"},
+	{"2.8", "postscreen_cache_map", "btree:$data_directory/postscreen_cache"},
 	{"2.8", "postscreen_disable_vrfy_command", "$disable_vrfy_command"},
 	{"2.8", "postscreen_dnsbl_action", "ignore"},
 	{"2.8", "postscreen_dnsbl_sites", ""},

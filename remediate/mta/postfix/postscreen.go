@@ -2,6 +2,7 @@ package postfix
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -107,10 +108,11 @@ func (r *run) screenTable(it member, depth int) (says kind, ended bool) {
 }
 
 // vetoed reports whether postscreen takes new clients at none of the addresses at which the question's may have come, now or before: it
-// keeps in mind whom it took, for all its listeners. At which address a proxy was reached is the proxy's to say.
+// keeps in mind whom it took, for all its listeners. At which address a proxy was reached is the proxy's to say, and whom other hosts took
+// that share its memory is theirs.
 func (r *run) vetoed() bool {
 	param := r.m.renamed("postscreen_allowlist_interfaces", "postscreen_whitelist_interfaces")
-	if name, _ := r.m.upstream(r.at); name != "" || r.m.value(param, r.at.front) == "" {
+	if name, _ := r.m.upstream(r.at); name != "" || r.m.value(param, r.at.front) == "" || r.m.sharesCache(r.at.front) {
 		return false
 	}
 	var own []string
@@ -125,6 +127,14 @@ func (r *run) vetoed() bool {
 		}
 	}
 	return len(own) > 0
+}
+
+// sharesCache reports whether postscreen may keep in mind whom it took together with other hosts or instances: a memcache, a table behind
+// proxymap, or one of a type that several may write (POSTSCREEN_README).
+func (m *model) sharesCache(front *service) bool {
+	_, o, _ := m.raw("postscreen_cache_map", front)
+	kind, _, _ := strings.Cut(m.value("postscreen_cache_map", front), ":")
+	return o.How != "default" && !slices.Contains([]string{"", "btree", "hash", "dbm", "sdbm"}, kind)
 }
 
 // arrivals are the host's addresses at which the client of the question may come to a listener: the listener's own, or all of the client's protocol;
