@@ -24,6 +24,7 @@ type asker struct {
 	third    string   // another one
 	names    []string // the host's own domains
 	literals []string // its addresses as domain literals
+	stranger string   // the outsider who asks most; found when first asked for
 	out      []judge.Question
 }
 
@@ -122,10 +123,14 @@ func (a *asker) mustTLS() bool {
 }
 
 func (a *asker) ask(class judge.Class, entry, form, addr, name, sender, rcpt string) {
-	a.out = append(a.out, judge.Question{
+	a.out = append(a.out, a.about(class, entry, form, addr, name, sender, rcpt))
+}
+
+func (a *asker) about(class judge.Class, entry, form, addr, name, sender, rcpt string) judge.Question {
+	return judge.Question{
 		Listener: a.l.addr, Class: class, Entry: entry, Form: form, ClientAddr: addr, ClientName: name, Helo: "[" + literal(addr) + "]",
 		TLS: a.tls(), Verb: judge.Rcpt, Sender: sender, Recipient: rcpt,
-	})
+	}
 }
 
 // literal is an address as it stands in a domain literal (RFC 5321 4.1.3).
@@ -190,19 +195,34 @@ func (a *asker) sessions(addr string) {
 	}
 }
 
-// outsider is the first outsider that no narrow entry of mynetworks names.
+// outsider is the first outsider that no narrow entry of mynetworks names and from whom mail for the host itself is taken: a list that
+// refuses the documentation networks, which nobody has, must not answer for all the rest.
 func (a *asker) outsider() string {
+	if a.stranger != "" {
+		return a.stranger
+	}
 	for _, addr := range outsiders {
 		ip := netip.MustParseAddr(addr)
 		named := slices.ContainsFunc(a.m.patterns("mynetworks", a.l.smtpd), func(p pattern) bool {
 			net, err := parseNet(p.text)
 			return err == nil && p.table == nil && net.Contains(ip) && (net.Bits() >= 16 || p.negate)
 		})
-		if !named {
+		switch {
+		case named:
+			continue
+		case a.stranger == "":
+			a.stranger = addr
+		}
+		home := a.about(judge.Outside, "", "local", addr, outsideName, "antispam@"+a.third, "postmaster@"+a.names[0])
+		if a.m.answer(home, a.l).Outcome != judge.Refused {
+			a.stranger = addr
 			return addr
 		}
 	}
-	return outsiders[0]
+	if a.stranger == "" {
+		a.stranger = outsiders[0]
+	}
+	return a.stranger
 }
 
 // matrix asks every form of the relay matrix.
