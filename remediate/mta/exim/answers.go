@@ -11,8 +11,9 @@ import (
 	"mtaharden/remediate/mta"
 )
 
-// strangers are the clients from outside that are tried: one of each documentation network (RFC 5737).
-var strangers = [...]string{"198.51.100.7", "203.0.113.7", "192.0.2.7"}
+// strangers are the clients from outside that are tried: one of each documentation network (RFC 5737), and one of a network that lists of
+// bogus networks do not refuse.
+var strangers = [...]string{"198.51.100.7", "203.0.113.7", "192.0.2.7", "8.20.30.7"}
 
 // answers returns what Exim said when it was asked, and what its configuration says to the same questions. Where it was not asked,
 // the standard questions are answered from the configuration, and the MTA's answer says why it was not asked.
@@ -129,6 +130,7 @@ func (m *model) standard() []judge.Question {
 		ask(func(q *judge.Question) { q.Form, q.Recipient = "bang-name", far+"!probe@"+local }),
 		ask(func(q *judge.Question) { q.ClientAddr = strangers[1] }),
 		ask(func(q *judge.Question) { q.ClientAddr = strangers[2] }),
+		ask(func(q *judge.Question) { q.ClientAddr = strangers[3] }),
 		ask(func(q *judge.Question) { q.ClientAddr, q.Class = "127.0.0.1", judge.Localhost }),
 	}
 	for _, v := range []judge.Verb{judge.Vrfy, judge.Expn} {

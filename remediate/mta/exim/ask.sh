@@ -21,7 +21,7 @@ exim_names() {
 	done
 	ex_out=
 	ex_outs=
-	for ex_i in 198.51.100 203.0.113 192.0.2; do
+	for ex_i in 198.51.100 203.0.113 192.0.2 8.20.30; do
 		case $ex_all in *"$ex_i"* | *"${ex_i%.*}.0.0"*) ex_outs="$ex_outs $ex_i.7" ;; *) [ -n "$ex_out" ] && ex_outs="$ex_outs $ex_i.7" || ex_out=$ex_i.7 ;; esac
 	done
 	[ -n "$ex_out" ] || ex_out=198.51.100.7
