@@ -53,7 +53,8 @@ func takes(snap *facts.Snapshot, listener, b string) bool {
 }
 
 // heard is what an answer of the network shows beside the others' answers. A recipient that it saw taken, and that the configuration or the
-// MTA says is the host's own in that form, is no proof of relaying: the address only looks foreign.
+// MTA says is the host's own in that form, is no proof of relaying: the address only looks foreign. What the MTA refuses, asked itself, the
+// configuration's word does not excuse: the server that runs is another.
 func (s *subject) heard(a judge.Answer) judge.Answer {
 	if a.TakesAny {
 		return s.routed(a)
@@ -61,21 +62,37 @@ func (s *subject) heard(a judge.Answer) judge.Answer {
 	if a.Outcome != judge.Relayed && !a.Perhaps || a.Question.Verb != judge.Rcpt {
 		return a
 	}
-	by := s.swallows(a)
+	said := map[judge.Judge]map[judge.Outcome]bool{judge.Config: {}, judge.MTA: {}}
 	for _, b := range s.judged.Answers {
 		switch {
-		case loose(b) != loose(a) || !meet(a.Question, b.Question):
+		case loose(b) != loose(a) || !meet(a.Question, b.Question) || behind(a.Question) != behind(b.Question):
 			continue
 		case b.Outcome == judge.Relayed:
 			return a
-		case b.Outcome == judge.Delivered:
-			by = b.Judge
 		}
+		if by := said[b.Judge]; by != nil {
+			by[b.Outcome] = true
+		}
+	}
+	by := s.swallows(a)
+	switch {
+	case said[judge.MTA][judge.Delivered]:
+		by = judge.MTA
+	case said[judge.Config][judge.Delivered] && !said[judge.MTA][judge.Refused]:
+		by = judge.Config
 	}
 	if by != "" {
 		a.Outcome, a.Perhaps, a.Text = judge.Delivered, false, a.Text+"; taken as a recipient of its own, as "+string(by)+" says"
 	}
 	return a
+}
+
+// behind is the host's own name behind which a question's recipient hides a foreign address, "" where it does so behind none.
+func behind(q judge.Question) string {
+	if !strings.HasSuffix(q.Form, "-name") || strings.HasPrefix(q.Form, "route-") {
+		return ""
+	}
+	return strings.ToLower(q.Recipient[strings.LastIndexByte(q.Recipient, '@')+1:])
 }
 
 // routed is what it shows that the network saw a recipient taken which hides a foreign address behind a name where any account is taken. What

@@ -63,3 +63,31 @@ func TestTakesAny(t *testing.T) {
 		}
 	}
 }
+
+// A recipient that hides a foreign address, taken where no other account is: the configuration's word that it is an account excuses the
+// server that runs only where the MTA does not refuse it, and only behind the same name.
+func TestOwnRecipient(t *testing.T) {
+	const rcpt = "relaytest%example.org@mx.example"
+	says := func(j judge.Judge, rcpt string, o judge.Outcome) judge.Answer {
+		return judge.Answer{Judge: j, Outcome: o, Question: judge.Question{Class: judge.Outside, Verb: judge.Rcpt, Form: "percent-name", Recipient: rcpt}}
+	}
+	for _, test := range []struct {
+		name string
+		says []judge.Answer
+		want judge.Outcome
+	}{
+		{"the configuration keeps it", []judge.Answer{says(judge.Config, rcpt, judge.Delivered)}, judge.Delivered},
+		{"the MTA keeps it", []judge.Answer{says(judge.Config, rcpt, judge.Refused), says(judge.MTA, rcpt, judge.Delivered)}, judge.Delivered},
+		{"the MTA refuses it", []judge.Answer{says(judge.MTA, "probe%example.net@MX.example", judge.Refused), says(judge.Config, rcpt, judge.Delivered)}, judge.Relayed},
+		{"the MTA refuses it, told after", []judge.Answer{says(judge.Config, rcpt, judge.Delivered), says(judge.MTA, rcpt, judge.Refused)}, judge.Relayed},
+		{"the MTA refuses it behind another name", []judge.Answer{says(judge.Config, rcpt, judge.Delivered), says(judge.MTA, "x%example.org@other.example", judge.Refused)}, judge.Delivered},
+		{"it is kept behind another name", []judge.Answer{says(judge.Config, "relaytest%example.org@other.example", judge.Delivered)}, judge.Relayed},
+	} {
+		s := &subject{judged: Judged{Answers: test.says}}
+		a := judge.Answer{Judge: judge.Network, Outcome: judge.Relayed,
+			Question: judge.Question{Listener: "192.0.2.1:25", Class: judge.Outside, Verb: judge.Rcpt, Form: "percent-name", Recipient: rcpt}}
+		if got := s.heard(a); got.Outcome != test.want {
+			t.Errorf("%s: %s (%s)", test.name, got.Outcome, got.Text)
+		}
+	}
+}
