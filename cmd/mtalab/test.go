@@ -220,7 +220,11 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.run(ctx, []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "go", "test", "-race", "-timeout", "25m", "./...")
+	env, limit := []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "25m"
+	if t.full {
+		env, limit = append(env, "MTALAB_FULL=1"), "60m"
+	}
+	return t.run(ctx, env, "go", "test", "-race", "-timeout", limit, "./...")
 }
 
 // fuzz gives every fuzz target that there is some inputs, its own seeds and finds first. A number, not a time: until Go 1.27
