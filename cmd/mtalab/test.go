@@ -221,8 +221,8 @@ func (t *testRun) goTest(ctx context.Context) error {
 		return err
 	}
 	env, limit := []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "25m"
-	if t.full {
-		env, limit = append(env, "MTALAB_FULL=1"), "60m"
+	if t.full { // every fault at every call of the host's scripts
+		env, limit = append(env, "MTALAB_FULL=1"), "3h"
 	}
 	return t.run(ctx, env, "go", "test", "-race", "-timeout", limit, "./...")
 }

@@ -20,9 +20,12 @@ import (
 
 // shim stands before every tool that the scripts call. It counts the calls; at one of them it does what the case asks for.
 const shim = `#!/bin/dash
-read -r n <"$SITE/count"
-n=$((n + 1))
-echo "$n" >"$SITE/count"
+n=guard
+if [ -z "$OF_GUARD" ]; then
+  read -r n <"$SITE/count"
+  n=$((n + 1))
+  echo "$n" >"$SITE/count"
+fi
 tool=${0##*/}
 path=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -42,6 +45,9 @@ if [ "$n" = "$FAULT_AT" ]; then
     "$tool" "$@"
     kill -KILL -- "-$main"
     ;;
+  full) dd if=/dev/zero of="$SITE/disk/fill" bs=4096 2>/dev/null ;;
+  readonly) mount -o remount,ro "$SITE/disk" ;;
+  immutable) chattr +i "$SITE/disk/live" ;;
   stop)
     kill -STOP "$main"
     true >"$SITE/stopped"
@@ -55,6 +61,7 @@ fi
 case $tool in
 sync) [ "$*" != /nonexistent/name ]; exit ;;
 systemctl) echo "$*" >>"$SITE/systemctl"; exit 0 ;;
+setsid) export OF_GUARD=1 ;; # what the guard calls is none of the script's calls
 esac
 PATH=$path
 exec "$real" "$@"
@@ -63,7 +70,7 @@ exec "$real" "$@"
 // shimmed are the tools that the scripts call.
 var shimmed = []string{
 	"awk", "cat", "chmod", "chown", "cmp", "cp", "cut", "date", "dd", "grep", "head", "ln", "ls", "mkdir", "mv", "ps", "rm", "rmdir",
-	"sed", "sha256sum", "sleep", "sort", "sync", "systemctl", "tail", "timeout", "touch", "tr", "wc",
+	"sed", "setsid", "sha256sum", "sleep", "sort", "sync", "systemctl", "tail", "timeout", "touch", "tr", "wc",
 }
 
 // faulty makes the site's scripts run over the shim.

@@ -3,6 +3,7 @@ package apply
 import (
 	"cmp"
 	_ "embed"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -65,6 +66,9 @@ func write(m backup.Manifest, l journal.Layout, p pace) (Scripts, error) {
 	if err := checkItems(m); err != nil {
 		return Scripts{}, fmt.Errorf("cannot write the scripts of run %s: %w", m.Run, err)
 	}
+	if err := checkReload(m.Reload); err != nil {
+		return Scripts{}, fmt.Errorf("cannot write the scripts of run %s: %w", m.Run, err)
+	}
 	body := itemSh + holdSh + serviceSh + data(m, p)
 	file := func(about, parts string) string {
 		return "#!/bin/sh\n# " + m.Run + ": " + about + "\n" +
@@ -97,13 +101,26 @@ func checkItems(m backup.Manifest) error {
 	return nil
 }
 
+// checkReload refuses commands that cannot be written down.
+func checkReload(cmds []plan.Command) error {
+	for i, c := range cmds {
+		if len(c.Argv) == 0 || c.Argv[0] == "" {
+			return fmt.Errorf("command %d has no word", i+1)
+		}
+		if slices.ContainsFunc(c.Argv, func(w string) bool { return strings.ContainsRune(w, 0) }) {
+			return fmt.Errorf("command %d holds a NUL", i+1)
+		}
+	}
+	return nil
+}
+
 func checkStates(it backup.Item) error {
 	switch it.Kind {
 	case plan.Unit:
 		return checkService(it)
 	case plan.ModeChange:
 		if it.Before.Absent || it.After.Absent {
-			return fmt.Errorf("a mode change of what is not there")
+			return errors.New("a mode change of what is not there")
 		}
 	case plan.EditFile, plan.CreateFile, plan.DeleteFile, plan.Generated:
 	default:

@@ -58,7 +58,7 @@ func siteIn(t testing.TB, dir string, shell ...string) *site {
 		shell = []string{"dash"}
 	}
 	s := &site{
-		t: t, dir: dir, live: filepath.Join(dir, "live"), layout: journal.Layout{Dir: filepath.Join(dir, "runs")}, run: "r1", shell: shell,
+		t: t, dir: dir, live: filepath.Join(dir, "disk/live"), layout: journal.Layout{Dir: filepath.Join(dir, "disk/runs")}, run: "r1", shell: shell,
 		pace: pace{grace: 1, patience: 20, root: filepath.Join(dir, "root")},
 	}
 	s.mkdir(s.live, filepath.Join(s.rundir(), "keep"), filepath.Join(s.rundir(), "copy"), filepath.Join(s.rundir(), "new"), filepath.Join(dir, "root"))
@@ -172,6 +172,9 @@ func (s *site) ready() *site {
 		s.sleep = exec.Command("sleep", "1000")
 		s.must(s.sleep.Start())
 		s.t.Cleanup(func() { s.sleep.Process.Kill(); s.sleep.Wait() })
+	}
+	for n := range 8 { // as the guard keeps it
+		s.write(filepath.Join(s.rundir(), "room."+strconv.Itoa(n+1)), strings.Repeat("\x00", 16384))
 	}
 	s.mkdir(filepath.Join(s.rundir(), "guard"), filepath.Join(s.rundir(), "stage/etc"))
 	s.write(filepath.Join(s.rundir(), "guard/pid"), strconv.Itoa(s.sleep.Process.Pid)+"\n")

@@ -56,7 +56,7 @@ func checkService(it backup.Item) error {
 	if !ok {
 		return fmt.Errorf("services of %q are not known", s.Manager)
 	}
-	if s.Name == "" || s.Name[0] == '-' {
+	if s.Name == "" || s.Name[0] == '-' || strings.ContainsRune(s.Name, 0) {
 		return fmt.Errorf("%q is no service", s.Name)
 	}
 	if (s.Before.Masked || s.After.Masked) && s.Manager != "systemd" {

@@ -98,7 +98,7 @@ mh_reserve() {
 # counted that were slept.
 mh_clock() {
   mh_t=
-  { read -r mh_t mh_l </proc/uptime; } 2>/dev/null
+  { read -r mh_t mh_l <"$mh_root/proc/uptime"; } 2>/dev/null
   mh_t=${mh_t%%.*}
   case $mh_t in
   '' | *[!0-9]*)

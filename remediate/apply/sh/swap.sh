@@ -14,7 +14,15 @@ mh_main() {
     mh_tell 0 fenced "the run is over, or the host's lock is not its own"
     return 4
   fi
-  mh_hold || return 4
+  mh_hold
+  case $? in
+  0) ;;
+  1) return 4 ;;
+  *)
+    mh_failed
+    return
+    ;;
+  esac
   if ! mh_may; then
     mh_drop
     mh_tell 0 fenced "the run's token is taken"
@@ -130,7 +138,8 @@ mh_failed() {
   fi
   mh_drop
   mh_tell 0 failed "$mh_cause"
-  sh "$mh_dir/restore.sh" --guard
+  # On a disk that takes nothing more the lock could not be given back.
+  mh_heir=$$ sh "$mh_dir/restore.sh" --guard
   case $? in
   0) return 5 ;;
   4) return 4 ;;

@@ -1,0 +1,93 @@
+package apply
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// TestDisk fills the disk, makes it read-only and makes the directory of live files immutable at calls of swap.sh: the host is put back by
+// what the guard kept room for, or as soon as the disk lets it.
+func TestDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("it mounts a file system: only root may")
+	}
+	calls := countCalls(t, "swap.sh")
+	var all []faultCase
+	for _, fault := range []string{"full", "readonly", "immutable"} {
+		for n := 1; n <= calls; n++ {
+			all = append(all, faultCase{"swap.sh", fault, n})
+		}
+	}
+	cases := sampled(t, all, 15)
+	t.Logf("%d of %d cases", len(cases), len(all))
+	ends := map[string]map[int]int{}
+	for _, c := range cases {
+		if ends[c.fault] == nil {
+			ends[c.fault] = map[int]int{}
+		}
+		ends[c.fault][diskFault(t, c)]++
+	}
+	t.Logf("exit statuses: %v", ends)
+}
+
+func diskFault(t *testing.T, c faultCase) (status int) {
+	t.Helper()
+	dir := scratch(t)
+	disk := filepath.Join(dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=755"); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	defer unix.Unmount(disk, unix.MNT_DETACH)
+	s := small(t, dir).ready()
+	defer s.asleep()
+	s.faulty()
+	before := s.before()
+	cmd := s.begin(c.fault, c.n, "swap.sh")
+	cmd.Wait()
+	status, hit := cmd.ProcessState.ExitCode(), s.hit()
+	swapped, after := status == 0, tree(t, s.live)
+	s.repair(disk)
+	switch {
+	case swapped:
+		s.checkSwapped()
+	case status == 5:
+		if d := cmp.Diff(before, after); d != "" {
+			t.Errorf("%+v at %q: it said that it is put back: %s", c, hit, d)
+		}
+	case status != 6 || c.fault == "full":
+		t.Errorf("%+v at %q: status %d", c, hit, status)
+	}
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		t.Errorf("%+v at %q: the next restore: %+v", c, hit, r)
+	}
+	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+		t.Errorf("%+v at %q: after the next restore: %s", c, hit, d)
+	}
+	s.checkOver("restored")
+	return status
+}
+
+// repair takes away what made the disk refuse.
+func (s *site) repair(disk string) {
+	s.t.Helper()
+	if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=2m"); err != nil {
+		s.t.Fatal(err)
+	}
+	os.Remove(filepath.Join(disk, "fill"))
+	f, err := os.Open(s.live)
+	s.must(err)
+	defer f.Close()
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	s.must(err)
+	const immutable = 0x10 // ioctl_iflags(2), FS_IMMUTABLE_FL
+	if flags&immutable != 0 {
+		s.must(unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^immutable))
+	}
+}

@@ -1,0 +1,375 @@
+package apply
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// systemdRun stands for systemd-run: it starts what it is given in a session of its own.
+const systemdRun = `#!/bin/sh
+while [ "$1" != /bin/sh ]; do
+  case $1 in --unit=*) echo "${1#*=}" >"$SITE/unit" ;; esac
+  shift
+done
+setsid "$@" &
+`
+
+// unguarded is a ready site of which the guard is not yet armed.
+func unguarded(t *testing.T, host map[string]string) *site {
+	t.Helper()
+	s := small(t, scratch(t)).ready()
+	s.must(os.RemoveAll(filepath.Join(s.rundir(), "guard")))
+	s.faulty()
+	s.write(filepath.Join(s.dir, "bin/systemd-run"), systemdRun)
+	s.must(os.Chmod(filepath.Join(s.dir, "bin/systemd-run"), 0o755))
+	for name, data := range host {
+		p := filepath.Join(s.pace.root, name)
+		s.mkdir(filepath.Dir(p))
+		if data != "" {
+			s.write(p, data)
+		}
+	}
+	t.Cleanup(s.alone)
+	return s
+}
+
+// guards are the processes of the site's guard.
+func (s *site) guards() []int {
+	var pids []int
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range all {
+		data, err := os.ReadFile(p)
+		pid, _ := strconv.Atoi(strings.Split(p, "/")[2])
+		if err == nil && strings.Contains(string(data), s.rundir()+"/guard.sh\x00") && !s.dead(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// alone ends what a failed test left of a guard.
+func (s *site) alone() {
+	for _, pid := range s.guards() {
+		syscall.Kill(-pid, syscall.SIGKILL)
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// checkGuardGone holds that no process of the guard is left. One that was just started sees that there is nothing to wait for.
+func (s *site) checkGuardGone() {
+	s.t.Helper()
+	for range 1500 {
+		if len(s.guards()) == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	s.t.Errorf("the guard is left: %v", s.guards())
+}
+
+// hookHosts are what hosts look like to the guard, and the hook that it makes there.
+var hookHosts = map[string]struct {
+	host  map[string]string
+	hooks []string
+}{
+	"systemd":  {map[string]string{"run/systemd/system/x": "", "etc/systemd/system/x": ""}, []string{"etc/systemd/system/mtaharden-restore-r1.service", "etc/systemd/system/sysinit.target.wants/mtaharden-restore-r1.service"}},
+	"wants":    {map[string]string{"run/systemd/system/x": "", "etc/systemd/system/sysinit.target.wants/x": ""}, []string{"etc/systemd/system/mtaharden-restore-r1.service", "etc/systemd/system/sysinit.target.wants/mtaharden-restore-r1.service"}},
+	"openrc":   {map[string]string{"etc/runlevels/boot/x": "", "etc/init.d/x": ""}, []string{"etc/init.d/mtaharden-restore-r1", "etc/runlevels/boot/mtaharden-restore-r1"}},
+	"rcS":      {map[string]string{"etc/rcS.d/x": "", "etc/init.d/x": ""}, []string{"etc/rcS.d/S99mtaharden-restore-r1"}},
+	"startpar": {map[string]string{"etc/rcS.d/x": "", "etc/init.d/.depend.boot": "TARGETS = x\n"}, []string{"etc/init.d/.legacy-bootordering", "etc/rcS.d/S99mtaharden-restore-r1"}},
+	"legacy":   {map[string]string{"etc/rcS.d/x": "", "etc/init.d/.depend.boot": "TARGETS = x\n", "etc/init.d/.legacy-bootordering": "theirs\n"}, []string{"etc/rcS.d/S99mtaharden-restore-r1"}},
+	"rc":       {map[string]string{"etc/rc.d/rc3.d/x": "", "etc/rc.d/rc5.d/x": ""}, []string{"etc/rc.d/rc3.d/S00mtaharden-restore-r1", "etc/rc.d/rc5.d/S00mtaharden-restore-r1"}},
+	"hpux":     {map[string]string{"sbin/rc2.d/x": ""}, []string{"sbin/rc2.d/S00mtaharden-restore-r1"}},
+}
+
+// TestHooks holds that what restores at boot is made where each kind of host looks for it, restores when it is run, and goes with it.
+func TestHooks(t *testing.T) {
+	for name, c := range hookHosts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := unguarded(t, c.host)
+			before, host := s.before(), tree(t, s.pace.root)
+			if r := s.armed("1000"); r.status != 0 {
+				t.Fatalf("arm: %+v", r)
+			}
+			var got []string
+			for p := range tree(t, s.pace.root) {
+				if _, was := host[p]; !was && (strings.Contains(p, "mtaharden") || strings.HasPrefix(filepath.Base(p), ".")) {
+					got = append(got, p)
+				}
+			}
+			slices.Sort(got)
+			if d := cmp.Diff(c.hooks, got); d != "" {
+				t.Errorf("hooks: %s", d)
+			}
+			if r := s.do("swap.sh"); r.status != 0 {
+				t.Fatalf("swap: %+v", r)
+			}
+			s.alone() // the machine goes down
+			s.boot(c.hooks[0])
+			if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+				t.Errorf("after the boot: %s", d)
+			}
+			s.checkOver("restored")
+			if d := cmp.Diff(host, tree(t, s.pace.root)); d != "" {
+				t.Errorf("the host: %s", d)
+			}
+			if told, _ := os.ReadFile(filepath.Join(s.dir, "reloads")); strings.Count(string(told), "told") != 1 {
+				t.Errorf("daemons that do not run yet were told: %q", told)
+			}
+		})
+	}
+}
+
+// armed arms the guard.
+func (s *site) armed(seconds string) result {
+	s.t.Helper()
+	c := s.command("guard.sh", "--arm", seconds)
+	c.WaitDelay = 20 * time.Second
+	out, err := c.Output()
+	if c.ProcessState == nil {
+		s.t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return result{status: exit.ExitCode(), stderr: string(exit.Stderr)}
+	}
+	if !strings.HasPrefix(string(out), "armed") {
+		s.t.Errorf("arm: %q", out)
+	}
+	return result{status: c.ProcessState.ExitCode()}
+}
+
+// boot runs what a hook holds for a boot.
+func (s *site) boot(hook string) {
+	s.t.Helper()
+	p := filepath.Join(s.pace.root, hook)
+	if strings.HasSuffix(hook, ".legacy-bootordering") {
+		p = filepath.Join(s.pace.root, "etc/rcS.d/S99mtaharden-restore-r1")
+	}
+	data, err := os.ReadFile(p)
+	s.must(err)
+	var words []string
+	for line := range strings.Lines(string(data)) {
+		if _, command, ok := strings.Cut(line, "/bin/sh "); ok && strings.Contains(command, "guard.sh") {
+			words = strings.Fields(command)
+		}
+	}
+	if len(words) != 2 {
+		s.t.Fatalf("%s: %q", hook, data)
+	}
+	c := exec.Command("/bin/sh", words...)
+	c.Env = append([]string{}, s.env...)
+	if out, err := c.CombinedOutput(); err != nil {
+		s.t.Errorf("boot: %v %s", err, out)
+	}
+}
+
+// TestUnguarded holds that a host where nothing can run at boot, or a disk without room, refuses the guard by name and keeps nothing of it.
+func TestUnguarded(t *testing.T) {
+	s := unguarded(t, nil)
+	r := s.armed("1000")
+	if r.status != 5 || !strings.Contains(r.stderr, "nothing here is known that runs a script at boot") {
+		t.Errorf("arm: %+v", r)
+	}
+	if r := s.do("swap.sh"); r.status != 5 {
+		t.Errorf("swap: %+v", r)
+	}
+	s.checkOver("restored")
+	s.checkGuardGone()
+}
+
+// TestDeadline holds under every shell that the guard restores when its time is over, counts once more from the reload's end, whatever the
+// clock on the wall says and whether or not the host counts its uptime, and ends when the run is confirmed.
+func TestDeadline(t *testing.T) {
+	for i, shell := range shells {
+		t.Run(shell[0], func(t *testing.T) {
+			t.Parallel()
+			s := unguarded(t, nil)
+			s.shell = shell
+			before := s.before()
+			if i%2 == 0 {
+				s.must(os.Symlink("/proc", filepath.Join(s.pace.root, "proc")))
+			}
+			// The clock on the wall stands still.
+			s.must(os.Remove(filepath.Join(s.dir, "bin/date")))
+			s.write(filepath.Join(s.dir, "bin/date"), "#!/bin/sh\necho 1000000000\n")
+			s.must(os.Chmod(filepath.Join(s.dir, "bin/date"), 0o755))
+			s.mkdir(filepath.Join(s.rundir(), "guard"))
+			c := s.command("guard.sh", "--wait", "2")
+			s.must(c.Start())
+			defer c.Wait()
+			defer syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+			s.await("disk/runs/r1/guard/pid", func() bool { return s.dead(c.Process.Pid) })
+			swapped := s.do("swap.sh") // it may be over before the swap begins: a machine may be slow
+			s.await("disk/runs/r1/end", func() bool { return false })
+			if err := c.Wait(); err != nil {
+				t.Errorf("the guard ended with %v", err)
+			}
+			if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+				t.Errorf("after the deadline (swap: %+v): %s", swapped, d)
+			}
+			s.checkOver("restored")
+		})
+	}
+}
+
+// TestGuardFaults fails and kills guard.sh --arm and confirm.sh at every call of a tool: what is left of a guard goes with the restore, and a
+// run is confirmed or put back, never half.
+func TestGuardFaults(t *testing.T) {
+	host := hookHosts["startpar"].host
+	probe := unguarded(t, host)
+	if err := probe.begin("none", 0, "guard.sh", "--arm", "1000").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	arm := probe.calls()
+	if r := probe.do("swap.sh"); r.status != 0 {
+		t.Fatalf("swap: %+v", r)
+	}
+	if err := probe.begin("none", 0, "confirm.sh").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	probe.checkGuardGone()
+	var all []faultCase
+	for script, calls := range map[string]int{"guard.sh": arm, "confirm.sh": probe.calls()} {
+		t.Logf("%s calls %d tools", script, calls)
+		for _, f := range []string{"fail", "kill", "orphan", "after", "stop"} {
+			for n := 1; n <= calls; n++ {
+				if script == "confirm.sh" || f != "stop" {
+					all = append(all, faultCase{script, f, n})
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b faultCase) int { return strings.Compare(a.script+a.fault, b.script+b.fault)*1000 + a.n - b.n })
+	cases := sampled(t, all, 24)
+	t.Logf("%d of %d cases", len(cases), len(all))
+	for w := range 2 {
+		t.Run(strconv.Itoa(w), func(t *testing.T) {
+			t.Parallel()
+			for i := w; i < len(cases); i += 2 {
+				if cases[i].script == "guard.sh" {
+					armFault(t, host, cases[i])
+				} else {
+					confirmFault(t, host, cases[i])
+				}
+			}
+		})
+	}
+}
+
+func armFault(t *testing.T, host map[string]string, c faultCase) {
+	t.Helper()
+	s := unguarded(t, host)
+	defer os.RemoveAll(s.dir)
+	defer s.asleep()
+	before, was := s.before(), tree(t, s.pace.root)
+	cmd := s.begin(c.fault, c.n, "guard.sh", "--arm", "1000")
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() == 0 && len(s.guards()) != 1 {
+		t.Errorf("%+v at %q: armed, and there are %d guards", c, s.hit(), len(s.guards()))
+	}
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		t.Errorf("%+v at %q: restore: %+v", c, s.hit(), r)
+	}
+	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+		t.Errorf("%+v at %q: %s", c, s.hit(), d)
+	}
+	s.checkGuardGone()
+	s.checkOver("restored")
+	if d := cmp.Diff(was, tree(t, s.pace.root)); d != "" {
+		t.Errorf("%+v at %q: the host: %s", c, s.hit(), d)
+	}
+}
+
+func confirmFault(t *testing.T, host map[string]string, c faultCase) {
+	t.Helper()
+	s := unguarded(t, host)
+	defer os.RemoveAll(s.dir)
+	defer s.asleep()
+	before := s.before()
+	if r := s.armed("1000"); r.status != 0 {
+		t.Fatalf("%+v: arm: %+v", c, r)
+	}
+	if r := s.do("swap.sh"); r.status != 0 {
+		t.Fatalf("%+v: swap: %+v", c, r)
+	}
+	cmd := s.begin(c.fault, c.n, "confirm.sh")
+	if c.fault == "stop" && s.await("stopped", func() bool { return s.dead(cmd.Process.Pid) }) {
+		s.fire(c)
+		syscall.Kill(cmd.Process.Pid, syscall.SIGCONT)
+	}
+	cmd.Wait()
+	status, hit := cmd.ProcessState.ExitCode(), s.hit()
+	s.fire(c) // the guard's time is over
+	end, _ := os.ReadFile(filepath.Join(s.rundir(), "end"))
+	switch strings.TrimSpace(string(end)) {
+	case "confirmed":
+		s.checkSwapped()
+		s.checkOver("confirmed")
+	default:
+		if status == 0 {
+			t.Errorf("%+v at %q: it said that it is confirmed, and it was put back", c, hit)
+		}
+		if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+			t.Errorf("%+v at %q: %s", c, hit, d)
+		}
+		s.checkOver("restored")
+	}
+	s.checkGuardGone()
+}
+
+// fire does what the guard does at its deadline.
+func (s *site) fire(c faultCase) {
+	s.t.Helper()
+	cmd := s.command("guard.sh", "--late")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Errorf("%+v at %q: the guard: %v %s", c, s.hit(), err, out)
+	}
+}
+
+// TestRace lets a confirmation and the guard begin at once: one of them wins, and what it says is so.
+func TestRace(t *testing.T) {
+	t.Parallel()
+	won := map[string]int{}
+	for range 6 {
+		s := small(t, scratch(t)).ready()
+		s.faulty()
+		before := s.before()
+		if r := s.do("swap.sh"); r.status != 0 {
+			t.Fatalf("swap: %+v", r)
+		}
+		var confirm, restore result
+		var both sync.WaitGroup
+		both.Go(func() { confirm = s.do("confirm.sh") })
+		both.Go(func() { restore = s.do("restore.sh", "--guard") })
+		both.Wait()
+		switch {
+		case confirm.status == 0 && restore.status == 4:
+			won["confirm"]++
+			s.checkSwapped()
+			s.checkOver("confirmed")
+		case confirm.status != 0 && restore.status == 0:
+			won["restore"]++
+			if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+				t.Errorf("it was put back: %s", d)
+			}
+			s.checkOver("restored")
+		default:
+			t.Errorf("confirm %+v\nrestore %+v", confirm, restore)
+		}
+		s.asleep()
+	}
+	t.Logf("won: %v", won)
+}
