@@ -188,8 +188,17 @@ func TestFenced(t *testing.T) {
 	if r := s.do("restore.sh"); r.status != 3 || r.said() != "locked" {
 		t.Errorf("while another run is at work: %+v", r)
 	}
+	s.mkdir(s.layout.Run("r2") + "/token")
+	if r := s.do("restore.sh", "--for", "r2"); r.status != 4 || r.said() != "fenced" {
+		t.Errorf("for a rollback that is over: %+v", r)
+	}
+	s.checkSwapped()
+	s.must(os.RemoveAll(s.layout.Run("r2") + "/token"))
 	if r := s.do("restore.sh", "--for", "r2"); r.status != 0 {
 		t.Errorf("for a rollback: %+v", r)
+	}
+	if held, _ := filepath.Glob(s.layout.Run("r2") + "/busy.*/done"); len(held) != 2 {
+		t.Errorf("the locks that it gave back: %v", held)
 	}
 	if _, err := os.Stat(s.layout.Lock()); err != nil {
 		t.Errorf("the rollback's lock: %v", err)

@@ -52,9 +52,9 @@ mh_start() {
     # it ends, a daemon that a reload started, is not ended with it.
     mh_has systemd-run || { mh_why "systemd runs, and systemd-run is not there"; return 1; }
     mh_how=systemd-run
-    for mh_f in --collect ''; do
+    for mh_f in --collect ''; do # --collect: since systemd 236
       systemd-run --quiet $mh_f --unit="mtaharden-guard-$mh_run" --description="mtaharden: restores the host unless run $mh_run is confirmed" \
-        -p KillMode=process -p OOMScoreAdjust=-1000 /bin/sh "$mh_dir/guard.sh" --wait "$1" </dev/null >>"$mh_dir/output" 2>&1 && break
+        -p KillMode=process /bin/sh "$mh_dir/guard.sh" --wait "$1" </dev/null >>"$mh_dir/output" 2>&1 && break
     done
     mh_up && return 0
     mh_why "systemd-run does not start it"
@@ -108,10 +108,14 @@ mh_clock() {
   esac
 }
 
+# mh_oom N keeps the kernel from taking the guard where memory is short (proc(5)); what it starts is to have no such right.
+mh_oom() { [ ! -w "/proc/$$/oom_score_adj" ] || echo "$1" >"/proc/$$/oom_score_adj"; } 2>/dev/null
+
 mh_wait() {
   mh_birth $$ || return 5
   [ -d "$mh_dir/guard" ] || return 5
   printf '%s\n' "$mh_born" | mh_put "$mh_dir/guard/start" && echo $$ | mh_put "$mh_dir/guard/pid" || return 5
+  mh_oom -1000
   mh_clock
   mh_until=$((mh_t + $1)) mh_again=
   while [ "$mh_t" -lt "$mh_until" ]; do
@@ -143,6 +147,7 @@ mh_booted() {
 # mh_fire restores. What does not succeed is tried again: a disk may be full only for a while. Before a boot has come to its services it is
 # not waited for.
 mh_fire() {
+  mh_oom 0
   mh_guarding=1
   export mh_guarding
   for mh_try in 1 2 3 4 5 6; do

@@ -18,6 +18,8 @@ mh_hold() {
         ;;
       esac
     fi
+    # A swap does not wait for the restore that ends it.
+    [ "$mh_what" != swap ] || ! mh_taken || return 1
     [ "$mh_what" != confirm ] || [ "$mh_waited" -lt 10 ] || return 1
     sleep 1
     mh_waited=$((mh_waited + 1))

@@ -41,11 +41,14 @@ mh_main() {
 
 # mh_held_restore restores under the run's lock. Where the lock cannot be written the guard goes on without.
 mh_held_restore() {
+  mh_outer=
+  mh_hold_for || { mh_tell 0 fenced "run $mh_for is over"; return 4; }
   mh_hold
   case $?$mh_guard in
   0* | 21) ;;
   *)
     mh_tell 0 failed "the run's lock was not to be had"
+    mh_drop_for
     return 6
     ;;
   esac
@@ -53,8 +56,26 @@ mh_held_restore() {
   mh_rc=$?
   cd /
   mh_drop
+  mh_drop_for
   return "$mh_rc"
 }
+
+# mh_hold_for takes the lock of the run within which this one is put back, as that run's swap does: its guard ends this restore as it would
+# end a swap.
+mh_hold_for() {
+  [ -n "$mh_for" ] || return 0
+  mh_home=$mh_dir mh_dir=$mh_base/$mh_for mh_what=swap
+  mh_hold && ! mh_taken
+  mh_rc=$?
+  mh_outer=$mh_held mh_held= mh_dir=$mh_home mh_what=restore
+  [ "$mh_rc" -eq 0 ] || mh_drop_for
+  return "$mh_rc"
+}
+
+mh_drop_for() {
+  [ -z "$mh_outer" ] || true >"$mh_base/$mh_for/busy.$mh_outer/done"
+  mh_outer=
+} 2>/dev/null
 
 # mh_may: a restore gives way to nobody, but within another run to that run's end.
 mh_may() {
