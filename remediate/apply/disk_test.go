@@ -2,7 +2,9 @@ package apply
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,4 +92,32 @@ func (s *site) repair(disk string) {
 	if flags&immutable != 0 {
 		s.must(unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^immutable))
 	}
+}
+
+// TestSweep holds that a restore that cannot remove what a swap left beside a file says so, and does when it can.
+func TestSweep(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("it makes a directory immutable: only root may")
+	}
+	s := small(t, scratch(t)).ready()
+	s.faulty()
+	before := s.before()
+	s.write(filepath.Join(s.live, ".mtaharden-r1.2"), "half")
+	if out, err := exec.Command("chattr", "+i", s.live).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	r := s.do("restore.sh", "--guard")
+	if out, err := exec.Command("chattr", "-i", s.live).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if r.status != 6 || !strings.Contains(r.stderr, "cannot remove .mtaharden-r1.2 beside "+s.live+"/main.cf") {
+		t.Errorf("restore: %+v", r)
+	}
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		t.Errorf("restore: %+v", r)
+	}
+	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+		t.Error(d)
+	}
+	s.checkOver("restored")
 }

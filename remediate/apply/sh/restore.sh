@@ -175,18 +175,22 @@ mh_restore() {
 
 # mh_sweep removes what a swap left beside the files that it was about to replace; a swap that wakes up late has nothing left to rename.
 mh_sweep() {
-  item=$mh_count
+  item=$mh_count mh_bad=0
   while [ "$item" -gt 0 ]; do
     mh_item "$item"
-    [ "$item_kind" = service ] || ! mh_enter || rm -f "$mh_temp"
+    if [ "$item_kind" != service ] && mh_enter && ! rm -f "$mh_temp" 2>/dev/null; then
+      mh_bad=$((mh_bad + 1))
+      mh_why "cannot remove ${mh_temp#./} beside $item_show"
+      mh_tell 0 failed "cannot remove ${mh_temp#./} beside $item_show"
+    fi
     item=$((item - 1))
   done
   cd /
-} 2>/dev/null
+}
 
 # mh_back_all puts back what is not yet as it was, the last change first. What fails does not stop the others.
 mh_back_all() {
-  mh_bad=0 item=$mh_count
+  item=$mh_count
   while [ "$item" -gt 0 ] && [ -z "$mh_fenced" ]; do
     mh_item "$item"
     mh_look
