@@ -24,7 +24,7 @@ func TestDisk(t *testing.T) {
 			all = append(all, faultCase{"swap.sh", fault, n})
 		}
 	}
-	cases := sampled(t, all, 15)
+	cases := sampled(t, all, 12)
 	t.Logf("%d of %d cases", len(cases), len(all))
 	ends := map[string]map[int]int{}
 	for _, c := range cases {
@@ -120,4 +120,42 @@ func TestSweep(t *testing.T) {
 		t.Error(d)
 	}
 	s.checkOver("restored")
+}
+
+// TestAttack holds that who owns the directory of a live file has root write, own or remove nothing elsewhere: at calls of a swap and of a
+// restore he puts a link to root's own directory in the place of what root has made in his.
+func TestAttack(t *testing.T) {
+	var all []faultCase
+	for _, script := range []string{"swap.sh", "restore.sh"} {
+		for n := range countCalls(t, script) {
+			all = append(all, faultCase{script, "attack", n + 1})
+		}
+	}
+	cases := sampled(t, all, 12)
+	met := 0
+	for _, c := range cases {
+		s := small(t, scratch(t)).ready()
+		s.faulty()
+		victim := filepath.Join(s.dir, "victim")
+		s.must(os.Mkdir(victim, 0o700))
+		s.write(filepath.Join(victim, "new"), "root's own")
+		before := tree(t, victim)
+		if c.script == "restore.sh" {
+			s.begin("none", 0, "swap.sh").Wait()
+		}
+		args := map[string][]string{"restore.sh": {"--guard"}}[c.script]
+		s.begin(c.fault, c.n, c.script, args...).Wait()
+		if d := cmp.Diff(before, tree(t, victim)); d != "" {
+			t.Errorf("%+v at %q: %s", c, s.hit(), d)
+		}
+		if s.hit() != "" {
+			met++
+		}
+		s.asleep()
+		os.RemoveAll(s.dir)
+	}
+	t.Logf("%d of %d cases; in %d there was something to attack", len(cases), len(all), met)
+	if met == 0 {
+		t.Error("nothing was attacked")
+	}
 }

@@ -253,7 +253,7 @@ func TestGuardFaults(t *testing.T) {
 		}
 	}
 	slices.SortFunc(all, func(a, b faultCase) int { return strings.Compare(a.script+a.fault, b.script+b.fault)*1000 + a.n - b.n })
-	cases := sampled(t, all, 24)
+	cases := sampled(t, all, 16)
 	t.Logf("%d of %d cases", len(cases), len(all))
 	for w := range 2 {
 		t.Run(strconv.Itoa(w), func(t *testing.T) {

@@ -17,6 +17,8 @@ mh_begin() {
   [ "$mh__sha" != cksum ] || mh_algo=cksum
   mh_ef=
   if [ / -ef / ] && ! [ / -ef /dev/null ]; then mh_ef=1; fi 2>/dev/null
+  mh_meta "$mh_dir" || return 1
+  mh_me=$mh_uid
   cd / || return 1
   trap '' HUP PIPE INT
 }
@@ -43,22 +45,23 @@ mh_whole() {
 }
 
 # mh_enter steps into the item's directory, so that what follows happens there whatever becomes of the path: mh_name is the item there,
-# mh_temp the name that its successor has before it is renamed. No include pattern of an MTA matches that name.
+# mh_room the directory in which its successor is made (mh_build). No include pattern of an MTA matches that name.
 mh_enter() {
   mh_parent=${item_path%/*}
   mh_parent=${mh_parent:-/}
   mh_name=./${item_path##*/}
-  mh_temp=./.mtaharden-$mh_run.$item
+  mh_up=.
+  mh_room=./.mtaharden-$mh_run.$item
   cd -P "$mh_parent/" 2>/dev/null && [ "$PWD" = "$mh_parent" ]
 }
 
 # mh_there says whether the path still leads to the directory that mh_enter stepped into.
 mh_there() {
   if [ -n "$mh_ef" ]; then
-    [ . -ef "$mh_parent" ]
+    [ "$mh_up" -ef "$mh_parent" ]
     return
   fi
-  mh_meta . || return 1
+  mh_meta "$mh_up" || return 1
   mh_here=$mh_inode
   mh_meta "$mh_parent" && [ "$mh_kind" = dir ] && [ "$mh_inode" = "$mh_here" ]
 }
@@ -129,13 +132,22 @@ mh_look_mode() {
   case $mh_kind in file | dir | other) mh_look_meta ;; esac
 }
 
-# mh_rename is the last step of every replacement: the temporary file, which is on the disk, takes the name, and the name is on the disk
-# before anything else happens.
+# mh_build steps into a directory of root's alone beside the item, in which its successor is made. The MTA's own account may own the
+# directory of the item: what it can put in the place of a name there, root is not to write through.
+mh_build() {
+  rm -rf "$mh_room" && mkdir "$mh_room" && cd -P "$mh_room/" || return 1
+  mh_up=.. mh_name=.$mh_name
+  mh_meta . || return 1
+  case $mh_uid/$mh_mode in "$mh_me"/?700) mh_there ;; *) return 1 ;; esac
+} 2>/dev/null
+
+# mh_rename is the last step of every replacement: the finished file, which is on the disk, takes the name, and the name is on the disk before
+# anything else happens.
 mh_rename() {
   mh_may || return 1
   mh_there || { mh_why "the directory of $item_show is another one now"; return 1; }
   [ ! -d "$mh_name" ] || { mh_why "$item_show is a directory"; return 1; }
-  mv -f "$mh_temp" "$mh_name" && mh_durable . || { mh_why "cannot put $item_show in place"; return 1; }
+  mv -f ./new "$mh_name" && mh_durable .. && cd .. && rmdir "$mh_room" || { mh_why "cannot put $item_show in place"; return 1; }
 }
 
 # mh_remove takes the item's name away.
@@ -156,19 +168,19 @@ mh_own() {
   mh_meta "$1" && [ "$mh_uid $mh_gid $mh_mode" = "$2 $3 $4" ]
 } 2>/dev/null
 
-# mh_dress FROM makes the temporary file, empty or not, with all attributes of FROM: owner, mode, ACL, extended attributes and label as far
-# as this host's cp carries them. It is the run's own: nobody made it before.
+# mh_dress FROM makes the file new, empty or not, with all attributes of FROM: owner, mode, ACL, extended attributes and label as far as this
+# host's cp carries them.
 mh_dress() {
-  rm -f "$mh_temp" && (set -C && : >"$mh_temp") 2>/dev/null || return 1
+  (set -C && true >./new) || return 1
   [ -n "$1" ] || return 0
-  cp --attributes-only --preserve=all "$1" "$mh_temp" 2>/dev/null && return 0
-  cp -p "$1" "$mh_temp" 2>/dev/null || return 1
-  [ ! -d /sys/fs/selinux/booleans ] || chcon --reference="$1" "$mh_temp" 2>/dev/null || :
-}
+  cp --attributes-only --preserve=all "$1" ./new && return 0
+  cp -p "$1" ./new || return 1
+  [ ! -d /sys/fs/selinux/booleans ] || chcon --reference="$1" ./new || :
+} 2>/dev/null
 
-# mh_fill FROM SUM puts a content into the temporary file and looks whether it is all there.
+# mh_fill FROM SUM puts a content into the file and looks whether it is all there.
 mh_fill() {
-  cat "$1" 2>/dev/null >|"$mh_temp" && mh_is "$mh_temp" "$2" "$1"
+  cat "$1" >|./new && mh_is ./new "$2" "$1"
 } 2>/dev/null
 
 # mh_limit COMMAND... runs a command of at most 90 s with no input but what stands in the file mh_input, and keeps what it says in the run's folder.

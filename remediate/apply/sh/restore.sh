@@ -178,10 +178,10 @@ mh_sweep() {
   item=$mh_count mh_bad=0
   while [ "$item" -gt 0 ]; do
     mh_item "$item"
-    if [ "$item_kind" != service ] && mh_enter && ! rm -f "$mh_temp" 2>/dev/null; then
+    if [ "$item_kind" != service ] && mh_enter && ! rm -rf "$mh_room" 2>/dev/null; then
       mh_bad=$((mh_bad + 1))
-      mh_why "cannot remove ${mh_temp#./} beside $item_show"
-      mh_tell 0 failed "cannot remove ${mh_temp#./} beside $item_show"
+      mh_why "cannot remove ${mh_room#./} beside $item_show"
+      mh_tell 0 failed "cannot remove ${mh_room#./} beside $item_show"
     fi
     item=$((item - 1))
   done
@@ -203,7 +203,7 @@ mh_back_all() {
     if [ -z "$mh_done" ]; then
       [ -z "$mh_fenced" ] || break
       mh_bad=$((mh_bad + 1))
-      [ "$item_kind" = service ] || ! mh_enter || rm -f "$mh_temp"
+      [ "$item_kind" = service ] || ! mh_enter || rm -rf "$mh_room"
       mh_done=failed
       mh_why "$item_show was not put back"
     fi
@@ -229,10 +229,10 @@ mh_back() {
     mh_remove
     return
   fi
-  rm -f "$mh_temp"
+  mh_build || { mh_why "cannot make a directory beside $item_show"; return 1; }
   if [ -n "$item_kept" ] && [ -f "$mh_dir/keep/$item" ] && mh_is "$mh_dir/keep/$item" "$was_sum" "$mh_dir/copy/$item" &&
-    ln "$mh_dir/keep/$item" "$mh_temp" 2>/dev/null; then
-    mh_own "$mh_temp" "$was_uid" "$was_gid" "$was_mode" || { mh_why "cannot set owner and mode of $item_show"; return 1; }
+    ln "$mh_dir/keep/$item" ./new 2>/dev/null; then
+    mh_own ./new "$was_uid" "$was_gid" "$was_mode" || { mh_why "cannot set owner and mode of $item_show"; return 1; }
   else
     mh_recopy || return 1
   fi
@@ -248,9 +248,9 @@ mh_recopy() {
     [ ! -f "$mh_f" ] || [ -h "$mh_f" ] || mh_from=$mh_f
   done
   mh_dress "$mh_from" && mh_fill "$mh_dir/copy/$item" "$was_sum" &&
-    mh_own "$mh_temp" "$was_uid" "$was_gid" "$was_mode" || { mh_why "cannot write a file beside $item_show"; return 1; }
-  touch -r "$mh_dir/copy/$item" "$mh_temp" || { mh_why "cannot set the time of $item_show"; return 1; }
-  mh_durable "$mh_temp" || { mh_why "cannot make $item_show durable"; return 1; }
+    mh_own ./new "$was_uid" "$was_gid" "$was_mode" || { mh_why "cannot write a file beside $item_show"; return 1; }
+  touch -r "$mh_dir/copy/$item" ./new || { mh_why "cannot set the time of $item_show"; return 1; }
+  mh_durable ./new || { mh_why "cannot make $item_show durable"; return 1; }
 }
 
 # mh_displace keeps a third content: somebody's work, or somebody else's.

@@ -117,12 +117,13 @@ mh_single() {
 
 # mh_replace puts new/N in the item's place.
 mh_replace() {
+  mh_build || { mh_why "cannot make a directory beside $item_show"; return 1; }
   mh_from=
   [ "$was_kind" = absent ] || mh_from=$mh_name
   mh_dress "$mh_from" || { mh_why "cannot make a file beside $item_show"; return 1; }
   mh_fill "$mh_dir/new/$item" "$new_sum" || { mh_why "cannot write a file beside $item_show"; return 1; }
-  mh_own "$mh_temp" "$new_uid" "$new_gid" "$new_mode" || { mh_why "cannot set owner and mode of $item_show"; return 1; }
-  mh_durable "$mh_temp" || { mh_why "cannot make $item_show durable"; return 1; }
+  mh_own ./new "$new_uid" "$new_gid" "$new_mode" || { mh_why "cannot set owner and mode of $item_show"; return 1; }
+  mh_durable ./new || { mh_why "cannot make $item_show durable"; return 1; }
   mh_fresh && mh_touch && mh_rename
 }
 
@@ -130,7 +131,7 @@ mh_replace() {
 mh_failed() {
   mh_note swap failed "${mh_cause:-fenced}"
   if [ -n "$mh_fenced" ]; then
-    mh_enter && rm -f "$mh_temp"
+    mh_enter && rm -rf "$mh_room"
     cd /
     mh_drop
     mh_tell 0 fenced "the run's token is taken"
