@@ -340,3 +340,30 @@ func (s *site) asleep() {
 	s.sleep.Process.Kill()
 	s.sleep.Wait()
 }
+
+// TestLockUnsure holds that a script that made the run's lock, and could not make sure of it, does not wait for itself.
+func TestLockUnsure(t *testing.T) {
+	s := small(t, scratch(t)).ready()
+	s.faulty()
+	before := s.before()
+	for n := 1; ; n++ {
+		cmd := s.begin("fail", n, "swap.sh")
+		cmd.Wait()
+		if strings.HasPrefix(s.hit(), "sync "+s.rundir()) && !strings.Contains(s.hit(), "holding") {
+			break
+		}
+		if n > 30 {
+			t.Fatal("the lock is not made durable")
+		}
+		s.asleep()
+		s = small(t, scratch(t)).ready()
+		s.faulty()
+		before = s.before()
+	}
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		t.Errorf("restore: %+v", r)
+	}
+	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+		t.Error(d)
+	}
+}

@@ -52,7 +52,7 @@ mh_confirm_held() {
   done
   cd /
   mh_note confirm doing || { mh_tell 0 failed "cannot write to $mh_dir"; return 3; }
-  if ! mh_take confirm; then
+  if ! mh_take confirm && [ "$mh_taker" != confirm ]; then
     mh_tell 0 fenced "the host was put back"
     return 4
   fi

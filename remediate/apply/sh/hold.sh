@@ -47,7 +47,9 @@ mh_free() {
   read -r mh_p mh_b mh_w <"$1/holder" 2>/dev/null
   mh_alive "$mh_p" "$mh_b" || return 0
   [ "$mh_p" != "${mh_heir:-}" ] || return 0
-  [ "$mh_p" != $$ ] && [ "$mh_what" = restore ] || return 1
+  # It is this process: the lock was made, and could not be made durable.
+  [ "$mh_p" != $$ ] || return 0
+  [ "$mh_what" = restore ] || return 1
   case $mh_w in restore) mh_n=$mh_patience ;; *) mh_n=$mh_grace ;; esac
   if [ "$mh_waited" -ge "$mh_n" ] || mh_stopped "$mh_p"; then
     mh_slay "$mh_p"

@@ -89,7 +89,7 @@ mh_claimed() {
   if mh_locked || [ -n "$mh_guard" ]; then
     :
   elif [ -z "$mh_holder" ]; then
-    mh_lock_host || { mh_tell 0 locked "another run has just begun"; return 3; }
+    mh_lock_host || mh_locked || { mh_tell 0 locked "another run has just begun"; return 3; }
     mh_own_lock=1
   elif [ "$mh_holder" != "$mh_for" ]; then
     mh_tell 0 locked "run $mh_holder is at work on this host"
