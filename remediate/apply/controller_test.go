@@ -332,7 +332,7 @@ var groundFaults = []string{"fail", "before", "half", "after", "unseen", "kill",
 
 // TestGroundFaults has every fault at the controller's operations of an apply on real scripts: by itself the host comes to be as it was or
 // confirmed, what the run says is what is, and the next run finds nothing in its way and leaves nothing. A run of the tests takes a sample;
-// MTAHARDEN_FULL takes all.
+// MTALAB_FULL takes all.
 func TestGroundFaults(t *testing.T) {
 	if os.Getuid() != 0 || testing.Short() {
 		t.Skip("needs root: what is saved must be root's; and it takes its time")
@@ -352,7 +352,7 @@ func TestGroundFaults(t *testing.T) {
 		}
 	}
 	total := len(all)
-	if os.Getenv("MTAHARDEN_FULL") == "" {
+	if os.Getenv("MTALAB_FULL") == "" {
 		seed := uint64(time.Now().UnixNano())
 		if s, err := strconv.ParseUint(os.Getenv("MTAHARDEN_RANDOM"), 10, 64); err == nil {
 			seed = s

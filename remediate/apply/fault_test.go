@@ -171,10 +171,10 @@ type faultCase struct {
 	n             int
 }
 
-// sampled are the cases of an ordinary run, all of them where MTAHARDEN_FULL is set.
+// sampled are the cases of an ordinary run, all of them where MTALAB_FULL is set.
 func sampled(t *testing.T, all []faultCase, most int) []faultCase {
 	t.Helper()
-	if os.Getenv("MTAHARDEN_FULL") != "" || len(all) <= most {
+	if os.Getenv("MTALAB_FULL") != "" || len(all) <= most {
 		return all
 	}
 	r := rand.New(rand.NewPCG(4, 2026))

@@ -20,7 +20,7 @@ import (
 // modes, times, attributes, links and names; and that doing it again does nothing.
 func TestIdentity(t *testing.T) {
 	rounds := 6
-	if os.Getenv("MTAHARDEN_FULL") != "" {
+	if os.Getenv("MTALAB_FULL") != "" {
 		rounds = 200
 	}
 	for seed := range rounds {
