@@ -18,7 +18,7 @@ func demoCommand() *cobra.Command {
 	var install bool
 	c := &cobra.Command{
 		Use:   "demo [--install]",
-		Short: "Boot three vulnerable mail hosts, audit them over SSH, and print the report",
+		Short: "Boot three vulnerable mail hosts, audit them over SSH, mend them, look at them from outside, and roll back",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			lab, err := equippedLab(c.Context(), install)
@@ -33,7 +33,7 @@ func demoCommand() *cobra.Command {
 }
 
 // Demo boots the hosts of testdata/lab/demo, audits them in one run, prints that report on stdout, and fails when the
-// audit did not find what is known to be wrong with them.
+// audit did not find what is known to be wrong with them. Then it has them mended and put back (changeDemo).
 func (l *Lab) Demo(ctx context.Context) error {
 	jobs, err := l.demoJobs()
 	if err != nil {
@@ -75,7 +75,10 @@ func (l *Lab) Demo(ctx context.Context) error {
 	if err := l.checkDemo(ctx, program, jobs); err != nil {
 		return err
 	}
-	l.say("the hosts are still up. See what would be changed: go run ./cmd/mtaharden plan -i %s", inventory)
+	if err := l.changeDemo(ctx, program, inventory, jobs); err != nil {
+		return err
+	}
+	l.say("the hosts are still up, and vulnerable again. See what would be changed: go run ./cmd/mtaharden plan -i %s", inventory)
 	l.say("look at one: go run ./cmd/mtalab exec %s -- sh; stop them all: go run ./cmd/mtalab down", hosts[0].Name)
 	return nil
 }
