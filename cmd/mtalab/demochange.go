@@ -81,11 +81,13 @@ func (l *Lab) closed(j *recipeJob) error {
 }
 
 // manifest prints what a host is made of: every file with mode, owner, time and hash, every link with its target, every folder. Left out
-// is what runs by itself: logs, queues, the program's own folder, and what daemons write between two looks.
+// is what runs by itself: logs, queues, the program's own folder, what daemons write between two looks, and two files into which Debian's
+// sendmail writes the time at every start.
 const manifest = `set -e
 cd /
 skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var/tmp -o -path ./var/log -o -path ./var/spool
- -o -path ./var/cache -o -path ./var/lib/mtaharden -o -path ./var/lib/systemd -o -path ./var/lib/postfix -o -path ./root -o -path ./home'
+ -o -path ./var/cache -o -path ./var/lib/mtaharden -o -path ./var/lib/systemd -o -path ./var/lib/postfix -o -path ./root -o -path ./home
+ -o -path ./etc/mail/Makefile -o -path ./etc/mail/databases'
 find . -xdev \( $skip \) -prune -o -type d -printf 'd %m %U:%G %p\n' -o -type l -printf 'l %U:%G %T@ %p -> %l\n' -o -printf 'f %m %U:%G %T@ %s %p\n'
 find ./etc ./var/lib ./usr/sbin -xdev \( $skip \) -prune -o -type f -exec sha256sum {} +`
 
