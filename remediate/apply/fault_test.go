@@ -22,7 +22,8 @@ import (
 const shim = `#!/bin/dash
 n=guard
 if [ -z "$OF_GUARD" ]; then
-  read -r n <"$SITE/count"
+  n=
+  until [ -n "$n" ]; do read -r n <"$SITE/count"; done # another call, in a pipe, may be at it
   n=$((n + 1))
   echo "$n" >"$SITE/count"
 fi

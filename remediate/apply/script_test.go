@@ -3,6 +3,7 @@ package apply
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -199,7 +200,9 @@ func (s *site) born(pid int) string {
 // command is one of the run's scripts, not yet started.
 func (s *site) command(script string, args ...string) *exec.Cmd {
 	argv := append(append(slices.Clone(s.shell), filepath.Join(s.rundir(), script)), args...)
-	c := exec.Command(argv[0], argv[1:]...)
+	ctx, stop := context.WithTimeout(s.t.Context(), 5*time.Minute) // one that hangs is ended
+	s.t.Cleanup(stop)
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.Dir = s.dir
 	c.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"}, s.env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

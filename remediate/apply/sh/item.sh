@@ -174,6 +174,7 @@ mh_dress() {
   (set -C && true >./new) || return 1
   [ -n "$1" ] || return 0
   cp --attributes-only --preserve=all "$1" ./new && return 0
+  ! cp --help | grep -e --attributes-only >/dev/null || return 1 # it could, and did not
   cp -p "$1" ./new || return 1
   [ ! -d /sys/fs/selinux/booleans ] || chcon --reference="$1" ./new || :
 } 2>/dev/null
