@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	testLimit          = 75 * time.Minute // on a machine that is busy with other things; alone it takes a third
+	testLimit          = 80 * time.Minute // on a machine that is busy with other things; alone it takes a third
 	staticcheckVersion = "v0.8.2"
 	fuzzInputs         = "2000x"
 	fuzzInputsFull     = "100000x"
@@ -220,7 +220,7 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env, limit := []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "25m"
+	env, limit := []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory}, "45m"
 	if t.full { // every fault at every call of the host's scripts
 		env, limit = append(env, "MTALAB_FULL=1"), "3h"
 	}
