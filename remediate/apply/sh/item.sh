@@ -157,14 +157,15 @@ mh_remove() {
   rm -f "$mh_name" && [ ! -e "$mh_name" ] && mh_durable . || { mh_why "cannot remove $item_show"; return 1; }
 }
 
-# mh_own FILE UID GID MODE sets owner and mode where they differ; chown clears bits of the mode.
+# mh_own FILE UID GID MODE [LIVE] sets owner and mode where they differ; chown clears bits of the mode. Of a live file the token is looked at
+# before each.
 mh_own() {
   mh_meta "$1" || return 1
   if [ "$mh_uid $mh_gid" != "$2 $3" ]; then
-    chown "$2:$3" "$1" || return 1
+    { [ -z "$5" ] || mh_may; } && chown "$2:$3" "$1" || return 1
     mh_meta "$1" || return 1
   fi
-  [ "$mh_mode" = "$4" ] || chmod "$4" "$1" || return 1
+  [ "$mh_mode" = "$4" ] || { { [ -z "$5" ] || mh_may; } && chmod "$4" "$1"; } || return 1
   mh_meta "$1" && [ "$mh_uid $mh_gid $mh_mode" = "$2 $3 $4" ]
 } 2>/dev/null
 

@@ -237,7 +237,7 @@ mh_back() {
   esac
   mh_enter || { mh_why "the directory of $item_show is not what it was"; return 1; }
   if [ "$item_kind" = mode ]; then
-    mh_may && mh_there && mh_own "$mh_name" "$was_uid" "$was_gid" "$was_mode" && mh_durable "$mh_name"
+    mh_may && mh_there && mh_own "$mh_name" "$was_uid" "$was_gid" "$was_mode" live && mh_durable "$mh_name"
     return
   fi
   if [ "$was_kind" = absent ]; then

@@ -71,7 +71,7 @@ mh_swap_one() {
   mh_enter || { mh_why "the directory of $item_show is not what it was"; return 1; }
   mh_fresh || return 1
   case $item_kind in
-  mode) mh_touch && mh_may && mh_there && mh_own "$mh_name" "$new_uid" "$new_gid" "$new_mode" && mh_durable "$mh_name" ;;
+  mode) mh_touch && mh_may && mh_there && mh_own "$mh_name" "$new_uid" "$new_gid" "$new_mode" live && mh_durable "$mh_name" ;;
   *)
     if [ "$new_kind" = absent ]; then
       [ "$was_kind" = absent ] || { mh_touch && mh_remove; }
