@@ -197,7 +197,7 @@ func TestScriptFaults(t *testing.T) {
 		}
 		t.Logf("%s calls %d tools", script, calls)
 	}
-	cases := sampled(t, all, 16)
+	cases := sampled(t, all, 36)
 	t.Logf("%d of %d cases", len(cases), len(all))
 	const workers = 3
 	for w := range workers {
