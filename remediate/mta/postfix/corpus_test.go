@@ -53,6 +53,7 @@ func corpusHosts(t *testing.T, class string) []string {
 func TestCorpus(t *testing.T) {
 	for _, dir := range corpusHosts(t, "postfix") {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
 			s, ok := corpusHost(t, dir)
 			if !ok {
 				return

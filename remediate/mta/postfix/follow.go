@@ -94,8 +94,17 @@ func (m *model) told(t *table, key string) (found, bool) {
 	return found{}, true
 }
 
-// askable says why postmap is not run on a table, "" when it is.
+// askable says why postmap is not run on a table, "" when it is. A walk asks it at every look-up.
 func (m *model) askable(t *table) string {
+	why, known := m.unasked[t.spec]
+	if !known {
+		why = m.judgeTable(t)
+		m.unasked[t.spec] = why
+	}
+	return why
+}
+
+func (m *model) judgeTable(t *table) string {
 	_, compiled := hashed[t.kind]
 	switch {
 	case t.missing != "":

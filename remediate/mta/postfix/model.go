@@ -21,6 +21,7 @@ type model struct {
 	lists     map[cacheKey][]pattern
 	words     map[cacheKey][]member
 	values    map[cacheKey]string
+	unasked   map[string]string   // by table: why postmap is not run on it, "" where it is
 	wanted    map[string][]string // by table: keys that an answer needed of tables that were not read
 	asked     map[string][]string // the same, of answers that stayed open for it
 	listeners []listener
