@@ -2,6 +2,7 @@ package apply
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,7 +76,24 @@ func (s *site) checkGuardGone() {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	s.t.Errorf("the guard is left: %v", s.guards())
+	for _, pid := range s.guards() {
+		s.t.Errorf("at %q: the guard is left: %s", s.hit(), s.autopsy(pid))
+	}
+}
+
+// autopsy is what a process that should be gone is at, and how the run stands.
+func (s *site) autopsy(pid int) string {
+	var b strings.Builder
+	for _, f := range []string{"cmdline", "stat", "wchan", "stack"} {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, f))
+		fmt.Fprintf(&b, "\n%s: %q %v", f, data, err)
+	}
+	for name, text := range tree(s.t, s.rundir()) {
+		if !strings.HasSuffix(name, ".sh") && !strings.HasPrefix(name, "room.") {
+			fmt.Fprintf(&b, "\n%s: %s", name, text)
+		}
+	}
+	return b.String()
 }
 
 // hookHosts are what hosts look like to the guard, and the hook that it makes there.
@@ -253,66 +271,88 @@ func TestGuardFaults(t *testing.T) {
 		}
 	}
 	slices.SortFunc(all, func(a, b faultCase) int { return strings.Compare(a.script+a.fault, b.script+b.fault)*1000 + a.n - b.n })
-	cases := sampled(t, all, 16)
-	t.Logf("%d of %d cases", len(cases), len(all))
-	for w := range 2 {
-		t.Run(strconv.Itoa(w), func(t *testing.T) {
-			t.Parallel()
-			for i := w; i < len(cases); i += 2 {
-				if cases[i].script == "guard.sh" {
-					armFault(t, host, cases[i])
-				} else {
-					confirmFault(t, host, cases[i])
+	each(t, sampled(t, all, 16), func(t *testing.T, c faultCase) {
+		if c.script == "guard.sh" {
+			armFault(t, host, c)
+		} else {
+			confirmFault(t, host, c)
+		}
+	})
+}
+
+// TestGuardStopped holds that a guard that was stopped to be ended, by a confirmation or a restore that was killed there, is ended by who comes next.
+func TestGuardStopped(t *testing.T) {
+	for _, script := range []string{"confirm.sh", "restore.sh"} {
+		for _, next := range [][]string{{script, "--guard"}, {"guard.sh", "--late"}} {
+			t.Run(script+", then "+next[0], func(t *testing.T) {
+				t.Parallel()
+				s := unguarded(t, hookHosts["startpar"].host)
+				if r := s.armed("1000"); r.status != 0 {
+					t.Fatalf("arm: %+v", r)
 				}
-			}
-		})
+				if r := s.do("swap.sh"); r.status != 0 {
+					t.Fatalf("swap: %+v", r)
+				}
+				for _, pid := range s.guards() {
+					syscall.Kill(pid, syscall.SIGSTOP) // or it sees the run's end, and ends by itself
+				}
+				s.env = append(s.env, "FAULT_TOOL=ps") // who descends from the guard is asked when it is stopped
+				s.begin("kill", 0, script, "--guard").Wait()
+				if !strings.HasPrefix(s.hit(), "ps ") || len(s.guards()) != 1 {
+					t.Fatalf("killed at %q, guards %v", s.hit(), s.guards())
+				}
+				if out, err := s.command(next[0], next[1:]...).CombinedOutput(); err != nil {
+					t.Errorf("%v: %v %s", next, err, out)
+				}
+				s.checkGuardGone()
+				s.checkOver(map[string]string{"confirm.sh": "confirmed", "restore.sh": "restored"}[script])
+			})
+		}
 	}
 }
 
 func armFault(t *testing.T, host map[string]string, c faultCase) {
 	t.Helper()
 	s := unguarded(t, host)
-	defer os.RemoveAll(s.dir)
-	defer s.asleep()
 	before, was := s.before(), tree(t, s.pace.root)
 	cmd := s.begin(c.fault, c.n, "guard.sh", "--arm", "1000")
 	cmd.Wait()
+	s.checkKilled(c, cmd)
 	if cmd.ProcessState.ExitCode() == 0 && len(s.guards()) != 1 {
-		t.Errorf("%+v at %q: armed, and there are %d guards", c, s.hit(), len(s.guards()))
+		t.Errorf("at %q: armed, and there are %d guards", s.hit(), len(s.guards()))
 	}
 	if r := s.do("restore.sh", "--guard"); r.status != 0 {
-		t.Errorf("%+v at %q: restore: %+v", c, s.hit(), r)
+		t.Errorf("at %q: restore: %+v", s.hit(), r)
 	}
 	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
-		t.Errorf("%+v at %q: %s", c, s.hit(), d)
+		t.Errorf("at %q: %s", s.hit(), d)
 	}
 	s.checkGuardGone()
 	s.checkOver("restored")
 	if d := cmp.Diff(was, tree(t, s.pace.root)); d != "" {
-		t.Errorf("%+v at %q: the host: %s", c, s.hit(), d)
+		t.Errorf("at %q: the host: %s", s.hit(), d)
 	}
 }
 
 func confirmFault(t *testing.T, host map[string]string, c faultCase) {
 	t.Helper()
 	s := unguarded(t, host)
-	defer os.RemoveAll(s.dir)
-	defer s.asleep()
 	before := s.before()
 	if r := s.armed("1000"); r.status != 0 {
-		t.Fatalf("%+v: arm: %+v", c, r)
+		t.Fatalf("arm: %+v", r)
 	}
 	if r := s.do("swap.sh"); r.status != 0 {
-		t.Fatalf("%+v: swap: %+v", c, r)
+		t.Fatalf("swap: %+v", r)
 	}
 	cmd := s.begin(c.fault, c.n, "confirm.sh")
 	if c.fault == "stop" && s.await("stopped", func() bool { return s.dead(cmd.Process.Pid) }) {
-		s.fire(c)
+		s.fire()
 		syscall.Kill(cmd.Process.Pid, syscall.SIGCONT)
 	}
 	cmd.Wait()
+	s.checkKilled(c, cmd)
 	status, hit := cmd.ProcessState.ExitCode(), s.hit()
-	s.fire(c) // the guard's time is over
+	s.fire() // the guard's time is over
 	end, _ := os.ReadFile(filepath.Join(s.rundir(), "end"))
 	switch strings.TrimSpace(string(end)) {
 	case "confirmed":
@@ -320,10 +360,10 @@ func confirmFault(t *testing.T, host map[string]string, c faultCase) {
 		s.checkOver("confirmed")
 	default:
 		if status == 0 {
-			t.Errorf("%+v at %q: it said that it is confirmed, and it was put back", c, hit)
+			t.Errorf("at %q: it said that it is confirmed, and it was put back", hit)
 		}
 		if d := cmp.Diff(before, tree(t, s.live)); d != "" {
-			t.Errorf("%+v at %q: %s", c, hit, d)
+			t.Errorf("at %q: %s", hit, d)
 		}
 		s.checkOver("restored")
 	}
@@ -331,11 +371,11 @@ func confirmFault(t *testing.T, host map[string]string, c faultCase) {
 }
 
 // fire does what the guard does at its deadline.
-func (s *site) fire(c faultCase) {
+func (s *site) fire() {
 	s.t.Helper()
 	cmd := s.command("guard.sh", "--late")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Errorf("%+v at %q: the guard: %v %s", c, s.hit(), err, out)
+		s.t.Errorf("at %q: the guard: %v %s", s.hit(), err, out)
 	}
 }
 

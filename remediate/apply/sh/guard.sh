@@ -148,7 +148,7 @@ mh_booted() {
 # not waited for.
 mh_fire() {
   mh_oom 0
-  mh_guarding=1
+  mh_guarding=$$
   export mh_guarding
   for mh_try in 1 2 3 4 5 6; do
     mh_ended

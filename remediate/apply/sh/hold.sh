@@ -155,12 +155,12 @@ mh_unhook() {
   rm -f "$mh_dir/hooks" && mh_durable "$mh_dir"
 }
 
-# mh_disarm ends the guard, unless it is the guard that runs this.
+# mh_disarm ends the guard, unless it is the guard that runs this: mh_guarding is its process. Its folder goes last: where this is killed while
+# the guard is stopped and does not yet end, the next that disarms finds it there.
 mh_disarm() {
   [ -d "$mh_dir/guard" ] || return 0
   mh_p= mh_b=
   read -r mh_p <"$mh_dir/guard/pid" && read -r mh_b <"$mh_dir/guard/start"
+  [ "$mh_p" = "${mh_guarding:-}" ] || ! mh_alive "$mh_p" "$mh_b" || mh_slay "$mh_p"
   rm -rf "$mh_dir/unarmed" && mv "$mh_dir/guard" "$mh_dir/unarmed" && rm -rf "$mh_dir/unarmed"
-  [ -z "${mh_guarding:-}" ] && mh_alive "$mh_p" "$mh_b" || return 0
-  mh_slay "$mh_p"
 } 2>/dev/null

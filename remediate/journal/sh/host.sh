@@ -268,8 +268,18 @@ mh_locked() {
   [ "$mh_holder" = "$mh_run" ]
 } 2>/dev/null
 
-# mh_release gives the host's lock back where it is this run's. It is one rename too.
+# mh_release gives the host's lock back where it is this run's. It is one rename too. A guard that sees the run's end and who ended it may be at
+# it together: one of them finds the lock gone, and were the next run to have it already, that run gets it back.
 mh_release() {
   mh_locked || return 0
-  rm -rf "$mh_dir/unlocked" && mv "$mh_base/lock" "$mh_dir/unlocked" && mh_durable "$mh_base" && rm -rf "$mh_dir/unlocked"
+  mh__w=$mh_dir/unlocked.$$
+  rm -rf "$mh__w" || return 1
+  mv "$mh_base/lock" "$mh__w"
+  if [ -d "$mh__w" ]; then
+    read -r mh_holder <"$mh__w/run" || mh_holder=unknown
+    [ "$mh_holder" = "$mh_run" ] || { mh_claim "$mh__w" "$mh_base/lock"; return; }
+  elif mh_locked; then
+    return 1
+  fi
+  mh_durable "$mh_base" && rm -rf "$mh__w"
 } 2>/dev/null
