@@ -19,9 +19,12 @@ type asker struct {
 	cases  []asked
 	help   string // what HELP showed
 
+	localFrom *question // how a recipient of the server's own was taken; nil where none was
+
 	mu      sync.Mutex
 	helo    string
 	local   string // a recipient of the server's own that it took
+	counts  bool   // the server holds against a connection what it carried before
 	proxied bool   // the listener waits for a PROXY header
 	wantTLS bool   // the server takes nothing without TLS
 	failed  int    // connections in a row that came to no banner

@@ -24,6 +24,7 @@ type client struct {
 	timeout time.Duration
 	log     []Exchange
 	session Session
+	early   []string // commands that were sent and whose replies were not awaited yet
 	secure  *tls.ConnectionState
 	used    int  // transactions so far
 	met     bool // the server has said something
@@ -86,8 +87,26 @@ func (c *client) from() (netip.Addr, bool) {
 // greet waits for the banner.
 func (c *client) greet() (Reply, error) { return c.await("") }
 
-// say sends a command and waits for its reply. Nothing is sent while the server has said more than it was asked for.
+// ahead sends commands that will be said next, in one write (RFC 2920). Where that fails, the first of them will.
+func (c *client) ahead(commands []string) {
+	if c.r.Buffered() > 0 || len(c.early) > 0 {
+		return // say finds out
+	}
+	c.conn.SetDeadline(time.Now().Add(c.timeout))
+	if _, err := io.WriteString(c.conn, strings.Join(commands, "\r\n")+"\r\n"); err == nil {
+		c.early = commands
+	}
+}
+
+// say sends a command, unless it was sent ahead, and waits for its reply. Nothing is sent while the server has said more than it was asked for.
 func (c *client) say(command string) (Reply, error) {
+	for len(c.early) > 0 {
+		next := c.early[0]
+		c.early = c.early[1:]
+		if reply, err := c.await(next); err != nil || next == command {
+			return reply, err
+		}
+	}
 	if c.r.Buffered() > 0 {
 		rest, _ := c.r.Peek(min(c.r.Buffered(), 200))
 		err := fmt.Errorf("%w: %.80q", errTurn, rest)

@@ -131,7 +131,7 @@ func Ask(ctx context.Context, l Listener, c Config) *Report {
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	defer cancel()
 	r := &Report{Listener: l, Vantage: c.Vantage, From: c.From}
-	t, err := loadTables()
+	t, err := givenTables()
 	if err != nil {
 		r.Err = err
 		return r

@@ -15,7 +15,7 @@ type product struct {
 	Sign  string
 
 	system      bool // a system or a version, no product
-	shown, sign *regexp.Regexp
+	shown, sign *finder
 }
 
 func loadProducts() ([]product, error) {
@@ -33,13 +33,13 @@ func loadProducts() ([]product, error) {
 	all := append(data.Product, data.System...)
 	for i := range all {
 		p := &all[i]
-		if p.shown, err = regexp.Compile("(?is)" + p.Shown); err != nil {
+		if p.shown, err = newFinder("(?is)" + p.Shown); err != nil {
 			return nil, fmt.Errorf("cannot read the table of products: %s: %w", p.Name, err)
 		}
 		if p.Sign == "" {
 			continue
 		}
-		if p.sign, err = regexp.Compile("(?ism)" + p.Sign); err != nil {
+		if p.sign, err = newFinder("(?ism)" + p.Sign); err != nil {
 			return nil, fmt.Errorf("cannot read the table of products: %s: %w", p.Name, err)
 		}
 	}
@@ -49,8 +49,12 @@ func loadProducts() ([]product, error) {
 // leak returns what a text shows of product, version or system, "" for nothing. own are the server's names: a host may be called anything.
 func (t *tables) leak(text string, own []string) string {
 	text = without(text, own)
+	lower, ascii := folded(text)
 	var words []string
 	for _, p := range t.products {
+		if !p.shown.may(lower, ascii) {
+			continue
+		}
 		if m := p.shown.FindString(text); m != "" {
 			words = addText(words, strings.Join(strings.Fields(m), " "))
 		}
@@ -62,14 +66,19 @@ func (t *tables) leak(text string, own []string) string {
 func (t *tables) identify(shown []string, dialogue string, own []string) (name, version string) {
 	for _, text := range shown {
 		text = without(text, own)
+		lower, ascii := folded(text)
 		for _, p := range t.products {
-			if m := p.shown.FindStringSubmatch(text); m != nil && !p.system {
-				return p.Name, group(p.shown, m)
+			if p.system || !p.shown.may(lower, ascii) {
+				continue
+			}
+			if m := p.shown.FindStringSubmatch(text); m != nil {
+				return p.Name, group(p.shown.Regexp, m)
 			}
 		}
 	}
+	lower, ascii := folded(dialogue)
 	for _, p := range t.products {
-		if p.sign != nil && p.sign.MatchString(dialogue) {
+		if p.sign != nil && p.sign.may(lower, ascii) && p.sign.MatchString(dialogue) {
 			return p.Name, ""
 		}
 	}

@@ -50,6 +50,9 @@ func (a *asker) control(ctx context.Context) {
 		last := a.cases[len(a.cases)-1]
 		if last.Verdict == Taken {
 			a.local = account
+			taken := a.matrix().control(account)
+			taken.senders = []string{last.Sender}
+			a.localFrom = &taken
 		}
 		if !last.unknownAccount() {
 			return
@@ -122,15 +125,16 @@ func (a *asker) takenSender() (sender string, literalTaken, ok bool) {
 	return sender, literalTaken, ok
 }
 
-// stage asks questions, c.Parallel connections at a time, and keeps their order in the report.
+// stage asks questions, c.Parallel connections at a time, and keeps their order in the report: first those that can share connections.
 func (a *asker) stage(ctx context.Context, questions []question) {
 	questions = slices.DeleteFunc(questions, func(q question) bool {
 		return a.c.Forms != nil && !q.local && !slices.Contains(a.c.Forms, q.form)
 	})
 	cases := make([]asked, len(questions))
+	rest := a.together(ctx, questions, cases)
 	next := make(chan int)
 	var wait sync.WaitGroup
-	for range min(a.c.Parallel, len(questions)) {
+	for range min(a.c.Parallel, len(rest)) {
 		wait.Go(func() {
 			s := &slot{}
 			defer s.drop()
@@ -139,7 +143,7 @@ func (a *asker) stage(ctx context.Context, questions []question) {
 			}
 		})
 	}
-	for i := range questions {
+	for _, i := range rest {
 		next <- i
 	}
 	close(next)

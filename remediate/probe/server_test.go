@@ -28,6 +28,8 @@ import (
 //	wait DURATION             a pause before the banner; who talks in it gets "554 early" and is left
 //	banner REPLY              default "220 mx.example ESMTP"
 //	errors N REPLY            after N replies of 4yz or 5yz REPLY is sent and the connection closed
+//	turns N REPLY             after N replies of 4yz or 5yz every RCPT gets REPLY
+//	slows N DURATION          after N replies of 4yz or 5yz each reply comes so late
 //	connections N REPLY       the (N+1)th and later connections get REPLY for a banner
 //	header                    a PROXY header is waited for first
 //	> REGEXP [ | REGEXP]      (or >tls, >plain: in that state alone) what is said next answers commands that fit the first, where the last greeting and MAIL, put together, hold the second
@@ -41,6 +43,10 @@ type server struct {
 	banner      string
 	errors      int
 	errorReply  string
+	turns       int
+	turnReply   string
+	slows       int
+	lateness    time.Duration
 	limit       int
 	limitReply  string
 	header      bool // "header": it waits for a PROXY header first
@@ -79,13 +85,20 @@ func parseServer(t testing.TB, script string) *server {
 			s.banner = rest
 		case "header":
 			s.header = true
-		case "errors", "connections":
+		case "errors", "connections", "turns", "slows":
 			count, reply, _ := strings.Cut(rest, " ")
-			n, bad := strconv.Atoi(count)
-			if err = bad; word == "errors" {
+			var n int
+			n, err = strconv.Atoi(count)
+			switch word {
+			case "errors":
 				s.errors, s.errorReply = n, reply
-			} else {
+			case "connections":
 				s.limit, s.limitReply = n, reply
+			case "turns":
+				s.turns, s.turnReply = n, reply
+			default:
+				s.slows = n
+				s.lateness, err = time.ParseDuration(reply)
 			}
 		case ">", ">tls", ">plain":
 			command, mail, _ := strings.Cut(rest, " | ")
@@ -211,6 +224,12 @@ func (p *peer) answer(command string) bool {
 	if p.s.errors > 0 && p.bad >= p.s.errors {
 		p.reply(p.s.errorReply)
 		return false
+	}
+	if p.s.slows > 0 && p.bad >= p.s.slows {
+		time.Sleep(p.s.lateness)
+	}
+	if p.s.turns > 0 && p.bad >= p.s.turns && strings.HasPrefix(strings.ToUpper(command), "RCPT") {
+		return p.reply(p.s.turnReply)
 	}
 	for _, b := range p.s.blocks {
 		if (b.when == "" || (b.when == "tls") == p.secure) && b.command.MatchString(command) && (b.mail == nil || b.mail.MatchString(p.helo+" "+p.mail)) {

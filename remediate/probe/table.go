@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 )
@@ -16,7 +17,7 @@ var repliesTOML string
 //go:embed products.toml
 var productsTOML string
 
-// tables are what replies mean and which products show themselves how: data, read once for each listener.
+// tables are what replies mean and which products show themselves how: data, the same for every listener, and never written to.
 type tables struct {
 	replies  []replyRule
 	products []product
@@ -33,7 +34,8 @@ type replyRule struct {
 	Again    remedy
 	Why      string
 
-	code, enhanced, text *regexp.Regexp
+	code, enhanced *regexp.Regexp
+	text           *finder
 }
 
 // ruling is what one reply means; a Verdict is what a dialogue came to.
@@ -57,6 +59,9 @@ const (
 	alone       remedy = "fresh"
 	later       remedy = "later"
 )
+
+// givenTables are the tables, read when the first listener is asked: an audit asks many.
+var givenTables = sync.OnceValues(loadTables)
 
 // ownWords are words of the questions' own addresses.
 var ownWords = regexp.MustCompile(`(?i)\b(antispam|relaytest)\b`)
@@ -85,7 +90,7 @@ func (r *replyRule) compile() error {
 	for _, x := range []struct {
 		to   **regexp.Regexp
 		text string
-	}{{&r.code, r.Code}, {&r.enhanced, r.Enhanced}, {&r.text, r.Text}} {
+	}{{&r.code, r.Code}, {&r.enhanced, r.Enhanced}} {
 		if x.text == "" {
 			continue
 		}
@@ -94,6 +99,12 @@ func (r *replyRule) compile() error {
 			return err
 		}
 		*x.to = re
+	}
+	if r.Text != "" {
+		var err error
+		if r.text, err = newFinder("(?is)" + r.Text); err != nil {
+			return err
+		}
 	}
 	if !slices.Contains([]ruling{taken, refused, notTested, deferred, broken}, r.Verdict) {
 		return fmt.Errorf("%q is no verdict", r.Verdict)
@@ -104,12 +115,20 @@ func (r *replyRule) compile() error {
 	return nil
 }
 
-func (r *replyRule) fits(at string, reply Reply, foreign bool) bool {
-	return (len(r.At) == 0 || slices.Contains(r.At, at)) &&
-		(r.Foreign == nil || *r.Foreign == foreign) &&
-		(r.code == nil || r.code.MatchString(strconv.Itoa(reply.Code))) &&
-		(r.enhanced == nil || r.enhanced.MatchString(reply.Enhanced)) &&
-		(r.text == nil || r.text.MatchString(reply.text()))
+// told is a reply as the rules look at it.
+type told struct {
+	at, code, enhanced string
+	text, lower        string
+	ascii              bool
+	foreign            bool
+}
+
+func (r *replyRule) fits(t told) bool {
+	return (len(r.At) == 0 || slices.Contains(r.At, t.at)) &&
+		(r.Foreign == nil || *r.Foreign == t.foreign) &&
+		(r.code == nil || r.code.MatchString(t.code)) &&
+		(r.enhanced == nil || r.enhanced.MatchString(t.enhanced)) &&
+		(r.text == nil || r.text.may(t.lower, t.ascii) && r.text.MatchString(t.text))
 }
 
 // rule returns what a reply to a command means. A reply that no rule knows (1yz, 3yz) says nothing.
@@ -118,9 +137,11 @@ func (t *tables) rule(at string, reply Reply, foreign bool) replyRule {
 	for i, line := range reply.Lines { // what the server repeats of an address is no word of its own
 		reply.Lines[i] = ownWords.ReplaceAllString(line, "x")
 	}
-	for _, r := range t.replies {
-		if r.fits(at, reply, foreign) {
-			return r
+	say := told{at: at, code: strconv.Itoa(reply.Code), enhanced: reply.Enhanced, text: reply.text(), foreign: foreign}
+	say.lower, say.ascii = folded(say.text)
+	for i := range t.replies {
+		if t.replies[i].fits(say) {
+			return t.replies[i]
 		}
 	}
 	return replyRule{Verdict: broken, Why: "no reply that belongs here"}

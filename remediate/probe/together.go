@@ -1,0 +1,190 @@
+package probe
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What a connection carries that is shared: less than any of the lab's servers holds against a client. Postfix holds its answers back from the tenth
+// error on (postconf(5), smtpd_soft_error_limit), and Exim ends a connection at the fourth command that it cannot read and the eleventh RSET
+// (smtp_max_synprot_errors, smtp_accept_max_nonmail).
+const (
+	togetherCases  = 8
+	togetherUnread = 3 // a sender that is not read, or a recipient
+)
+
+// heldBack is how late an answer is that a server holds back for what came before it.
+const heldBack = time.Second
+
+// together puts questions that can share connections, several to each, and returns those that are still to be asked, each on a connection of
+// its own. A dialogue's cost is its connection: a process of the server, a session and a channel at each vantage, and TLS.
+//
+// A verdict is no weaker for it, since a shared connection settles the least:
+//   - The question that decides most, the plain one, has its own connection, and so has every one that greets otherwise or says more.
+//   - Only a no that is final settles a question: to the recipient, to the sender, or to how an address is written. What was taken, put off, or
+//     objects to something else is asked again on a connection of its own, and that alone counts.
+//   - Each connection ends with the recipient of the server's own that it took from a stranger before. A server that had turned against the
+//     connection, for its errors or for relaying, refuses that too, or has hung up: then nothing of the connection counts, and from there on
+//     every question has one of its own. So has it where the server holds its answers back, or takes a foreign recipient.
+func (a *asker) together(ctx context.Context, questions []question, cases []asked) (rest []int) {
+	b := &batch{questions: questions, cases: cases}
+	for i, q := range questions {
+		if a.shareable(q) {
+			b.todo = append(b.todo, i)
+		} else {
+			b.rest = append(b.rest, i)
+		}
+	}
+	if len(b.todo) > 1 {
+		var wait sync.WaitGroup
+		for range min(a.c.Parallel, (len(b.todo)+togetherCases-1)/togetherCases) {
+			wait.Go(func() {
+				for ctx.Err() == nil && a.shares() && b.more() {
+					a.carry(ctx, b)
+				}
+			})
+		}
+		wait.Wait()
+	}
+	rest = append(b.rest, b.todo...)
+	slices.Sort(rest)
+	return rest
+}
+
+// batch is the questions of a stage: those that no connection has taken up, and those that have to be asked alone.
+type batch struct {
+	questions []question
+	cases     []asked
+
+	mu         sync.Mutex
+	todo, rest []int
+}
+
+func (b *batch) more() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.todo) > 0
+}
+
+func (b *batch) next() (int, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.todo) == 0 {
+		return 0, false
+	}
+	i := b.todo[0]
+	b.todo = b.todo[1:]
+	return i, true
+}
+
+func (b *batch) alone(indices ...int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rest = append(b.rest, indices...)
+}
+
+// shareable says whether a question may share a connection. Where connections are shared for a slow greeting, all are alike. A connection under TLS is shared by a stage's questions alone, which all want it.
+func (a *asker) shareable(q question) bool {
+	_, done := a.done(q, try{tls: q.tls || a.needsTLS()})
+	return !done && a.perConn == 1 && a.localFrom != nil && a.shares() && q.form != "plain" && !q.local && q.helo == "" && q.before == "" && q.as == "" && len(q.prelude) == 0
+}
+
+// shares says whether the server has not held against a connection what it carried.
+func (a *asker) shares() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.counts
+}
+
+func (a *asker) sharesNoMore() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts = true
+}
+
+// carry has the dialogues of one shared connection. What it settled is in the batch's cases when it returns, what not among those to ask alone.
+func (a *asker) carry(ctx context.Context, b *batch) {
+	s := &slot{}
+	defer s.drop()
+	var settled []int
+	found := map[int]asked{}
+	for unread := 0; len(settled) < togetherCases && unread < togetherUnread; {
+		i, ok := b.next()
+		if !ok {
+			break
+		}
+		out, late := a.shared(ctx, s, b.questions[i])
+		if late {
+			a.sharesNoMore()
+		}
+		if !out.settled() {
+			a.sharesNoMore()
+			b.alone(i)
+			break
+		}
+		if out.Verdict == NotTested {
+			unread++
+		}
+		settled, found[i] = append(settled, i), out
+		if late {
+			break
+		}
+	}
+	if len(settled) == 0 {
+		return
+	}
+	if out, _ := a.shared(ctx, s, *a.localFrom); out.Verdict != Taken {
+		a.sharesNoMore()
+		b.alone(settled...)
+		return
+	}
+	for _, i := range settled {
+		b.cases[i] = found[i]
+	}
+}
+
+// settled says that a case ended in a no that no other attempt can change: one with another sender needs another sender.
+func (c *asked) settled() bool {
+	final := c.again == "" || c.again == otherSender && len(c.question.senders) == 1
+	return (c.Verdict == Refused || c.Verdict == NotTested) && final && len(c.Dialogue) > 0 && c.Dialogue[len(c.Dialogue)-1].Error == ""
+}
+
+// shared has one dialogue on the slot's connection, which the first opens; the others fail where it is gone. late says that an answer was held back.
+func (a *asker) shared(ctx context.Context, s *slot, q question) (out asked, late bool) {
+	m := a.matrix()
+	t := try{helo: a.greetsAs(), tls: q.tls || a.needsTLS() || s.tls}
+	out = asked{question: q, Case: Case{Form: q.form, Sender: q.senders[0], Recipient: q.sent(rcptUser, m.domain), Helo: t.helo, TLS: t.tls || a.l.TLS}}
+	start, before := time.Now(), s.client
+	if before != nil && before.session.pipelining() {
+		commands := []string{"RSET", "MAIL FROM:<" + out.Sender + ">"}
+		if a.takes(out.Sender, t.tls) {
+			commands = append(commands, q.rcptCommand(rcptUser, m.domain))
+		}
+		before.ahead(commands)
+	}
+	c, ok := a.ready(ctx, s, q, t, &out)
+	if !ok || before != nil && c != before {
+		out.Verdict, out.Why = Broken, "the connection did not last"
+		return out, false
+	}
+	mark := len(c.log)
+	out.shared = c.used > 0
+	c.used++
+	a.transact(c, q, m, &out)
+	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
+	return out, before != nil && time.Since(start) >= heldBack
+}
+
+// takes says whether the server has taken a sender before: then its recipient can be named without waiting. Elsewhere a recipient that follows a
+// refused sender would be an error more.
+func (a *asker) takes(sender string, tls bool) bool {
+	return slices.ContainsFunc(a.cases, func(k asked) bool { return k.senderTaken && k.Sender == sender && k.TLS == (tls || a.l.TLS) })
+}
+
+// pipelining says whether commands may be sent ahead of the replies to those before them (RFC 2920).
+func (s Session) pipelining() bool {
+	return slices.ContainsFunc(s.Extensions, func(line string) bool { return strings.EqualFold(strings.TrimSpace(line), "PIPELINING") })
+}
