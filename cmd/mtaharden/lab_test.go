@@ -26,7 +26,11 @@ func needLab(t *testing.T) lab {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
 	remotetest.Alone(t)
-	l := lab{inventory: os.Getenv("MTALAB_INVENTORY"), program: filepath.Join(t.TempDir(), "mtalab")}
+	l := lab{inventory: os.Getenv("MTALAB_INVENTORY"), program: os.Getenv("MTALAB_PROGRAM")}
+	if l.program != "" {
+		return l // mtalab test names itself: a test need not build it
+	}
+	l.program = filepath.Join(t.TempDir(), "mtalab")
 	if out, err := exec.Command("go", "build", "-o", l.program, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build the lab: %v\n%s", err, out)
 	}
@@ -159,6 +163,7 @@ func TestLabDrivers(t *testing.T) {
 	}
 	for _, file := range snaps {
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
 			s, err := readSnapshot(file)
 			if err != nil {
 				t.Fatal(err)
@@ -192,6 +197,7 @@ func TestLabImpact(t *testing.T) {
 		"deb13-sendmail": {"plant.sh": "sed -i '/^MAILER_DEFINITIONS/i FEATURE(`promiscuous_relay'\"'\"')dnl' /etc/mail/sendmail.mc\n"},
 	} {
 		t.Run(host, func(t *testing.T) {
+			t.Parallel() // each has a host of its own
 			plant(t, l, host, files)
 			address := strings.TrimSpace(l.on(t, host, `ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }'`))
 			if out, err := exec.Command(l.program, "exec", "outside", "--", "bash", "-c", dialogue, "bash", address).CombinedOutput(); err != nil {

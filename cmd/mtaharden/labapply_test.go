@@ -23,6 +23,7 @@ func TestLabApply(t *testing.T) {
 	l := needLab(t)
 	for _, mta := range []string{"postfix", "sendmail", "exim"} {
 		t.Run(mta, func(t *testing.T) {
+			t.Parallel() // each has a host of its own, and mostly waits for it
 			host := "deb12-" + mta
 			l.plantDemo(t, host, mta)
 			before := l.on(t, host, treeSh)

@@ -73,6 +73,7 @@ func TestLabProbe(t *testing.T) {
 	l := needLab(t)
 	for host, script := range openings() {
 		t.Run(host, func(t *testing.T) {
+			t.Parallel() // each has a host of its own
 			prepared(t, l, host, "")
 			for _, from := range [][]string{{"--from", "outside"}, nil} {
 				r := probeLab(t, l, 0, append(from, host)...)

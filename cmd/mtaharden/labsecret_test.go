@@ -77,6 +77,7 @@ func TestLabSecrets(t *testing.T) {
 	l := needLab(t)
 	for host, files := range hidden {
 		t.Run(host, func(t *testing.T) {
+			t.Parallel() // each has a host of its own
 			plant(t, l, host, files)
 			dir := t.TempDir()
 			state := filepath.Join(dir, "state")

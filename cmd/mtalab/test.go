@@ -220,7 +220,11 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env, limit := []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory, "MTALAB_SEED=" + t.seed}, "45m"
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	env, limit := []string{"MTALAB=1", "MTALAB_INVENTORY=" + inventory, "MTALAB_SEED=" + t.seed, "MTALAB_PROGRAM=" + self}, "45m"
 	if t.full { // every fault at every call of the host's scripts
 		env, limit = append(env, "MTALAB_FULL=1"), "3h"
 	}

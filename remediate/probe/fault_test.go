@@ -34,31 +34,39 @@ func TestFaults(t *testing.T) {
 	faults := []string{"!close", "!stall", `!text "\x00\xff\x1b[31m\r\n"`, "!endless", "!drip", "421 4.3.2 closing", "250", "999 what", "451 4.3.5 Server configuration error",
 		`!text "250 ok\r\n250 twice\r\n"`}
 	for i, fault := range faults {
-		asked, whole := 0, false
 		greeting := faultGreeting
 		if i == 0 {
 			greeting = faultTLS
 		}
-		for n := 0; !whole; n++ {
-			s := parseServer(t, greeting+faultServer)
-			s.fault = func(at int) string {
-				if at == n {
-					return fault
-				}
-				return ""
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			everyFault(t, greeting, fault)
+		})
+	}
+}
+
+// everyFault breaks each reply in turn.
+func everyFault(t *testing.T, greeting, fault string) {
+	asked, whole := 0, false
+	for n := 0; !whole; n++ {
+		s := parseServer(t, greeting+faultServer)
+		s.fault = func(at int) string {
+			if at == n {
+				return fault
 			}
-			synctest.Test(t, func(t *testing.T) {
-				r := Ask(t.Context(), Listener{Addr: netip.MustParseAddrPort("192.0.2.1:25")},
-					Config{Dial: s.dial, From: netip.MustParseAddr("198.51.100.7"), Relay: true, Forms: []string{"plain", "percent-name"}, Budget: time.Hour})
-				s.open.Wait()
-				faithful(t, fmt.Sprintf("%s at reply %d", fault, n), r, fault == "250" || fault[0] == '!')
-			})
-			whole = s.replies <= n
-			asked++
+			return ""
 		}
-		if asked < 40 {
-			t.Errorf("%s: only %d replies were broken", fault, asked)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			r := Ask(t.Context(), Listener{Addr: netip.MustParseAddrPort("192.0.2.1:25")},
+				Config{Dial: s.dial, From: netip.MustParseAddr("198.51.100.7"), Relay: true, Forms: []string{"plain", "percent-name"}, Budget: time.Hour})
+			s.open.Wait()
+			faithful(t, fmt.Sprintf("%s at reply %d", fault, n), r, fault == "250" || fault[0] == '!')
+		})
+		whole = s.replies <= n
+		asked++
+	}
+	if asked < 40 {
+		t.Errorf("%s: only %d replies were broken", fault, asked)
 	}
 }
 
