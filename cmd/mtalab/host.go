@@ -155,8 +155,8 @@ func (l *Lab) dress(h Host) error {
 			return err
 		}
 	}
-	if user == "" {
-		return nil
+	if err := fewerCertificates(root); err != nil || user == "" {
+		return err
 	}
 	return ownAs(root, user, filepath.Join(root, home[1:], ".ssh"))
 }

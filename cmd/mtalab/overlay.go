@@ -75,3 +75,25 @@ func mountsBelow(path string) ([]string, error) {
 func unescapeMount(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
+
+// fewerCertificates leaves the bundle of the certificates of an image and takes away the files of one each, where its MTA copies them: Debian 11's
+// Postfix has openssl hash them all again whenever it is started, which takes two seconds of a processor's time.
+func fewerCertificates(root string) error {
+	if _, err := os.Stat(filepath.Join(root, "var/spool/postfix/etc/ssl/certs")); err != nil {
+		return nil
+	}
+	dir := filepath.Join(root, "etc/ssl/certs")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "ca-certificates.crt" {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

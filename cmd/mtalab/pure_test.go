@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -259,5 +261,35 @@ func TestLastAddr(t *testing.T) {
 		if got := lastAddr(command).String(); got != want {
 			t.Errorf("%q: %s, not %s", command, got, want)
 		}
+	}
+}
+
+// Where the MTA copies certificates, the bundle alone stays; elsewhere nothing is touched.
+func TestFewerCertificates(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "etc/ssl/certs")
+	if err := errors.Join(fewerCertificates(root), os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "ca-certificates.crt"), nil, 0o644),
+		os.WriteFile(filepath.Join(dir, "one.pem"), nil, 0o644), os.Symlink("one.pem", filepath.Join(dir, "002c0b4f.0"))); err != nil {
+		t.Fatal(err)
+	}
+	count := func(want int) {
+		t.Helper()
+		if err := fewerCertificates(root); err != nil {
+			t.Fatal(err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != want {
+			t.Errorf("%d are left, want %d (%v)", len(entries), want, err)
+		}
+	}
+	count(3)
+	if err := os.MkdirAll(filepath.Join(root, "var/spool/postfix/etc/ssl/certs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	count(1)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := fewerCertificates(root); err != nil {
+		t.Error(err)
 	}
 }
