@@ -113,7 +113,15 @@ func (l *Lab) plantJob(ctx context.Context, j *recipeJob) error {
 	if err != nil {
 		return err
 	}
-	return l.plant(ctx, j.host, tree)
+	limit := greetsLate
+	if o := j.recipe.implied(); o.Dead || o.DeadToo {
+		limit = notGreeting
+	}
+	state, err := l.plant(ctx, j.host, tree, limit)
+	if limit == greetsLate && state != mtaGreets {
+		j.note = state
+	}
+	return err
 }
 
 // showAudit runs the audit as a person would, its report on stdout.

@@ -68,26 +68,15 @@ func (l *Lab) Compare(ctx context.Context, run compareRun) error {
 	if err := l.ground(ctx); err != nil {
 		return err
 	}
-	byHost := map[string][]*compareJob{}
-	var hosts []Host
-	for _, j := range jobs {
-		if len(byHost[j.host.Name]) == 0 {
-			hosts = append(hosts, j.host)
-		}
-		byHost[j.host.Name] = append(byHost[j.host.Name], j)
-	}
 	var mu sync.Mutex
 	failed := 0
-	_ = eachHost(hosts, 3, func(h Host) error {
-		for _, j := range byHost[h.Name] {
-			met, err := l.compareOne(ctx, j.recipeJob)
-			mu.Lock()
-			if !j.report(run, met, err) {
-				failed++
-			}
-			mu.Unlock()
+	inTurns(jobs, func(j *compareJob) string { return j.host.Name }, hostsAtOnce, func(j *compareJob) {
+		met, err := l.compareOne(ctx, j.recipeJob)
+		mu.Lock()
+		defer mu.Unlock()
+		if !j.report(run, met, err) {
+			failed++
 		}
-		return nil
 	})
 	if failed > 0 {
 		return fmt.Errorf("nmap and the probe: %d of %d hosts are not as testdata/lab/nmap.toml has them", failed, len(jobs))

@@ -32,58 +32,67 @@ func (l *Lab) Plant(ctx context.Context, name, dir string) error {
 		return err
 	}
 	defer unlock()
-	return l.plant(ctx, hosts[0], os.DirFS(dir))
+	_, err = l.plant(ctx, hosts[0], os.DirFS(dir), notGreeting)
+	return err
 }
 
-func (l *Lab) plant(ctx context.Context, h Host, tree fs.FS) error {
+const mtaGreets = "the MTA greets"
+
+const (
+	notGreeting = 8 * time.Second  // how long a planted MTA is waited for that may be meant not to start
+	greetsLate  = 60 * time.Second // likewise one that is to serve: sendmail's GreetPause, on a machine that is busy
+)
+
+// plant waits for the MTA's greeting up to a limit, and returns in words what came of it.
+func (l *Lab) plant(ctx context.Context, h Host, tree fs.FS, limit time.Duration) (state string, err error) {
 	start := time.Now()
 	if err := l.boot(ctx, h); err != nil {
-		return err
+		return "", err
 	}
 	archive, planted, err := pack(tree)
 	if err != nil {
-		return err
+		return "", err
 	}
 	copying := l.hostCommand(ctx, h.Name, nil, "tar", "--extract", "--no-overwrite-dir", "--keep-directory-symlink", "-C", "/")
 	copying.Stdin = bytes.NewReader(archive)
 	if out, err := copying.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot copy the tree to %s: %v: %s", h.Name, err, lastLines(string(out), 4))
+		return "", fmt.Errorf("cannot copy the tree to %s: %v: %s", h.Name, err, lastLines(string(out), 4))
 	}
 	if script, err := fs.ReadFile(tree, "plant.sh"); err == nil {
 		if err := l.runScript(ctx, h, "plant.sh", string(script), planted); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if script := l.Kinds[h.Kind].Plant; script != "" {
 		text, err := fs.ReadFile(l.files(), "plant/"+script)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if err := l.runScript(ctx, h, script, string(text), planted); err != nil {
 			l.say("%s: %v", h.Name, err)
 		}
 	}
-	state := l.plantedState(ctx, h)
+	state = l.plantedState(ctx, h, limit)
 	if script, err := fs.ReadFile(tree, "after.sh"); err == nil {
 		if err := l.runScript(ctx, h, "after.sh", string(script), planted); err != nil {
-			return err
+			return "", err
 		}
 	}
 	l.say("%s is planted in %.1f s: %s", h.Name, time.Since(start).Seconds(), state)
-	return nil
+	return state, nil
 }
 
 // plantedState says in words whether the planted MTA serves. sendmail's GreetPause may hold the greeting for seconds.
-func (l *Lab) plantedState(ctx context.Context, h Host) string {
+func (l *Lab) plantedState(ctx context.Context, h Host, limit time.Duration) string {
 	if l.Kinds[h.Kind].MTA == "" {
 		return "no MTA to wait for"
 	}
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := l.awaitMTA(ctx, h); err != nil {
 		return fmt.Sprintf("the planted MTA does not start: %v", err)
 	}
-	return "the MTA greets"
+	return mtaGreets
 }
 
 // runScript runs a script of the lab on a host. LAB_PLANTED holds the paths that were planted, one a line.

@@ -38,7 +38,7 @@ func recipesCommand() *cobra.Command {
 	f.StringVar(&run.seed, "seed", "", "what picks the sample and each recipe's release")
 	f.BoolVar(&run.full, "full", false, "run each recipe on every release it holds for")
 	f.IntVar(&run.probe, "probe", 0, "let the audit ask the network too for `N` recipes that the seed picks, and where a recipe wants it (0: for all)")
-	f.IntVar(&run.workers, "workers", 3, "hosts that are worked on at a time")
+	f.IntVar(&run.workers, "workers", hostsAtOnce, "hosts that are worked on at a time")
 	f.BoolVar(&run.outside, "outside-only", false, "plant and ask from outside, without an audit")
 	f.BoolVar(&install, "install", false, "install what this machine lacks")
 	return c
@@ -63,7 +63,9 @@ type recipeJob struct {
 	probe  bool
 	heard  string // what the network judge said of open-relay: relayed, refused, or nothing
 	wrong  []string
+	note   string // what the wait for its greeting came to, where it did not greet and was to
 	took   time.Duration
+	spent  [3]time.Duration // planting, auditing, asking
 	found  map[string]string
 }
 
@@ -82,31 +84,31 @@ func (l *Lab) Recipes(ctx context.Context, run recipeRun) error {
 	if err := l.ground(ctx); err != nil {
 		return err
 	}
-	byHost := map[string][]*recipeJob{}
-	var hosts []Host
-	for _, j := range jobs {
-		if len(byHost[j.host.Name]) == 0 {
-			hosts = append(hosts, j.host)
-		}
-		byHost[j.host.Name] = append(byHost[j.host.Name], j)
-	}
-	// The host with the most work first: the last one to end is then a short one.
-	sort.SliceStable(hosts, func(i, k int) bool { return len(byHost[hosts[i].Name]) > len(byHost[hosts[k].Name]) })
+	fmt.Fprintln(run.out, run.announce(jobs))
 	var mu sync.Mutex
-	_ = eachHost(hosts, max(run.workers, 1), func(h Host) error {
-		for _, j := range byHost[h.Name] {
-			if ctx.Err() != nil {
-				j.wrong = []string{"not run: " + ctx.Err().Error()}
-				continue
-			}
-			l.runRecipe(ctx, program, j)
-			mu.Lock()
-			fmt.Fprint(run.out, j.line())
-			mu.Unlock()
+	inTurns(jobs, func(j *recipeJob) string { return j.host.Name }, run.workers, func(j *recipeJob) {
+		if ctx.Err() != nil {
+			j.wrong = []string{"not run: " + ctx.Err().Error()}
+			return
 		}
-		return nil
+		l.runRecipe(ctx, program, j)
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprint(run.out, j.line())
 	})
 	return summarise(run, jobs)
+}
+
+// announce says how many recipes run where, and how many audits ask the network too.
+func (run recipeRun) announce(jobs []*recipeJob) string {
+	recipes, hosts, probed := map[string]bool{}, map[string]bool{}, 0
+	for _, j := range jobs {
+		recipes[j.recipe.Name], hosts[j.host.Name] = true, true
+		if j.probe {
+			probed++
+		}
+	}
+	return fmt.Sprintf("%d recipes run %d times on %d hosts, %d at a time; %d audits ask the network too (seed %q)", len(recipes), len(jobs), len(hosts), max(run.workers, 1), probed, run.seed)
 }
 
 func (l *Lab) recipeJobs(run recipeRun) ([]*recipeJob, error) {
@@ -171,7 +173,9 @@ func (l *Lab) runRecipe(ctx context.Context, program string, j *recipeJob) {
 	defer unlock()
 	quiet := *l
 	quiet.log = io.Discard
-	if err := quiet.plantJob(ctx, j); err != nil {
+	err = quiet.plantJob(ctx, j)
+	j.spent[0] = time.Since(start)
+	if err != nil {
 		j.wrong = append(j.wrong, err.Error())
 		return
 	}
@@ -180,6 +184,8 @@ func (l *Lab) runRecipe(ctx context.Context, program string, j *recipeJob) {
 
 // judgeJob audits a planted host and asks it from outside. Without a program it only asks.
 func (l *Lab) judgeJob(ctx context.Context, program string, j *recipeJob) {
+	began := time.Now()
+	defer func() { j.spent[2] = time.Since(began) }()
 	if program != "" {
 		findings, err := l.audit(ctx, program, j)
 		if err != nil {
@@ -187,6 +193,7 @@ func (l *Lab) judgeJob(ctx context.Context, program string, j *recipeJob) {
 		} else {
 			j.wrong = append(j.wrong, j.compare(findings)...)
 		}
+		j.spent[1], began = time.Since(began), time.Now()
 	}
 	for _, where := range callers() {
 		o, ok := j.recipe.Meets[where]
@@ -209,6 +216,9 @@ func (j *recipeJob) line() string {
 		word = "FAIL"
 	}
 	line := fmt.Sprintf("%s %-44s %-22s %5.1fs\n", word, j.recipe.Name, j.host.Name, j.took.Seconds())
+	if j.note != "" {
+		line += "       " + j.note + "\n"
+	}
 	for _, w := range j.wrong {
 		line += "       " + w + "\n"
 	}
@@ -218,6 +228,7 @@ func (j *recipeJob) line() string {
 // summarise prints the table: how each MTA did, and how often each rule failed and passed.
 func summarise(run recipeRun, jobs []*recipeJob) error {
 	type count struct{ ran, failed int }
+	var spent [3]time.Duration
 	mtas, rules := map[string]*count{}, map[string]map[string]int{}
 	failed := 0
 	for _, j := range jobs {
@@ -227,6 +238,9 @@ func summarise(run recipeRun, jobs []*recipeJob) error {
 			mtas[j.recipe.MTA] = c
 		}
 		c.ran++
+		for i, d := range j.spent {
+			spent[i] += d
+		}
 		if len(j.wrong) > 0 {
 			c.failed++
 			failed++
@@ -251,6 +265,7 @@ func summarise(run recipeRun, jobs []*recipeJob) error {
 		}
 		fmt.Fprintln(t)
 	}
+	fmt.Fprintf(t, "\nseconds of all recipes together\tplanting %.0f\tauditing %.0f\tasking %.0f\n", spent[0].Seconds(), spent[1].Seconds(), spent[2].Seconds())
 	err := t.Flush()
 	if failed > 0 {
 		return errors.Join(err, fmt.Errorf("%d of %d recipes failed", failed, len(jobs)))

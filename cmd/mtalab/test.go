@@ -101,7 +101,7 @@ func (t *testRun) all(ctx context.Context) error {
 		}},
 		{"fuzz", t.fuzz},
 		{"recipes", func(ctx context.Context) error {
-			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: 3, out: t.out})
+			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: hostsAtOnce, out: t.out})
 		}},
 		{"nmap", func(ctx context.Context) error {
 			return t.lab.Compare(ctx, compareRun{seed: t.seed, sample: t.sampled(comparedRecipes), out: t.out})
