@@ -264,7 +264,7 @@ func TestLastAddr(t *testing.T) {
 	}
 }
 
-// Where the MTA copies certificates, the bundle alone stays; elsewhere nothing is touched.
+// Where the MTA goes through certificates at each start, the bundle alone stays; elsewhere nothing is touched.
 func TestFewerCertificates(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "etc/ssl/certs")
@@ -282,10 +282,19 @@ func TestFewerCertificates(t *testing.T) {
 		}
 	}
 	count(3)
-	if err := os.MkdirAll(filepath.Join(root, "var/spool/postfix/etc/ssl/certs"), 0o755); err != nil {
+	script := filepath.Join(root, "usr/lib/postfix/configure-instance.sh")
+	if err := os.MkdirAll(filepath.Dir(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	count(1)
+	for _, test := range []struct {
+		text string
+		want int
+	}{{"cp /etc/ssl/certs/ca-certificates.crt .\n", 3}, {"c_rehash \"$dest_dir\"\n", 1}} {
+		if err := os.WriteFile(script, []byte(test.text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		count(test.want)
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
