@@ -31,7 +31,8 @@ type applying struct {
 	unproven     bool
 	expect       string
 
-	unread int // the exit status of hosts that could not be planned for
+	unread int                     // the exit status of hosts that could not be planned for
+	found  map[string]*plan.Result // of a plan that was made a moment ago: what it rests on
 }
 
 func newApplyCommand() *cobra.Command {
@@ -153,6 +154,10 @@ func (a *applying) freshPlan(c *cobra.Command) (*plan.Plan, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	a.found = map[string]*plan.Result{}
+	for _, h := range hosts {
+		a.found[h.outcome.Target.Name] = h.outcome.Result
+	}
 	_, digest, err := p.Encode()
 	return p, digest, err
 }
@@ -228,14 +233,11 @@ func (a *applying) host(ctx context.Context, ch *change, name string) apply.Outc
 		return apply.Outcome{Host: name, Ending: apply.Unchanged, Reason: err.Error(), Err: err}
 	}
 	return apply.Apply(ctx, apply.Input{
-		Host: h, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t), Timeout: a.timeout,
+		Host: h, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t), Timeout: a.timeout, Result: a.found[name],
 		WithPending: a.withPending, AcceptImpact: a.acceptImpact, Unproven: a.unproven,
-		Keep: ch.kept.keep(ctx, name), Mask: facts.Masking(), Agree: ch.agree(name), Tell: ch.tell(name), Early: a.typed(),
+		Keep: ch.kept.keep(ctx, name), Mask: facts.Masking(), Agree: ch.agree(name), Tell: ch.tell(name),
 	})
 }
-
-// typed says whether a login may need a person: the second one is then asked for before the bar.
-func (ch *changing) typed() bool { return !ch.batch && ch.password != nil }
 
 // dial reaches a target for a change: commands there may take longer than an audit's.
 func (ch *change) dial(t remediate.Target) func(context.Context) (remote.Host, error) { return t.Dial }

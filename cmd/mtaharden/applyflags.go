@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +24,7 @@ type changing struct {
 	notAfter     string
 	ignoreWindow bool
 	timeout      time.Duration
-	ticket       string
+	approval
 
 	rolling remediate.Rolling
 }
@@ -41,7 +40,7 @@ func (ch *changing) register(c *cobra.Command) {
 	f.StringVar(&ch.notAfter, "not-after", "", "begin no host that might not be done by `HH:MM`")
 	f.BoolVar(&ch.ignoreWindow, "ignore-window", false, "begin outside the inventory's windows too; it is recorded")
 	f.DurationVar(&ch.timeout, "confirm-timeout", apply.DefaultTimeout, "a host that is not confirmed within `D` puts itself back")
-	f.StringVar(&ch.ticket, "ticket", "", "the change's `ID`, for the journal and the report")
+	ch.approval.register(f)
 }
 
 // check refuses what no flag may say.
@@ -59,8 +58,9 @@ func (ch *changing) check(c *cobra.Command, named bool) error {
 		return usageError(c, fmt.Errorf("--canary %d is no number of hosts", ch.canary))
 	case ch.timeout < apply.FloorTimeout:
 		return usageError(c, fmt.Errorf("--confirm-timeout %s is less than %s", ch.timeout, apply.FloorTimeout))
-	case strings.ContainsFunc(ch.ticket, func(r rune) bool { return r < ' ' || r == 0x7f }) || len(ch.ticket) > 200:
-		return usageError(c, errors.New("--ticket is one line of at most 200 bytes"))
+	}
+	if err := ch.approval.check(c); err != nil {
+		return err
 	}
 	if err := ch.judging.check(c); err != nil {
 		return err

@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"os/user"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +30,7 @@ type change struct {
 	command string
 	of      string // a rollback's: the run that it undoes
 	digest  string
+	program string // this program, with its digest
 	run     string
 	plan    *plan.Plan
 	targets map[string]remediate.Target
@@ -133,16 +134,11 @@ func (ch *change) tell(name string) func(apply.StepReport) {
 
 // about is what the run says of itself on each host.
 func (ch *change) about() journal.About {
-	a := journal.About{Run: ch.run, Command: ch.command, Of: ch.of, Plan: ch.digest, Program: "mtaharden " + version, Ticket: ch.ticket, Started: time.Now(), User: "unknown"}
-	if u, err := user.Current(); err == nil {
-		a.User = u.Username
-	}
-	if who := os.Getenv("SUDO_USER"); who != "" && a.User == "root" {
-		a.User = who + " as root"
-	}
-	a.Controller, _ = os.Hostname()
+	a := journal.About{Run: ch.run, Command: ch.command, Of: ch.of, Plan: ch.digest, Program: ch.program, Started: time.Now()}
+	a.User, a.Controller = whoAmI()
+	a.Ticket, a.Note = cmp.Or(ch.ticket, ch.plan.Ticket), cmp.Or(ch.note, ch.plan.Note)
 	if ch.ignoreWindow {
-		a.Note = "windows ignored"
+		a.Note = strings.TrimPrefix(a.Note+"; windows ignored", "; ")
 	}
 	return a
 }
@@ -151,7 +147,7 @@ func (ch *change) about() journal.About {
 // themselves back; the third ends the program.
 func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	begun := time.Now()
-	ch.run = runID(begun)
+	ch.run, ch.program = runID(begun), programName()
 	names := ch.names()
 	var err error
 	if ch.kept, err = ch.records(); err != nil {
@@ -161,7 +157,7 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	if err != nil {
 		return badInput(err)
 	}
-	if err := h.Begin(report.Run{ID: ch.run, Command: ch.command, Started: begun, Playbooks: ch.plan.Playbooks, Hosts: names}); err != nil {
+	if err := h.Begin(ch.reportRun(begun, names)); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	ctx, stop, interrupted, release := ch.signals()
@@ -190,6 +186,15 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 		return &status{code: code}
 	}
 	return nil
+}
+
+// reportRun is the run as the report begins.
+func (ch *change) reportRun(begun time.Time, names []string) report.Run {
+	a := ch.about()
+	return report.Run{
+		ID: ch.run, Command: ch.command, Of: ch.of, Started: begun, Playbooks: ch.plan.Playbooks, Hosts: names,
+		Plan: a.Plan, User: a.User, Controller: a.Controller, Program: a.Program, Ticket: a.Ticket, Note: a.Note,
+	}
 }
 
 func (ch *change) names() []string {

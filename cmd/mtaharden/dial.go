@@ -93,6 +93,11 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		secret, err := d.reach.prompt.ask("passphrase of " + file)
 		return []byte(secret), err
 	}
+	if !d.reach.batch {
+		t.Answer = func(question string, echo bool) (string, error) {
+			return d.reach.prompt.fresh(h.Name+" asks: "+question, echo)
+		}
+	}
 	if h.PasswordFile != "" && d.reach.password == nil {
 		t.Password = func() (string, error) { return readSecretFile(h.PasswordFile) }
 	}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
+
+	"filippo.io/age"
 
 	"mtaharden/remediate/apply"
 	"mtaharden/remediate/backup"
@@ -57,19 +60,39 @@ func (rec *records) rerun(digest, set string) ([]string, error) {
 	return nil, badInput(fmt.Errorf("cannot rerun: this controller has applied no plan with the digest %s", digest))
 }
 
-// copyOf is this controller's copy of what a run replaced on a host. What is encrypted to recipients is not to be had here.
-func (rec *records) copyOf(run, host string) (*backup.Manifest, map[int][]byte, error) {
+// copyOf is this controller's copy of what a run replaced on a host; what is encrypted is opened by one of the identities.
+func (rec *records) copyOf(run, host string, opens []age.Identity) (*backup.Manifest, map[int][]byte, error) {
 	c, err := rec.store.Load(run, host)
 	if err != nil {
 		return nil, nil, err
 	}
 	contents := map[int][]byte{}
 	for i, hash := range c.Contents {
-		if contents[i], err = rec.store.Get(hash); err != nil {
+		if contents[i], err = rec.store.Get(hash, opens...); err != nil {
 			return nil, nil, err
 		}
 	}
 	return &c.Manifest, contents, nil
+}
+
+// maxIdentities bounds a file of age identities, in bytes.
+const maxIdentities = 64 << 10
+
+// identities reads a file of age identities (age-keygen(1)) that only its owner may read.
+func identities(name string) ([]age.Identity, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := openSecret(name, "the identities")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	out, err := age.ParseIdentities(io.LimitReader(f, maxIdentities))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the identities in %s: it is not what age-keygen(1) writes", name) // the library's own words may quote a key
+	}
+	return out, nil
 }
 
 // touched are the hosts that a run has a folder on, as this controller wrote it down; nil where it knows nothing of that run.

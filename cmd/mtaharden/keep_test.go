@@ -19,7 +19,7 @@ func TestKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := func(run, digest string, at time.Time, hosts ...string) *change {
-		ch := &change{changing: &changing{ticket: "OPS-1"}, command: "apply", digest: digest, run: run, plan: &plan.Plan{}}
+		ch := &change{changing: &changing{approval: approval{ticket: "OPS-1"}}, command: "apply", digest: digest, run: run, plan: &plan.Plan{}}
 		for _, h := range hosts {
 			ch.plan.Hosts = append(ch.plan.Hosts, plan.HostPlan{Name: h})
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 func newPlanCommand() *cobra.Command {
-	j := &judging{}
+	p := &planning{}
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what would mend the findings, and whose mail it would refuse",
@@ -24,13 +24,21 @@ it saves the plan, which apply carries out. It changes nothing on a host.`,
 		Example: `  mtaharden plan -i hosts.toml --limit mx1.example.com -o plan.json`,
 		Args:    exactArgs(cobra.NoArgs),
 	}
-	j.register(c, "save the plan to `FILE`")
-	c.RunE = func(c *cobra.Command, _ []string) error { return makePlan(c, j) }
+	p.judging.register(c, "save the plan to `FILE`")
+	p.approval.register(c.Flags())
+	c.RunE = func(c *cobra.Command, _ []string) error { return p.run(c) }
 	return c
 }
 
-func makePlan(c *cobra.Command, j *judging) error {
-	if err := j.check(c); err != nil {
+// planning are the flags of plan.
+type planning struct {
+	judging
+	approval
+}
+
+func (p *planning) run(c *cobra.Command) error {
+	j := &p.judging
+	if err := errors.Join(j.check(c), p.approval.check(c)); err != nil {
 		return err
 	}
 	if j.output == "-" {
@@ -46,7 +54,7 @@ func makePlan(c *cobra.Command, j *judging) error {
 		return err
 	}
 	if j.output != "" && c.Context().Err() == nil { // half a fleet's plan must not take the place of a whole one
-		if err := savePlan(c, j, hosts, file); err != nil {
+		if err := p.save(c, hosts, file); err != nil {
 			return err
 		}
 	}
@@ -56,6 +64,7 @@ func makePlan(c *cobra.Command, j *judging) error {
 // planOf is the plan of every host that was judged. A host that was not read to the end has none: it is said, and not passed over.
 func planOf(stderr io.Writer, j *judging, hosts []judgedHost) (*plan.Plan, error) {
 	p := &plan.Plan{Program: version, Made: time.Now().UTC().Truncate(time.Second), Inventory: strings.Join(j.inventory, ", ")}
+	p.User, p.Controller = whoAmI()
 	if j.inv != nil {
 		p.InventoryDigest = j.inv.Digest
 	}
@@ -73,12 +82,13 @@ func planOf(stderr io.Writer, j *judging, hosts []judgedHost) (*plan.Plan, error
 	return p, nil
 }
 
-func savePlan(c *cobra.Command, j *judging, hosts []judgedHost, file *reportFile) error {
-	p, err := planOf(c.ErrOrStderr(), j, hosts)
+func (p *planning) save(c *cobra.Command, hosts []judgedHost, file *reportFile) error {
+	made, err := planOf(c.ErrOrStderr(), &p.judging, hosts)
 	if err != nil {
 		return err
 	}
-	data, digest, err := p.Encode()
+	made.Ticket, made.Note = p.ticket, p.note
+	data, digest, err := made.Encode()
 	if err != nil {
 		return err
 	}
@@ -88,7 +98,7 @@ func savePlan(c *cobra.Command, j *judging, hosts []judgedHost, file *reportFile
 	if err := file.commit(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "mtaharden: saved the plan as %s, digest %s; it expires on %s\n", j.output, digest, p.Expires.Format("2 Jan 2006"))
+	fmt.Fprintf(c.ErrOrStderr(), "mtaharden: saved the plan as %s, digest %s; it expires on %s\n", p.output, digest, made.Expires.Format("2 Jan 2006"))
 	return nil
 }
 

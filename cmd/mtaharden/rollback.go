@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"mtaharden/remediate"
@@ -18,8 +19,10 @@ import (
 // rollingBack are the flags of rollback.
 type rollingBack struct {
 	changing
-	force bool
-	to    bool
+	force    bool
+	to       bool
+	identity string // a file of age identities
+	opens    []age.Identity
 }
 
 func newRollbackCommand() *cobra.Command {
@@ -45,6 +48,7 @@ reached, 6 a person is needed, 64 bad usage or input, 130 interrupted.`,
 	f := c.Flags()
 	f.BoolVar(&r.force, "force", false, "replace files that somebody else changed too; what stands there is kept in the run's folder")
 	f.BoolVar(&r.to, "to", false, "first undo the later runs that changed the same files, the newest first")
+	f.StringVar(&r.identity, "identity", "", "the age identities in `FILE` open this controller's encrypted copy, for a host that has lost its own")
 	c.RunE = func(c *cobra.Command, args []string) error { return r.run(c, args[0]) }
 	return c
 }
@@ -69,6 +73,9 @@ func (r *rollingBack) run(c *cobra.Command, of string) error {
 	rec, err := r.records()
 	if err != nil {
 		return err
+	}
+	if r.opens, err = identities(r.identity); err != nil {
+		return badInput(err)
 	}
 	touched := rec.touched(of)
 	for _, t := range all {
@@ -98,8 +105,8 @@ func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) app
 	return do(ctx, apply.Undo{
 		Input: apply.Input{
 			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t),
-			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name), Early: r.typed(),
+			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name),
 		},
-		Of: of, Force: r.force, Copy: func() (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(of, name) },
+		Of: of, Force: r.force, Copy: func() (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(of, name, r.opens) },
 	})
 }

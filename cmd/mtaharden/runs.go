@@ -53,6 +53,7 @@ type jsonRun struct {
 	Of         string        `json:"of,omitempty"`
 	Plan       string        `json:"plan"`
 	Ticket     string        `json:"ticket"`
+	Note       string        `json:"note,omitempty"`
 	User       string        `json:"user"`
 	Controller string        `json:"controller"`
 	Program    string        `json:"program"`
@@ -148,7 +149,7 @@ func (k *runsCommand) written(id string) (out []jsonRun, bad []error, err error)
 		if id != "" && r.ID != id {
 			continue
 		}
-		j := jsonRun{ID: r.ID, Command: r.Command, Of: r.Of, Plan: r.Plan, Ticket: r.Ticket, User: r.User, Controller: r.Controller, Program: r.Program,
+		j := jsonRun{ID: r.ID, Command: r.Command, Of: r.Of, Plan: r.Plan, Ticket: r.Ticket, Note: r.Note, User: r.User, Controller: r.Controller, Program: r.Program,
 			Started: &r.Started, Hosts: []jsonRunHost{}}
 		if !r.Finished.IsZero() {
 			j.Finished = &r.Finished
@@ -193,7 +194,7 @@ func (f *found) lay(runs []jsonRun, id string) []jsonRun {
 		}
 		at := slices.IndexFunc(runs, func(r jsonRun) bool { return r.ID == t.Run })
 		if at < 0 {
-			runs = append(runs, jsonRun{ID: t.Run, Command: t.Command, Of: t.Of, Plan: t.Plan, Ticket: t.Ticket, User: t.User, Hosts: []jsonRunHost{}})
+			runs = append(runs, jsonRun{ID: t.Run, Command: t.Command, Of: t.Of, Plan: t.Plan, Ticket: t.Ticket, Note: t.Note, User: t.User, Hosts: []jsonRunHost{}})
 			at = len(runs) - 1
 			if !t.Started.IsZero() {
 				runs[at].Started = &t.Started

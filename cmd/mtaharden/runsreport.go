@@ -99,7 +99,7 @@ func (r jsonRun) head() string {
 	if r.Started != nil {
 		words = append(words, r.Started.Local().Format(time.DateTime))
 	}
-	for _, w := range [][2]string{{"", who}, {"plan ", r.Plan}, {"ticket ", r.Ticket}} {
+	for _, w := range [][2]string{{"", who}, {"plan ", r.Plan}, {"ticket ", r.Ticket}, {"", r.Note}} {
 		if w[1] != "" {
 			words = append(words, w[0]+w[1])
 		}

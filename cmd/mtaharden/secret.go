@@ -17,19 +17,30 @@ const maxSecret = 4096
 
 // readSecretFile returns the first line of a file that only its owner may read.
 func readSecretFile(name string) (string, error) {
-	f, err := os.Open(name)
+	f, err := openSecret(name, "the password")
 	if err != nil {
-		return "", fmt.Errorf("cannot read the password: %w", err)
+		return "", err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("cannot read the password: %w", err)
-	}
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("cannot use %s: its mode is %#o, others may read it; chmod 600 it", name, info.Mode().Perm())
-	}
 	return firstLine(f, name)
+}
+
+// openSecret opens a file that only its owner may read.
+func openSecret(name, what string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", what, err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		f.Close()
+		return nil, fmt.Errorf("cannot read %s: %w", what, err)
+	case info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0:
+		f.Close()
+		return nil, fmt.Errorf("cannot use %s: its mode is %#o, others may read it; chmod 600 it", name, info.Mode().Perm())
+	}
+	return f, nil
 }
 
 // readSecretFD returns the first line of an open file descriptor of this process.
@@ -67,7 +78,7 @@ func (p *prompter) ask(what string) (string, error) {
 	p.mu.Lock()
 	answer := p.asked[what]
 	if answer == nil {
-		answer = sync.OnceValues(func() (string, error) { return p.read(what) })
+		answer = sync.OnceValues(func() (string, error) { return p.read(what, false) })
 		if p.asked == nil {
 			p.asked = map[string]func() (string, error){}
 		}
@@ -77,7 +88,10 @@ func (p *prompter) ask(what string) (string, error) {
 	return answer()
 }
 
-func (p *prompter) read(what string) (string, error) {
+// fresh asks for what serves once, each time anew: a one-time code. It is shown as it is typed where echo says so.
+func (p *prompter) fresh(what string, echo bool) (string, error) { return p.read(what, echo) }
+
+func (p *prompter) read(what string, echo bool) (string, error) {
 	p.ttyMu.Lock()
 	defer p.ttyMu.Unlock()
 	if p.batch {
@@ -97,10 +111,18 @@ func (p *prompter) read(what string) (string, error) {
 		err    error
 	}
 	answer := make(chan typed, 1)
-	fmt.Fprintf(tty, "%s: ", what)
+	fmt.Fprintf(tty, "%s: ", strings.TrimRight(what, ": "))
 	go func() { // a read from a terminal cannot be called back: an interrupted run leaves it to the program's end
-		secret, err := term.ReadPassword(fd)
-		fmt.Fprintln(tty)
+		var secret []byte
+		var err error
+		if echo {
+			var line string
+			line, err = bufio.NewReader(io.LimitReader(tty, maxSecret)).ReadString('\n')
+			secret = []byte(strings.TrimRight(line, "\r\n"))
+		} else {
+			secret, err = term.ReadPassword(fd)
+			fmt.Fprintln(tty)
+		}
 		tty.Close()
 		answer <- typed{secret, err}
 	}()

@@ -33,10 +33,10 @@ type Input struct {
 	Layout journal.Layout
 	About  journal.About
 	// Dial reaches the host. It is called for each connection anew: verify and confirm have one of their own.
-	Dial func(context.Context) (remote.Host, error)
-	// Early opens the second connection before the bar: for a login that needs a person.
-	Early bool
+	Dial  func(context.Context) (remote.Host, error)
 	Judge func(ctx context.Context, h remote.Host, where Where) (*Judgement, error)
+	// Result is what the judges made of the host a moment ago, where that is known: a host with nothing to change is not judged again.
+	Result *plan.Result
 	// Keep takes the controller's copy, before the bar; nil keeps none. Contents are by the item's place in the manifest, from 0.
 	Keep func(backup.Manifest, map[int][]byte) error
 	// Agree is shown what the host's own programs generated, before the bar; an error ends the run there. nil agrees to what the plan explains.
@@ -66,7 +66,7 @@ func Apply(ctx context.Context, in Input) Outcome {
 	r := newRunner(in)
 	switch {
 	case len(in.Host.Changes) == 0:
-		return r.end(Unchanged, nil, true)
+		return r.nothing(ctx)
 	case ctx.Err() != nil:
 		return r.end(NotBegun, context.Cause(ctx), false)
 	}
@@ -78,6 +78,24 @@ func Apply(ctx context.Context, in Input) Outcome {
 		return r.abandon(ctx, err)
 	}
 	return r.right(ctx)
+}
+
+// nothing ends a run that has nothing to change: it says how the host stands, and what of that no plan mends.
+func (r *runner) nothing(ctx context.Context) Outcome {
+	if r.out.Result = r.in.Result; r.out.Result != nil {
+		return r.end(Unchanged, nil, true)
+	}
+	defer r.close()
+	var err error
+	if r.host, err = r.in.Dial(ctx); err != nil {
+		return r.end(Unchanged, err, false)
+	}
+	j, err := r.in.Judge(ctx, r.host, Live)
+	if err != nil {
+		return r.end(Unchanged, fmt.Errorf("cannot judge it: %w", err), false)
+	}
+	r.out.Result = j.Result
+	return r.end(Unchanged, nil, true)
 }
 
 // Refusal says why a plan is not begun on a host at all, as far as the plan alone shows it.

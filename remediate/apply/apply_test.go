@@ -31,7 +31,10 @@ type world struct {
 	ops   int // how many operations were asked for
 	fault func(op int) cut
 	down  bool // no connection is possible, and those open are dead
-	until time.Time
+
+	person string   // what a person does at each login
+	dials  []string // what the host was at each login: "before" the swap or "after" it
+	until  time.Time
 }
 
 // cut is what becomes of one operation.
@@ -247,7 +250,7 @@ func (h fakeHost) Run(context.Context, remote.Cmd, int) (remote.Result, error) {
 	status, err := h.w.op(func() int { return 0 })
 	return remote.Result{Exit: status}, err
 }
-func (h fakeHost) Transport() remote.Transport { return remote.Transport{} }
+func (h fakeHost) Transport() remote.Transport { return remote.Transport{Person: h.w.person} }
 func (h fakeHost) Close() error                { return nil }
 
 var relays = judge.Question{Class: judge.Outside, Form: "plain", Verb: judge.Rcpt}
@@ -283,7 +286,7 @@ func (w *world) input(breaks bool) Input {
 		},
 		Run: run,
 		Dial: func(context.Context) (remote.Host, error) {
-			_, err := w.op(func() int { return 0 })
+			_, err := w.op(func() int { w.dials = append(w.dials, w.live); return 0 })
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", remote.ErrUnreachable, err)
 			}
@@ -333,6 +336,52 @@ func TestApply(t *testing.T) {
 	}
 	if got := o.Sentence(""); got != "changed and confirmed" {
 		t.Errorf("it says %q", got)
+	}
+}
+
+// TestPerson: where a login takes a person, the one that confirms is asked for before a live file changes; else it is a new one after it.
+func TestPerson(t *testing.T) {
+	for person, want := range map[string]string{"": "[before after]", "answer \"Verification code:\"": "[before before]"} {
+		w := newWorld()
+		w.person = person
+		if o := Apply(context.Background(), w.input(false)); o.Ending != Changed || fmt.Sprint(w.dials) != want {
+			t.Errorf("%q: it ended %s (%s), logins while the host was %v, want %s", person, o.Ending, o.Reason, w.dials, want)
+		}
+	}
+	w := newWorld()
+	w.person = "touch the key"
+	in := w.input(false)
+	once, dial := 0, in.Dial
+	in.Dial = func(ctx context.Context) (remote.Host, error) {
+		if once++; once > 1 {
+			return nil, fmt.Errorf("%w: nobody answered", remote.ErrAuth)
+		}
+		return dial(ctx)
+	}
+	if o := Apply(context.Background(), in); o.Ending != Unchanged || w.live != "before" || w.lock != "" || !strings.Contains(o.Reason, "nobody answered") {
+		t.Errorf("without the second login it ended %s (%s), host %q, lock %q", o.Ending, o.Reason, w.live, w.lock)
+	}
+}
+
+// TestNothing: a host with nothing to change says how it stands; it is judged where that is not known, and never changed.
+func TestNothing(t *testing.T) {
+	w := newWorld()
+	in := w.input(false)
+	in.Host.Changes = nil
+	o := Apply(context.Background(), in)
+	if !o.Nothing || o.Result == nil || o.Result.Findings[0].Status != plan.Fail || len(w.entries) > 0 || len(w.dials) != 1 {
+		t.Errorf("%+v; journal %v, logins %v", o, w.entries, w.dials)
+	}
+	if got := o.Sentence("en"); got != "nothing was changed: there was nothing to do" {
+		t.Errorf("it says %q", got)
+	}
+	in.Result = o.Result
+	if o := Apply(context.Background(), in); !o.Nothing || o.Result != in.Result || len(w.dials) != 1 {
+		t.Errorf("what is known already: %+v, logins %v", o, w.dials)
+	}
+	in.Result, in.Dial = nil, func(context.Context) (remote.Host, error) { return nil, remote.ErrUnreachable }
+	if o := Apply(context.Background(), in); o.Nothing || !errors.Is(o.Err, remote.ErrUnreachable) {
+		t.Errorf("not reached: %+v", o)
 	}
 }
 

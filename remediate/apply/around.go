@@ -82,8 +82,10 @@ func (r *runner) committed(ctx context.Context, h remote.Host, when string) erro
 		return nil
 	}
 	message := "mtaharden " + r.in.About.Command + ", " + when + " run " + r.in.Run
-	if r.in.About.Ticket != "" {
-		message += " (" + remote.Clean(r.in.About.Ticket) + ")"
+	for _, said := range []string{r.in.About.Ticket, r.in.About.Note} {
+		if said != "" {
+			message += " (" + remote.Clean(said) + ")"
+		}
 	}
 	if err := r.rooms.commit(ctx, h, r.in.Run, message); err != nil {
 		r.out.Warnings = append(r.out.Warnings, remote.Clean(err.Error()))

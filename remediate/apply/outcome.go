@@ -104,7 +104,12 @@ func (o Outcome) Sentence(lang string) string {
 			because = " (" + o.Command + "): "
 		}
 	}
-	if o.Reason != "" && !o.Nothing {
+	switch {
+	case o.Nothing && lang == "ko":
+		text += because + "조치할 것이 없음"
+	case o.Nothing:
+		text += because + "there was nothing to do"
+	case o.Reason != "":
 		text += because + o.Reason
 	}
 	return text

@@ -233,10 +233,10 @@ func (u *undoing) backup(ctx context.Context) error {
 	if err == nil {
 		err = u.warn(ctx)
 	}
-	if err == nil && u.runner.in.Early && u.second == nil {
-		u.second, err = u.runner.in.Dial(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	return u.early(ctx)
 }
 
 func (u *undoing) arm(ctx context.Context) error {

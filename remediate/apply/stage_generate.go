@@ -196,6 +196,9 @@ func asScript(c plan.Command) remote.Cmd {
 
 // shortly is a command without the text of its script.
 func shortly(c plan.Command) string {
+	if c.Say != "" {
+		return clip(remote.Clean(c.Say))
+	}
 	argv := slices.Clone(c.Argv)
 	if len(argv) > 3 && argv[1] == "-c" {
 		argv = append(argv[:1:1], argv[4:]...)

@@ -191,10 +191,20 @@ func (r *runner) backup(ctx context.Context) error {
 	if err := r.warn(ctx); err != nil {
 		return err
 	}
-	if r.in.Early && r.second == nil {
-		r.second, err = r.in.Dial(ctx)
+	return r.early(ctx)
+}
+
+// early opens the connection of verify and confirm before the bar where a login takes a person: behind it the host would wait for one who may
+// have gone, and restore itself.
+func (r *runner) early(ctx context.Context) error {
+	if r.host.Transport().Person == "" || r.second != nil {
+		return nil
 	}
-	return err
+	var err error
+	if r.second, err = r.in.Dial(ctx); err != nil {
+		return fmt.Errorf("the second login, by which the change is confirmed, is not open: %w", err)
+	}
+	return nil
 }
 
 func (r *runner) stage(ctx context.Context) error {
@@ -289,9 +299,6 @@ func (r *runner) guard(ctx context.Context) error {
 	if r.mark, err = markLog(ctx, r.host); err != nil {
 		return err
 	}
-	if r.in.Early && r.second == nil {
-		return errors.New("the second login is not open")
-	}
 	if err := r.committed(ctx, r.host, "before"); err != nil {
 		return err
 	}
@@ -323,6 +330,9 @@ const abandonLimit = time.Minute
 // and the guard and gives the lock back; where the link is lost the next run does it (Recover).
 func (r *runner) abandon(ctx context.Context, err error) Outcome {
 	if errors.Is(err, errNothing) {
+		if r.before != nil {
+			r.out.Result = r.before.Result
+		}
 		r.told(r.at(), Done, nil)
 	} else {
 		r.told(r.at(), Broken, err)

@@ -157,6 +157,27 @@ func TestUnmet(t *testing.T) {
 	}
 }
 
+// TestUnmetByService: that a service is stopped cannot be seen in the stage, and is looked for live; what files mend is looked for in both.
+func TestUnmetByService(t *testing.T) {
+	stop := plan.Change{Kind: plan.Unit, Rules: []string{"needed"}, Service: &plan.Service{Before: plan.Running{Active: true}}}
+	edit := plan.Change{Kind: plan.EditFile, Rules: []string{"needed"}}
+	j := &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}, Findings: []plan.Finding{{Rule: "needed", Status: plan.Fail}}}}
+	for _, c := range []struct {
+		name    string
+		changes []plan.Change
+		where   Where
+		unmet   int
+	}{
+		{"in the stage", []plan.Change{stop}, InStage, 0}, {"live", []plan.Change{stop}, Live, 1},
+		{"a file too, in the stage", []plan.Change{stop, edit}, InStage, 1}, {"no change, in the stage", nil, InStage, 1},
+	} {
+		h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Changes: c.changes, Expect: []plan.Expectation{{Rule: "needed", Before: plan.Fail, After: plan.Pass}}}
+		if unmet, doubt := Unmet(h, j, c.where); len(unmet) != c.unmet || len(doubt) != 0 {
+			t.Errorf("%s: %q, in doubt %q", c.name, unmet, doubt)
+		}
+	}
+}
+
 // TestRefusals reads lines of three MTAs' logs: who is turned away as a stranger or by a broken server, and had been taken before.
 func TestRefusals(t *testing.T) {
 	const log = `Nov 22 02:00:01 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[198.51.100.7]: 454 4.7.1 <a@example.org>: Relay access denied; from=<b@example.net>

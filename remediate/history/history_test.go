@@ -56,7 +56,7 @@ func TestHistory(t *testing.T) {
 	for _, o := range got.Hosts {
 		sentences = append(sentences, o.Name+": "+o.Sentence)
 	}
-	if diff := cmp.Diff([]string{"mx2: changed and confirmed", "mx1: rolled back: port 25 was lost  [31m", "../mx3: nothing was changed", "mx4: not begun"}, sentences); diff != "" {
+	if diff := cmp.Diff([]string{"mx2: changed and confirmed", "mx1: rolled back: port 25 was lost  [31m", "../mx3: nothing was changed: there was nothing to do", "mx4: not begun"}, sentences); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
 	for set, want := range map[string][]string{Failed: {"mx1"}, Unfinished: {"mx4", "mx5"}} {

@@ -18,6 +18,7 @@ type Told struct {
 	Of       string
 	Started  time.Time
 	Ticket   string
+	Note     string
 	User     string // who ran it, and where: "kim@jump1"
 	Plan     string
 	Over     bool         // the run has ended on the host
@@ -65,7 +66,7 @@ func told(r *journal.Record, base string, now time.Time, say words) Told {
 	ending, steps, why, over := apply.ReadBack(r, now)
 	a := r.About
 	t := Told{
-		Run: r.Run, Command: cmp.Or(a.Command, "apply"), Of: a.Of, Started: a.Started, Ticket: a.Ticket, Plan: a.Plan, User: a.User, Over: over, Ending: ending,
+		Run: r.Run, Command: cmp.Or(a.Command, "apply"), Of: a.Of, Started: a.Started, Ticket: a.Ticket, Note: a.Note, Plan: a.Plan, User: a.User, Over: over, Ending: ending,
 		Steps: steps, Owed: r.Owed, Damaged: r.Damaged,
 	}
 	if a.Controller != "" {

@@ -77,9 +77,13 @@ type Attr struct {
 type Command struct {
 	Argv  []string `json:"argv"`
 	Stdin []byte   `json:"stdin,omitempty"`
+	Say   string   `json:"say,omitempty"` // what it does, in a line, where its words are a script
 }
 
 func (c Command) String() string { return remote.Cmd{Argv: c.Argv}.String() }
+
+// Line is the command in one line for people.
+func (c Command) Line() string { return remote.Cmd{Argv: c.Argv, Say: c.Say}.Line() }
 
 // Commands are those that follow the changes of one installation.
 type Commands struct {
@@ -371,7 +375,7 @@ func commandsOf(in Input, i int, changes []Change) (Commands, []Change) {
 func commands(cmds []remote.Cmd) []Command {
 	var out []Command
 	for _, c := range cmds {
-		out = append(out, Command{Argv: slices.Clone(c.Argv), Stdin: bytes.Clone(c.Stdin)})
+		out = append(out, Command{Argv: slices.Clone(c.Argv), Stdin: bytes.Clone(c.Stdin), Say: c.Say})
 	}
 	return out
 }

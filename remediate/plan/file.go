@@ -32,6 +32,10 @@ type Plan struct {
 	Playbooks       []string  `json:"playbooks"`
 	Inventory       string    `json:"inventory,omitempty"`
 	InventoryDigest string    `json:"inventory_digest,omitempty"`
+	User            string    `json:"user,omitempty"` // who made it, and on which machine
+	Controller      string    `json:"controller,omitempty"`
+	Ticket          string    `json:"ticket,omitempty"`
+	Note            string    `json:"note,omitempty"`
 	// RuleSets are the resolved rules that hosts are judged by, each under its digest: hosts may have different playbooks.
 	RuleSets map[string][]playbooks.Rule `json:"rule_sets"`
 	Hosts    []HostPlan                  `json:"hosts"`

@@ -3,6 +3,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,11 @@ var (
 type Cmd struct {
 	Argv  []string // the words of the command; a transport quotes them for the login shell (sh, csh and fish read them alike)
 	Stdin []byte   // standard input; nil is an empty one
+	Say   string   // what it does, in a line for people, where its words are a script; "" lets the words speak
 }
+
+// Line is the command in one line for people.
+func (c Cmd) Line() string { return cmp.Or(c.Say, c.String()) }
 
 // String is the command as a person would type it into a POSIX shell.
 func (c Cmd) String() string {
@@ -65,6 +70,7 @@ type Transport struct {
 	HostKey string   // type and SHA256 fingerprint of the host's key
 	Server  string   // the server's version string
 	Legacy  []string // algorithms in use that are no longer thought safe
+	Person  string   // what a person had to do for this login: answer a question, touch a key; "" where it took nobody
 }
 
 // Host is one machine.

@@ -19,7 +19,7 @@ func (t *text) outcome(b *bytes.Buffer, o *apply.Outcome) {
 	if o.Run != "" {
 		t.field(b, "  ", t.say.run, o.Run)
 	}
-	if t.o.Verbose || o.Ending != apply.Changed && o.Run != "" {
+	if good := o.Ending == apply.Changed || o.Nothing || o.Ending == apply.RolledBack && o.Err == nil; t.o.Verbose || !good && o.Run != "" {
 		t.field(b, "  ", t.say.steps, stepLine(o.Steps))
 	}
 	for _, w := range o.Warnings {
@@ -64,12 +64,12 @@ func endingColour(o apply.Outcome) string {
 	return yellow
 }
 
-// stepLine is the steps in a line: those that are pending are left out.
+// stepLine is the steps in a line: those that were not come to, or not called for, are left out.
 func stepLine(steps []apply.StepReport) string {
 	var out []string
 	for _, s := range steps {
 		switch {
-		case s.State == apply.Pending:
+		case s.State == apply.Pending, s.State == apply.Skipped:
 		case s.State == apply.Done:
 			out = append(out, string(s.Step))
 		default:

@@ -22,6 +22,15 @@ type jsonRun struct {
 	Started   string   `json:"started"`
 	Finished  string   `json:"finished"`
 	Playbooks []string `json:"playbooks"`
+
+	// Of a run that changes hosts.
+	Of         string `json:"of,omitempty"`
+	Plan       string `json:"plan,omitempty"` // its digest
+	User       string `json:"user,omitempty"`
+	Controller string `json:"controller,omitempty"`
+	Program    string `json:"program,omitempty"`
+	Ticket     string `json:"ticket,omitempty"`
+	Note       string `json:"note,omitempty"`
 }
 
 type jsonHost struct {
@@ -83,6 +92,13 @@ func list[T any](v []T) []T {
 		return []T{}
 	}
 	return v
+}
+
+func runOf(r Run, finished time.Time) jsonRun {
+	return jsonRun{
+		ID: r.ID, Command: r.Command, Started: moment(r.Started), Finished: moment(finished), Playbooks: list(r.Playbooks),
+		Of: r.Of, Plan: r.Plan, User: r.User, Controller: r.Controller, Program: r.Program, Ticket: r.Ticket, Note: r.Note,
+	}
 }
 
 func findingOf(f *plan.Finding, lang string) jsonFinding {
@@ -186,7 +202,7 @@ func (d *jsonDocument) End(finished time.Time) error {
 		Summary Summary    `json:"summary"`
 	}{
 		Schema,
-		jsonRun{d.run.ID, d.run.Command, moment(d.run.Started), moment(finished), list(d.run.Playbooks)},
+		runOf(d.run, finished),
 		list(d.hosts), d.sum,
 	}
 	return encode(d.w, doc, "  ")

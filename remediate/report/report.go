@@ -35,6 +35,15 @@ type Run struct {
 	Finished  time.Time // zero until the run is over; Handler.End sets it
 	Playbooks []string
 	Hosts     []string // in the order in which reports that are one document show them
+
+	// Of a run that changes hosts: what it rests on, and who answers for it.
+	Of         string // of a rollback: the run that it undoes
+	Plan       string // the plan's digest
+	User       string
+	Controller string // the machine that it is run on
+	Program    string
+	Ticket     string
+	Note       string
 }
 
 // Host is one host's part of a report.

@@ -31,7 +31,23 @@ func newText(w io.Writer, o Options) *text {
 	return &text{w: w, o: o, say: wordsOf(o.Lang)}
 }
 
-func (t *text) Begin(Run) error { return nil }
+// Begin heads the report of a run that changes hosts with who does what on whose word.
+func (t *text) Begin(r Run) error {
+	if r.User == "" {
+		return nil
+	}
+	words := []string{r.Command, r.ID}
+	if r.Of != "" {
+		words[0] = fmt.Sprintf(t.say.undoes, r.Command, r.Of)
+	}
+	for _, w := range [][2]string{{"", r.User + "@" + r.Controller}, {t.say.planned + " ", r.Plan}, {t.say.ticket + " ", r.Ticket}, {"", r.Note}} {
+		if w[1] != "" {
+			words = append(words, w[0]+w[1])
+		}
+	}
+	_, err := fmt.Fprintf(t.w, "%s\n\n", t.paint(bold, clean(strings.Join(words, "  "))))
+	return err
+}
 
 // Host writes one host in a single write, so that hosts never run into each other.
 func (t *text) Host(h *Host) error {
@@ -175,6 +191,8 @@ func (t *text) finding(b *bytes.Buffer, h *Host, f *plan.Finding, listeners stri
 		t.field(b, indent, t.say.guide, t.say.status[f.GuideStatus]+" — "+w.GuideText)
 	}
 	switch {
+	case f.Fixable && h.Apply != nil: // found when the change was over: no plan holds it
+		t.field(b, indent, t.say.fixable, t.say.mendable)
 	case f.Fixable:
 		t.field(b, indent, t.say.fixable, t.say.proofs[f.Proof])
 	case f.Status == plan.Fail || f.Status == plan.Review || f.Status == plan.Error:
@@ -274,7 +292,7 @@ func (t *text) plan(b *bytes.Buffer, r *plan.Result) {
 			list []plan.Command
 		}{{t.say.regenerate, c.Regenerate}, {t.say.validate, c.Validate}, {t.say.reload, c.Reload}} {
 			for _, cmd := range group.list {
-				t.field(b, "  ", group.name, cmd.String())
+				t.field(b, "  ", group.name, cmd.Line())
 			}
 		}
 	}

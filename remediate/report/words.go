@@ -24,6 +24,7 @@ type words struct {
 	kinds                                              map[plan.ChangeKind]string
 	says                                               map[string]string // the judges' outcomes
 	outcome, run, steps, warning, conflict             string
+	undoes, planned, ticket, mendable                  string
 	endings                                            map[apply.Ending]string
 }
 
@@ -43,6 +44,7 @@ func english() words {
 		perhaps: "may refuse: %s, %s messages, last %s (an entry by name may still let it relay)", notReached: "%d not reached, %d not read to the end",
 		regenerate: "regenerate", validate: "validate", reload: "reload", moment: "2 Jan 15:04",
 		outcome: "outcome", run: "run", steps: "steps", warning: "warning", conflict: "conflict",
+		undoes: "%s of %s", planned: "plan", ticket: "ticket", mendable: "an apply mends it",
 	}
 	w.status = map[plan.Status]string{}
 	for _, s := range plan.Statuses() {
@@ -71,6 +73,7 @@ func korean() words {
 		perhaps: "거부 가능성: %s, %s건, 최근 %s (이름 기반 항목으로 계속 허용될 수 있음)", notReached: "접속 불가 %d대, 수집 미완료 %d대",
 		regenerate: "재생성", validate: "검증", reload: "재적용", moment: "1월 2일 15:04",
 		outcome: "결과", run: "작업", steps: "단계", warning: "주의", conflict: "충돌",
+		undoes: "%s (대상 %s)", planned: "계획", ticket: "변경 번호", mendable: "apply로 조치 가능",
 		endings: map[apply.Ending]string{
 			apply.Unchanged: "변경 없음", apply.Changed: "변경됨", apply.RolledBack: "원상 복구", apply.Failed: "복구 실패",
 			apply.NotBegun: "시작하지 않음", apply.NotKnown: "상태 불명", apply.NeedsPerson: "담당자 확인 필요",

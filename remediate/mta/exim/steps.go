@@ -21,7 +21,7 @@ func generatedFrom(in mta.Install, paths []string) bool {
 func regenerate(in mta.Install, paths []string) []remote.Cmd {
 	var cmds []remote.Cmd
 	for _, b := range builtOf(in, paths) {
-		cmds = append(cmds, remote.Cmd{Argv: []string{"/bin/sh", "-c", makeDBM, "sh", b.source, b.file}})
+		cmds = append(cmds, remote.Cmd{Argv: []string{"/bin/sh", "-c", makeDBM, "sh", b.source, b.file}, Say: "exim_dbmbuild of " + b.source + ": " + b.file})
 	}
 	if generatedFrom(in, paths) {
 		cmds = append(cmds, remote.Cmd{Argv: []string{debTool}})

@@ -6,6 +6,7 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"mtaharden/remediate/facts"
@@ -192,6 +193,16 @@ func edited(files []mta.File) []*facts.File {
 	return out
 }
 
+// readable: a plan shows each command in one line that a person reads.
+func readable(t *testing.T, d *mta.Driver, s *facts.Snapshot, c *mta.Config, paths []string) {
+	t.Helper()
+	for _, cmd := range slices.Concat(d.Regenerate(c.Install, paths), d.Validate(c.Install), d.Reload(s, c.Install)) {
+		if line := cmd.Line(); line == "" || len(line) > 300 || strings.ContainsAny(line, "\n$|") {
+			t.Errorf("a plan would show the command %q", line)
+		}
+	}
+}
+
 // stages: what a stage takes is named by clean absolute paths; what is generated has its sources among the changed files, and commands that
 // make it; what runs is started, and what does not is not.
 func stages(t *testing.T, d *mta.Driver, s *facts.Snapshot, c *mta.Config) {
@@ -219,6 +230,7 @@ func stages(t *testing.T, d *mta.Driver, s *facts.Snapshot, c *mta.Config) {
 			t.Errorf("a stage of %s takes %q", c.Install.Config, name)
 		}
 	}
+	readable(t, d, s, c, paths)
 	if len(st.Generated) > 0 && len(d.Regenerate(c.Install, paths)) == 0 {
 		t.Errorf("%v are generated, and no command makes them", st.Generated)
 	}

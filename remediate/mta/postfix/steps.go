@@ -33,7 +33,7 @@ func regenerate(in mta.Install, paths []string) []remote.Cmd {
 		if base := path.Base(p); (base == "main.cf" || base == "master.cf") && path.Dir(p) == path.Clean(in.Config) {
 			continue
 		}
-		out = append(out, remote.Cmd{Argv: []string{"/bin/sh", "-c", remap, "sh", in.Config, p}})
+		out = append(out, remote.Cmd{Argv: []string{"/bin/sh", "-c", remap, "sh", in.Config, p}, Say: "postmap or postalias of " + p + ", with each type that a table of it has"})
 	}
 	return out
 }
@@ -85,5 +85,6 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	if unit == "" {
 		unit = "-"
 	}
-	return []remote.Cmd{{Argv: []string{"/bin/sh", "-c", applyNew, "sh", in.Config, was.String(), s.Init, unit}}}
+	say := "postfix -c " + remote.Quote(in.Config) + " reload; a restart where inet_interfaces or inet_protocols is another than " + strings.TrimRight(was.String(), ";")
+	return []remote.Cmd{{Argv: []string{"/bin/sh", "-c", applyNew, "sh", in.Config, was.String(), s.Init, unit}, Say: say}}
 }

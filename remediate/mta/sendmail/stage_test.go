@@ -116,7 +116,7 @@ func TestBuild(t *testing.T) {
 			if c.makefile != "" {
 				write("Makefile", c.makefile, 0o644)
 			}
-			cmd := shell(makeCF, dir+"/sendmail.mc", dir+"/sendmail.cf")
+			cmd := shell("", makeCF, dir+"/sendmail.mc", dir+"/sendmail.cf")
 			out, err := exec.Command(cmd.Argv[0], cmd.Argv[1:]...).CombinedOutput()
 			if (err != nil) != c.fails {
 				t.Fatalf("%v: %s", err, out)

@@ -10,8 +10,8 @@ import (
 	"mtaharden/remediate/remote"
 )
 
-func shell(script string, args ...string) remote.Cmd {
-	return remote.Cmd{Argv: append([]string{"/bin/sh", "-c", script, "sh"}, args...)}
+func shell(say, script string, args ...string) remote.Cmd {
+	return remote.Cmd{Argv: append([]string{"/bin/sh", "-c", script, "sh"}, args...), Say: say}
 }
 
 // makeCF builds a .cf of its macro source by the site's own way, which adds comments and keeps owners: the Makefile beside it (Debian's, which
@@ -76,10 +76,10 @@ mv -f "$new$ext" "$3$ext"
 func regenerate(in mta.Install, paths []string) []remote.Cmd {
 	var cmds []remote.Cmd
 	for _, b := range mapsOf(in, paths) {
-		cmds = append(cmds, shell(makeMap, b.source, b.kind, b.name))
+		cmds = append(cmds, shell("makemap "+b.kind+" "+b.name+" of "+b.source, makeMap, b.source, b.kind, b.name))
 	}
 	if source := sourceOf(in, paths); source != "" {
-		cmds = append(cmds, shell(makeCF, source, in.Config))
+		cmds = append(cmds, shell("make, else m4, of "+source+": "+in.Config, makeCF, source, in.Config))
 	}
 	return cmds
 }

@@ -30,6 +30,7 @@ type Server struct {
 	Keys     []ssh.PublicKey   // accepted of it
 	Password string            // accepted of it; "" is none
 	Keyboard bool              // the password is asked for by keyboard-interactive
+	Code     func() string     // what is asked for beside the key, once it is accepted; nil: nothing
 	HostKeys []ssh.Signer      // none: a new ed25519 key
 	Version  string            // "": SSH-2.0-remotetest
 	Shell    []string          // login shell, given "-c" and the command; none: /bin/sh
@@ -183,7 +184,7 @@ func (s *Server) config() *ssh.ServerConfig {
 		tried()
 		for _, k := range s.Keys {
 			if m.User() == s.User && bytes.Equal(k.Marshal(), key.Marshal()) {
-				return nil, nil
+				return nil, s.second()
 			}
 		}
 		return nil, no
@@ -212,6 +213,22 @@ func (s *Server) config() *ssh.ServerConfig {
 		c.AddHostKey(k)
 	}
 	return c
+}
+
+// second is what a host with two factors says of a good key: that it wants the code too.
+func (s *Server) second() error {
+	if s.Code == nil {
+		return nil
+	}
+	return &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{
+		KeyboardInteractiveCallback: func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+			answers, err := ask("", "", []string{"Verification code: "}, []bool{false})
+			if err == nil && (len(answers) != 1 || answers[0] != s.Code()) {
+				err = errors.New("a wrong code")
+			}
+			return nil, err
+		},
+	}}
 }
 
 func (s *Server) session(conn net.Conn, ch ssh.Channel, reqs <-chan *ssh.Request) {

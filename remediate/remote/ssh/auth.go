@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,10 +29,15 @@ type credential struct {
 	from  string
 	asked bool // the host knows the key and asked for a signature
 	err   error
+	login *login
 }
 
 func (c *credential) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	c.asked = true
+	if strings.HasPrefix(c.PublicKey().Type(), "sk-") && c.login != nil { // held by a device that waits for a touch
+		c.login.person = "touch the key " + c.from
+		c.login.patience()
+	}
 	sig, err := c.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
 	c.err = err
 	return sig, err
@@ -207,17 +213,21 @@ func heldKey(held []ssh.Signer, key ssh.PublicKey) ssh.Signer {
 
 // login is the course of one authentication.
 type login struct {
-	t        Target
-	ring     *keyring
-	conn     *watched
-	begun    bool     // the host key was accepted and the server has named its methods
-	allowed  []string // what the server last said it takes
-	partial  []string // what it took so far and found not enough
-	banner   string   // what it last said to people
-	keysSent bool
-	pwSent   bool
-	asked    string // a question that could not be answered
-	err      error  // why no password could be given
+	t         Target
+	ring      *keyring
+	conn      *watched
+	begun     bool     // the host key was accepted and the server has named its methods
+	allowed   []string // what the server last said it takes
+	partial   []string // what it took so far and found not enough
+	questions int
+	banner    string // what it last said to people
+	keysSent  bool
+	pwSent    bool
+	asked     string        // a question that could not be answered
+	err       error         // why no password could be given
+	person    string        // what a person had to do
+	limit     time.Duration // of the login
+	patience  func()        // gives the login the time that a person takes
 }
 
 // errRefused ends an authentication when nothing is left to offer; refusal says the rest.
@@ -240,10 +250,17 @@ func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 		return ssh.PublicKeysCallback(l.signers), nil
 	case may("password") && l.t.Password != nil && !l.pwSent:
 		return ssh.PasswordCallback(l.password), nil
-	case may("keyboard-interactive") && l.t.Password != nil && !l.pwSent:
+	case may("keyboard-interactive") && (l.t.Password != nil && !l.pwSent || l.attended()):
 		return ssh.KeyboardInteractive(l.answer), nil
 	}
 	return nil, errRefused
+}
+
+// attended says whether a person is asked what the host wants to know: where one is there, and the host wants it beside what it took, or
+// takes nothing else. A fleet that merely lacks a key asks nobody a hundred times.
+func (l *login) attended() bool {
+	only := len(l.allowed) == 1 && l.allowed[0] == "keyboard-interactive"
+	return l.t.Answer != nil && (len(l.partial) > 0 || l.pwSent || only)
 }
 
 func (l *login) signers() ([]ssh.Signer, error) {
@@ -251,6 +268,7 @@ func (l *login) signers() ([]ssh.Signer, error) {
 	for i, k := range l.ring.keys {
 		l.t.tracef("offering %s", k)
 		list[i] = k
+		k.login = l
 	}
 	return list, nil
 }
@@ -263,17 +281,38 @@ func (l *login) password() (string, error) {
 	return pw, err
 }
 
-// answer gives the password to the one question that can be one: not echoed, and asked once.
+// maxQuestions bounds what a person is asked in one login.
+const maxQuestions = 8
+
+// answer gives the password to the one question that can be one: not echoed, and asked once. Whatever else the host asks is a person's.
 func (l *login) answer(_, _ string, questions []string, echo []bool) ([]string, error) {
-	if len(questions) == 0 {
-		return nil, nil
+	var answers []string
+	for i, q := range questions {
+		given, err := l.answerTo(q, echo[i], len(questions))
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, given)
 	}
-	if len(questions) > 1 || echo[0] || l.pwSent {
-		l.asked = clean(questions[0])
-		return nil, errors.New("a question that has no answer here")
+	return answers, nil
+}
+
+func (l *login) answerTo(question string, echo bool, of int) (string, error) {
+	person := l.attended() || l.t.Answer != nil && of > 1
+	secret := strings.Contains(strings.ToLower(question), "password") || !person && of == 1
+	switch {
+	case secret && !echo && !l.pwSent && l.t.Password != nil:
+		return l.password()
+	case !person || l.questions >= maxQuestions:
+		l.asked = clean(question)
+		return "", errors.New("a question that has no answer here")
 	}
-	pw, err := l.password()
-	return []string{pw}, err
+	l.questions++
+	l.person = "answer " + strconv.Quote(clean(strings.TrimSpace(question)))
+	l.patience()
+	given, err := l.t.Answer(clean(question), echo)
+	l.err = err
+	return given, err
 }
 
 // refusal says why nothing that was offered let us in.

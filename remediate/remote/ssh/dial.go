@@ -14,6 +14,9 @@ import (
 	"mtaharden/remediate/remote"
 )
 
+// typing is how long a person has to answer a question or to touch a key. sshd's own patience (LoginGraceTime) is two minutes for a whole login.
+const typing = 2 * time.Minute
+
 const (
 	opConnect = "connect to"
 	opLogin   = "log in to"
@@ -68,13 +71,19 @@ func (t Target) connect(ctx context.Context) (*watched, error) {
 
 // login does key exchange and authentication on conn within their own time.
 func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, ring *keyring) (remote.Host, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.Timeouts.Login)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l := &login{t: t, ring: ring, conn: conn, limit: t.Timeouts.Login}
+	clock := time.AfterFunc(l.limit, func() { cancel(context.DeadlineExceeded) })
+	defer clock.Stop()
+	l.patience = func() {
+		l.limit = max(l.limit, typing)
+		clock.Reset(l.limit)
+	}
 	stop := context.AfterFunc(ctx, func() {
 		conn.Close()
 		ring.close() // an agent that waits for a touch holds the login too
 	})
-	l := &login{t: t, ring: ring, conn: conn}
 	var hostKey string
 	var untrusted error
 	config := t.config()
@@ -93,7 +102,7 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	c, chans, reqs, err := ssh.NewClientConn(conn, t.endpoint(), config)
 	if !stop() && err == nil {
 		c.Close()
-		err = ctx.Err()
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		conn.Close()
@@ -101,7 +110,7 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	}
 	t.tracef("logged in as %s; the server is %s", t.User, c.ServerVersion())
 	h := &host{t: t, conn: conn, client: ssh.NewClient(c, chans, reqs), done: make(chan struct{})}
-	h.transport = remote.Transport{Name: "ssh", User: t.User, HostKey: hostKey, Server: clean(string(c.ServerVersion())), Legacy: weak(c)}
+	h.transport = remote.Transport{Name: "ssh", User: t.User, HostKey: hostKey, Server: clean(string(c.ServerVersion())), Legacy: weak(c), Person: l.person}
 	if t.becomes() {
 		h.transport.Become = t.Become
 	}
@@ -152,17 +161,17 @@ func weak(c ssh.ConnMetadata) []string {
 
 // failure names the phase in which a login ended, and why.
 func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool) error {
-	name, limit := l.t.Name, l.t.Timeouts.Login
+	name, late := l.t.Name, errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 	err = errors.Unwrap(err) // without the library's "ssh: handshake failed"
 	var algo *ssh.AlgorithmNegotiationError
 	unreachable := func(cause error) error { return remote.Wrap(opConnect, name, remote.ErrUnreachable, cause) }
 	switch {
 	case untrusted != nil:
 		return remote.Wrap(opConnect, name, remote.ErrHostKey, untrusted)
-	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case ctx.Err() != nil && !late:
 		return unreachable(context.Cause(ctx))
-	case ctx.Err() != nil:
-		return unreachable(fmt.Errorf("%s within %s", l.phase(keySeen), limit))
+	case late:
+		return unreachable(fmt.Errorf("%s within %s", l.phase(keySeen), l.limit))
 	case errors.As(err, &algo):
 		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(algo.RequestedAlgorithms, ", "))))
 	case errors.Is(err, errRefused):

@@ -27,6 +27,10 @@ type Target struct {
 	// Password logs in where no key is accepted. It is called once at most, and only when the server offers to take a password. nil: none.
 	Password func() (string, error)
 
+	// Answer asks a person what the host wants to know of one beside key and password (keyboard-interactive, RFC 4256): a one-time code.
+	// It is called for each question anew, for no answer serves twice. nil: nobody is there.
+	Answer func(question string, echo bool) (string, error)
+
 	// KnownHosts are files of the format in sshd(8). One that does not exist is an empty one. A line that cannot be read is traced and passed over.
 	KnownHosts []string
 	// Known keeps what was read of them for the other targets of a run. nil: they are read for this target alone.
