@@ -30,6 +30,8 @@ type ground struct {
 	own  string // the file whose mode is
 	d    time.Duration
 
+	tools map[string]string // programs before all others of the host
+
 	mu    sync.Mutex
 	ops   int
 	fault func(n int) string
@@ -67,7 +69,7 @@ type link struct {
 func (g *ground) connect(context.Context) (remote.Host, error) {
 	ctx, cut := context.WithCancel(context.Background())
 	g.t.Cleanup(cut)
-	return &link{g, remotetest.NewDir(g.t, g.dir, nil), ctx, cut}, nil
+	return &link{g, remotetest.NewDir(g.t, g.dir, g.tools), ctx, cut}, nil
 }
 
 func (l *link) Transport() remote.Transport { return l.host.Transport() }

@@ -75,6 +75,16 @@ func sameRunning(a, b plan.Running) bool {
 	return a.Enabled == b.Enabled && a.Active == b.Active && a.Masked == b.Masked && slices.Equal(slices.Sorted(slices.Values(a.Links)), slices.Sorted(slices.Values(b.Links)))
 }
 
+// retired says whether a service is as its change leaves it. Only systemd says whether one runs; elsewhere its boot links speak, where the
+// change moves any, and whoever looks at the host sees the rest.
+func retired(now, c plan.Service) bool {
+	is := now.Before
+	if c.Manager != "systemd" && len(c.Before.Links) != len(c.After.Links) {
+		is.Active = c.After.Active
+	}
+	return sameRunning(is, c.After)
+}
+
 // Applied says whether everything is already as the plan would leave it. What the plan does not know (a file that holds secrets) is not.
 func Applied(changes []plan.Change, m backup.Manifest, contents map[int][]byte) bool {
 	source := false
@@ -102,7 +112,7 @@ func Applied(changes []plan.Change, m backup.Manifest, contents map[int][]byte) 
 			}
 		case plan.Unit:
 			source = true
-			if s := m.Items[i].Service; s == nil || c.Service == nil || !sameRunning(s.Before, c.Service.After) {
+			if s := m.Items[i].Service; s == nil || c.Service == nil || !retired(*s, *c.Service) {
 				return false
 			}
 		}

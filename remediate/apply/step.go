@@ -183,6 +183,9 @@ func (r *runner) backup(ctx context.Context) error {
 		return err
 	}
 	if Applied(r.in.Host.Changes, *r.manifest, r.contents) {
+		if unmet, _ := Unmet(r.in.Host, r.before, Live); len(unmet) > 0 {
+			return fmt.Errorf("%w: all is as the plan leaves it, and yet %s: make the plan anew", ErrStale, sum(unmet))
+		}
 		return errNothing
 	}
 	if err := Holds(r.in.Host.Changes, *r.manifest, r.contents); err != nil {

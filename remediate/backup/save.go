@@ -225,6 +225,7 @@ func (m *Manifest) meets(wants []Want, contents map[int][]byte, there map[string
 func found(s *plan.Service, n string, there map[string]bool) plan.Running {
 	now := s.Before
 	now.Links = slices.DeleteFunc(slices.Clone(s.Before.Links), func(l string) bool { return !there["link "+n+" "+path.Clean(l)] })
+	now.Enabled = now.Enabled && (len(s.Before.Links) == 0 || len(now.Links) > 0)
 	if s.Manager == "systemd" {
 		now.Active = there["active "+n]
 	}
