@@ -95,8 +95,12 @@ func (o Outcome) Sentence(lang string) string {
 	}
 	text := say[o.Ending]
 	switch o.Ending {
-	case Failed:
-		text = fmt.Sprintf(text, o.Command)
+	case Failed: // what is typed stands last, so that nothing else is
+		why := ""
+		if o.Reason != "" {
+			why = " (" + o.Reason + ")"
+		}
+		return fmt.Sprintf(text, why, o.Command)
 	case NotKnown:
 		text = fmt.Sprintf(text, o.Until.Local().Format(time.TimeOnly))
 	case NeedsPerson:
@@ -119,7 +123,7 @@ var sentences = map[Ending]string{
 	Unchanged:   "nothing was changed",
 	Changed:     "changed and confirmed",
 	RolledBack:  "rolled back",
-	Failed:      "rollback failed, type this on the host: %s",
+	Failed:      "rollback failed%s, type this on the host: %s",
 	NotKnown:    "not known: the link was lost after the bar, the host restores itself by %s",
 	NotBegun:    "not begun",
 	NeedsPerson: "a person is needed",
@@ -129,7 +133,7 @@ var sentencesKo = map[Ending]string{
 	Unchanged:   "변경 없음",
 	Changed:     "변경 및 확정됨",
 	RolledBack:  "원상 복구됨",
-	Failed:      "복구 실패, 호스트에서 다음을 실행: %s",
+	Failed:      "복구 실패%s, 호스트에서 다음을 실행: %s",
 	NotKnown:    "상태 불명: 적용 중 연결이 끊김, 호스트가 %s까지 스스로 복구함",
 	NotBegun:    "시작하지 않음",
 	NeedsPerson: "담당자 확인 필요",

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mtaharden/remediate"
+	"mtaharden/remediate/apply"
+)
+
+// locked is a writer that several goroutines may use.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestSignals: the first interrupt begins no more hosts and lets the one under way come to its end; the second ends that one's context too.
+func TestSignals(t *testing.T) {
+	for _, c := range []struct {
+		interrupts int
+		want       string
+	}{{1, "a:changed b:not-begun"}, {2, "a:rolled-back b:not-begun"}} {
+		said := &locked{}
+		ch := &change{stderr: said}
+		ctx, stop, interrupted, release := ch.signals()
+		var got []string
+		interrupt := func(over <-chan struct{}) {
+			if err := syscall.Kill(syscall.Getpid(), syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-over:
+			case <-time.After(time.Minute):
+				t.Fatal("the interrupt is not noticed")
+			}
+		}
+		one := func(ctx context.Context, host string) apply.Outcome {
+			o := apply.Outcome{Host: host, Ending: apply.Changed}
+			interrupt(stop)
+			if ctx.Err() != nil {
+				t.Error("the first interrupt gives up the host under way")
+			}
+			if c.interrupts > 1 {
+				interrupt(ctx.Done())
+				o.Ending, o.Err = apply.RolledBack, context.Cause(ctx)
+			}
+			return o
+		}
+		fleet := remediate.Fleet{Forks: 1, Stop: stop, Why: "interrupted", Now: time.Now}
+		remediate.Roll(ctx, fleet, []string{"a", "b"}, one, func(o apply.Outcome) { got = append(got, o.Host+":"+string(o.Ending)) })
+		slices.Sort(got)
+		if text := strings.Join(got, " "); text != c.want || !interrupted() {
+			t.Errorf("after %d interrupts: %s, interrupted %v", c.interrupts, text, interrupted())
+		}
+		if n := strings.Count(said.String(), "mtaharden: interrupted"); n != c.interrupts {
+			t.Errorf("after %d interrupts it said %q", c.interrupts, said)
+		}
+		release()
+	}
+}
