@@ -42,6 +42,17 @@ func TestParseScan(t *testing.T) {
 	}
 }
 
+// Whether the server's second line came in the same read as its first decides if nmap keeps the first one's CR: both are the same word.
+func TestParseScanCR(t *testing.T) {
+	for _, words := range []string{"SMTP: EHLO 220 mx.lab.test ESMTP", "SMTP: EHLO 220 mx.lab.test ESMTP\r", "SMTP: EHLO 220 mx.lab.test ESMTP\r\n 502 5.5.2 Error"} {
+		s := &scan{}
+		s.relay(words)
+		if s.Relay != "SMTP: EHLO 220 mx.lab.test ESMTP" {
+			t.Errorf("%q is read as %q", words, s.Relay)
+		}
+	}
+}
+
 // Every form of ours is found again in nmap's words for it, and no other is.
 func TestFormOf(t *testing.T) {
 	for _, f := range relayForms() {

@@ -79,7 +79,7 @@ func parseScan(data []byte) (*scan, error) {
 
 func (s *scan) relay(output string) {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
-	s.Relay = lines[0]
+	s.Relay = strings.TrimSpace(lines[0]) // nmap leaves the reply's CR where the server's next line came in the same read
 	if before, _, ok := strings.Cut(s.Relay, ": failed to receive data"); ok {
 		s.Relay = before + ": failed to receive data" // how it failed depends on who was faster
 	}
