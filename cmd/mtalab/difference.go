@@ -11,7 +11,7 @@ import (
 // A difference is a package whose tests hold its reading of a configuration against the program itself: they start it, in namespaces of
 // their own, over the lab's images. The variable names the images, parted by blanks, an image's layers parted by colons.
 type difference struct {
-	kind  string // of host; the stage's name begins with it
+	kind  string // of host; the part's name begins with it
 	pkg   string
 	run   string   // the tests
 	roots string   // the variable
@@ -38,13 +38,13 @@ var differences = []difference{
 	},
 }
 
-// differenceStages are the stages that compare, one a package.
-func (t *testRun) differenceStages() []stage {
-	var stages []stage
+// differenceParts are what compares, one a package.
+func differenceParts() []part {
+	var parts []part
 	for _, d := range differences {
-		stages = append(stages, stage{d.kind + " by difference", func(ctx context.Context) error { return t.difference(ctx, d) }})
+		parts = append(parts, part{d.kind + " by difference", func(t *testRun, ctx context.Context) error { return t.difference(ctx, d) }})
 	}
-	return stages
+	return parts
 }
 
 // difference runs one package's comparison over every release of its kind of host. The program in an image may be older than this
@@ -65,7 +65,7 @@ func (t *testRun) difference(ctx context.Context, d difference) error {
 		return fmt.Errorf("the lab has no image of a host with %s", d.kind)
 	}
 	env := []string{"CGO_ENABLED=0", d.roots + "=" + strings.Join(roots, " ")}
-	limit := "10m"
+	limit := "20m"
 	if t.full { // a full run looks for what is new, the short one for what is broken
 		env, limit = append(append(env, d.full...), fmt.Sprint("MTAHARDEN_DIFFERENCE_SEED=", numberOf(t.seed))), "60m"
 	} else {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -103,15 +104,48 @@ func (t *testRun) all(ctx context.Context) error {
 		{"recipes", func(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: hostsAtOnce, out: t.out})
 		}},
-		{"nmap", func(ctx context.Context) error {
-			return t.lab.Compare(ctx, compareRun{seed: t.seed, sample: t.sampled(comparedRecipes), out: t.out})
+		{"nmap and the differences", func(ctx context.Context) error {
+			return t.atOnce(ctx, append([]part{{"nmap", (*testRun).nmap}}, differenceParts()...))
 		}},
 	}
-	stages = append(stages, t.differenceStages()...)
 	if !wasUp {
 		stages = append(stages, stage{"lab down", func(ctx context.Context) error { return t.lab.Down(context.WithoutCancel(ctx), nil) }})
 	}
 	return t.stages(ctx, stages)
+}
+
+// nmap compares a sample of the rows of nmap's table.
+func (t *testRun) nmap(ctx context.Context) error {
+	return t.lab.Compare(ctx, compareRun{seed: t.seed, sample: t.sampled(comparedRecipes), out: t.out})
+}
+
+// A part is one of several that run side by side, each with a run of its own to print to.
+type part struct {
+	name string
+	do   func(*testRun, context.Context) error
+}
+
+// atOnce runs parts side by side: some wait for replies most of the time, others use one processor alone. What each printed is shown when it has
+// ended, in one piece, with how it ended.
+func (t *testRun) atOnce(ctx context.Context, parts []part) error {
+	errs := make([]error, len(parts))
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for i, p := range parts {
+		all.Go(func() {
+			var printed bytes.Buffer
+			own, start, word := *t, time.Now(), "ok"
+			own.out = &printed
+			if err := p.do(&own, ctx); err != nil {
+				errs[i], word = fmt.Errorf("%s: %w", p.name, err), "FAIL"
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(t.out, "=== %s\n%s--- %s: %s, %.0f s\n", p.name, printed.String(), word, p.name, time.Since(start).Seconds())
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // without takes the releases that the mirror has no longer out of the plan and returns what else went wrong. All of them are due in a full run.

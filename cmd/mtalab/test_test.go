@@ -37,6 +37,36 @@ func TestStages(t *testing.T) {
 	}
 }
 
+// What runs side by side is all run though one of it fails, prints in one piece each, and fails as a whole.
+func TestAtOnce(t *testing.T) {
+	var out strings.Builder
+	run := &testRun{out: &out, seed: "s"}
+	one, two := make(chan bool), make(chan bool)
+	err := run.atOnce(t.Context(), []part{
+		{"good", func(r *testRun, _ context.Context) error { // each waits for the other: they do run side by side
+			fmt.Fprintln(r.out, "a")
+			close(one)
+			<-two
+			fmt.Fprintln(r.out, r.seed)
+			return nil
+		}},
+		{"bad", func(r *testRun, _ context.Context) error {
+			fmt.Fprintln(r.out, "b")
+			<-one
+			close(two)
+			return errors.New("broken")
+		}},
+	})
+	if err == nil || err.Error() != "bad: broken" {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{"=== good\na\ns\n--- ok: good", "=== bad\nb\n--- FAIL: bad"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in %q", want, out.String())
+		}
+	}
+}
+
 func TestExecArgs(t *testing.T) {
 	for _, test := range []struct{ args, want []string }{
 		{[]string{"h", "--", "ls", "-l", "--", ""}, []string{"ls", "-l", "--", ""}},
