@@ -23,10 +23,9 @@ const (
 	staticcheckVersion = "v0.8.2"
 	fuzzInputs         = "2000x"
 	fuzzInputsFull     = "100000x"
-	comparedRecipes    = 6  // of nmap's table, half a minute each; all in a full run
-	probedRecipes      = 16 // recipes whose audit asks the network too, beside those that want it; all in a full run
-	// usualSeed is that of an ordinary run, which is to fail for what was changed and not for what it picked; --seed and --full find the rest.
-	usualSeed = "90b76a3e40d554ae5513e62eadcbb07d25584097"
+	comparedRecipes    = 6                                          // of nmap's table, half a minute each; all in a full run
+	probedRecipes      = 16                                         // recipes whose audit asks the network too, beside those that want it; all in a full run
+	usualSeed          = "90b76a3e40d554ae5513e62eadcbb07d25584097" // where there is no commit to take one from
 )
 
 func testCommand() *cobra.Command {
@@ -48,7 +47,7 @@ func testCommand() *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&install, "install", false, "install what this machine lacks")
 	f.BoolVar(&run.full, "full", false, "every recipe on every release, a minute for each fuzz target, no time limit")
-	f.StringVar(&run.seed, "seed", "", "what picks each recipe's release (default: always the same)")
+	f.StringVar(&run.seed, "seed", "", "what picks each recipe's release and every sample (default: the commit's name)")
 	return c
 }
 
@@ -81,10 +80,7 @@ func (t *testRun) all(ctx context.Context) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, testLimit, fmt.Errorf("the time limit of %s is over", testLimit))
 		defer cancel()
 	}
-	if t.seed == "" {
-		t.seed = usualSeed
-	}
-	fmt.Fprintf(t.out, "seed %s\n", t.seed)
+	t.pickSeed(ctx)
 	wasUp := len(t.lab.cgroups.procs("")) > 0
 	// The images are built while the static checks run: one waits for the mirror, the other for the processor.
 	up := make(chan error, 1)
@@ -112,6 +108,20 @@ func (t *testRun) all(ctx context.Context) error {
 		stages = append(stages, stage{"lab down", func(ctx context.Context) error { return t.lab.Down(context.WithoutCancel(ctx), nil) }})
 	}
 	return t.stages(ctx, stages)
+}
+
+// pickSeed takes the seed from the commit that is checked out, unless one is given: each commit is tried with another sample, and every run of it
+// with the same one.
+func (t *testRun) pickSeed(ctx context.Context) {
+	whose := "as given"
+	if t.seed == "" {
+		head, err := t.output(ctx, "git", "rev-parse", "--verify", "HEAD")
+		t.seed, whose = strings.TrimSpace(head), "the commit's name"
+		if err != nil || t.seed == "" {
+			t.seed, whose = usualSeed, fmt.Sprintf("there is no commit to take it from: %v", err)
+		}
+	}
+	fmt.Fprintf(t.out, "seed %s (%s): --seed %[1]s picks the same samples again\n", t.seed, whose)
 }
 
 // nmap compares a sample of the rows of nmap's table.

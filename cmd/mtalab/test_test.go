@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +36,48 @@ func TestStages(t *testing.T) {
 	}
 	if err := run.stages(t.Context(), []stage{{"one", good}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The seed of a run is the one given, else that of the commit, else always the same; it is said, and how to have it again.
+func TestPickSeed(t *testing.T) {
+	dir := t.TempDir()
+	git := func(args ...string) string {
+		c := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@example.org"}, args...)...)
+		c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir))
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	picked := func(given string) (string, string) {
+		t.Helper()
+		var out strings.Builder
+		run := &testRun{out: &out, top: dir, seed: given}
+		run.pickSeed(t.Context())
+		if !strings.HasSuffix(out.String(), "--seed "+run.seed+" picks the same samples again\n") {
+			t.Errorf("it does not say how to repeat it: %s", out.String())
+		}
+		return run.seed, out.String()
+	}
+	t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
+	if seed, said := picked(""); seed != usualSeed || !strings.Contains(said, "no commit") {
+		t.Errorf("without git: %s", said)
+	}
+	git("init", "-q")
+	if seed, said := picked(""); seed != usualSeed || !strings.Contains(said, "no commit") {
+		t.Errorf("before the first commit: %s", said)
+	}
+	git("commit", "-q", "--allow-empty", "-m", "one")
+	first, _ := picked("")
+	git("commit", "-q", "--allow-empty", "-m", "two")
+	second, _ := picked("")
+	if first == second || second != git("rev-parse", "HEAD") {
+		t.Errorf("the seeds of two commits are %s and %s", first, second)
+	}
+	if seed, _ := picked("mine"); seed != "mine" {
+		t.Errorf("got %s", seed)
 	}
 }
 
