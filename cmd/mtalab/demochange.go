@@ -17,7 +17,7 @@ import (
 // changeDemo goes on where the demonstration's audit ended: a plan is saved, carried out, looked at from outside, and taken back, and
 // every file is then what it was.
 func (l *Lab) changeDemo(ctx context.Context, program, inventory string, jobs []*recipeJob) error {
-	before, err := l.manifests(ctx, jobs)
+	before, err := l.manifests(jobs)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (l *Lab) changeDemo(ctx context.Context, program, inventory string, jobs []
 	if _, err := l.showProgram(ctx, io.Discard, 0, program, "rollback", string(run[1]), "-i", inventory, "--yes"); err != nil {
 		return err
 	}
-	after, err := l.manifests(ctx, jobs)
+	after, err := l.manifests(jobs)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (l *Lab) changeDemo(ctx context.Context, program, inventory string, jobs []
 		if diff := unlike(before[i], after[i]); diff != "" {
 			return fmt.Errorf("%s is not as it was before the apply:\n%s", j.host.Name, diff)
 		}
-		l.say("%s: rolled back; all of %d files, links and folders are as they were: content, owner, mode, time", j.host.Name, strings.Count(before[i], "\n"))
+		l.say("%s: rolled back; all of %d files, links and folders are as they were: content, owner, mode, attributes, time", j.host.Name, strings.Count(before[i], "\n"))
 	}
 	return nil
 }
@@ -80,30 +80,14 @@ func (l *Lab) closed(j *recipeJob) error {
 	return nil
 }
 
-// manifest prints what a host is made of: every file with mode, owner, time and hash, every link with its target, every folder. Left out
-// is what runs by itself: logs, queues, the program's own folder, what daemons write between two looks, and two files into which Debian's
-// sendmail writes the time at every start.
-const manifest = `set -e
-cd /
-skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var/tmp -o -path ./var/log -o -path ./var/spool
- -o -path ./var/cache -o -path ./var/lib/mtaharden -o -path ./var/lib/systemd -o -path ./var/lib/postfix -o -path ./root -o -path ./home
- -o -path ./etc/mail/Makefile -o -path ./etc/mail/databases'
-find . -xdev \( $skip \) -prune -o -type d -printf 'd %m %U:%G %p\n' -o -type l -printf 'l %U:%G %T@ %p -> %l\n' -o -printf 'f %m %U:%G %T@ %s %p\n'
-find ./etc ./var/lib ./usr/sbin -xdev \( $skip \) -prune -o -type f -exec sha256sum {} +`
-
-func (l *Lab) manifests(ctx context.Context, jobs []*recipeJob) ([]string, error) {
+func (l *Lab) manifests(jobs []*recipeJob) ([]string, error) {
 	var out []string
 	for _, j := range jobs {
-		var text, said bytes.Buffer
-		status, err := l.Exec(ctx, j.host.Name, []string{"/bin/sh", "-c", manifest}, nil, &text, &said)
-		if err == nil && status != 0 {
-			err = fmt.Errorf("find ended with %d: %s", status, lastLines(said.String(), 3))
-		}
+		text, err := l.manifest(j.host)
 		if err != nil {
-			return nil, fmt.Errorf("cannot list the files of %s: %w", j.host.Name, err)
+			return nil, err
 		}
-		lines := slices.Sorted(strings.Lines(text.String()))
-		out = append(out, strings.Join(lines, ""))
+		out = append(out, text)
 	}
 	return out, nil
 }

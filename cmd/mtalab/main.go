@@ -42,7 +42,7 @@ give it a MTALAB_STATE and a MTALAB_INSTANCE (its name, short) and run it in a n
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), buildCommand(), downCommand(), rebootCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(),
+	root.AddCommand(upCommand(), buildCommand(), downCommand(), rebootCommand(), listCommand(), inventoryCommand(), execCommand(), plantCommand(), recipesCommand(), cycleCommand(),
 		demoCommand(), testCommand(), nmapCommand(), benchCommand(), daemonCommand())
 	return root
 }

@@ -27,6 +27,8 @@ import (
 //	expect: RULE STATUS               the worst status of the rule's findings on the host
 //	says: RULE words                  one of the rule's findings, or a judge in its evidence, says these words
 //	sound: yes                        no finding is fail, unknown or error
+//	apply: unfixable RULE             a person has to mend it; every other fail is planned, applied, and passes then
+//	apply: refused words              apply changes nothing and says these words
 //	port: 587                         where strangers ask; 25 unless said
 //	family: 6                         over IPv6
 //	outside: accepts N                how many of the 16 relay forms are accepted from there
@@ -48,6 +50,8 @@ type Recipe struct {
 	Expect        []Expectation
 	Says          []Saying
 	Sound         bool
+	Unfixable     []string // rules
+	Refused       string   // what apply says that it does not begin; empty where it does
 	Port          int
 	IPv6          bool
 	Meets         map[string]Stranger // by where the stranger calls from
@@ -166,6 +170,8 @@ func (r *Recipe) set(key string, f []string) error {
 		}
 		r.Says = append(r.Says, Saying{f[0], strings.Join(f[1:], " ")})
 		return nil
+	case "apply":
+		return r.setApply(f)
 	case "vantages":
 		r.Vantages = f
 		return nil
@@ -176,6 +182,18 @@ func (r *Recipe) set(key string, f []string) error {
 		return err
 	}
 	return r.setWord(key, f[0])
+}
+
+func (r *Recipe) setApply(f []string) error {
+	switch {
+	case len(f) == 2 && f[0] == "unfixable":
+		r.Unfixable = append(r.Unfixable, f[1])
+	case len(f) > 1 && f[0] == "refused":
+		r.Refused = strings.Join(f[1:], " ")
+	default:
+		return fmt.Errorf("apply: want unfixable RULE or refused WORDS, not %q", strings.Join(f, " "))
+	}
+	return nil
 }
 
 func (r *Recipe) setWord(key, word string) error {

@@ -15,6 +15,8 @@ import (
 // An auditFinding is what a recipe can be held against: part of the JSON of an audit (schema mtaharden/1).
 type auditFinding struct {
 	Rule, MTA, Listener, Status, Have, Want string
+	Fixable                                 bool
+	Manual                                  string
 	Evidence                                []auditEvidence
 }
 

@@ -25,6 +25,7 @@ const (
 	fuzzInputsFull     = "100000x"
 	comparedRecipes    = 6                                          // of nmap's table, half a minute each; all in a full run
 	probedRecipes      = 16                                         // recipes whose audit asks the network too, beside those that want it; all in a full run
+	cycledRecipes      = 3                                          // of each MTA that are mended and put back; all, on every host, in a full run
 	usualSeed          = "90b76a3e40d554ae5513e62eadcbb07d25584097" // where there is no commit to take one from
 )
 
@@ -99,6 +100,9 @@ func (t *testRun) all(ctx context.Context) error {
 		{"fuzz", t.fuzz},
 		{"recipes", func(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: hostsAtOnce, out: t.out})
+		}},
+		{"cycle", func(ctx context.Context) error {
+			return t.lab.Cycle(ctx, cycleRun{seed: t.seed, full: t.full, sample: t.sampled(cycledRecipes), workers: hostsAtOnce, out: t.out})
 		}},
 		{"nmap and the differences", func(ctx context.Context) error {
 			return t.atOnce(ctx, append([]part{{"nmap", (*testRun).nmap}}, differenceParts()...))
