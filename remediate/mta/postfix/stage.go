@@ -61,10 +61,11 @@ END { out() }' .mtaharden.master >master.cf`
 
 const closeXclient = `cd "$1" && cat .mtaharden.master >master.cf && touch -r .mtaharden.master master.cf && rm -f .mtaharden.master`
 
-// startNew starts the instance: first the copies of files that Debian keeps in the queue directory for its chroots. $1 is the
-// configuration directory, $2 the instance.
+// startNew starts the instance: first the copies of files that Debian keeps in the queue directory for its chroots. Debian 13's postfix-script hands a
+// start over to systemd, which cannot be reached from the stage and would start the live one, unless INVOCATION_ID says that systemd is what
+// starts it. $1 is the configuration directory, $2 the instance.
 const startNew = `if [ -x /usr/lib/postfix/configure-instance.sh ]; then /usr/lib/postfix/configure-instance.sh "${2:--}" >/dev/null 2>&1 || :; fi
-exec postfix -c "$1" start </dev/null`
+INVOCATION_ID=${INVOCATION_ID:-stage} exec postfix -c "$1" start </dev/null`
 
 // made are the compiled tables of the changed sources, by the types that the configuration names them with.
 func (m *model) made(paths []string) []mta.Made {

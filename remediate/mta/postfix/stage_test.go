@@ -83,6 +83,20 @@ func TestXclientScripts(t *testing.T) {
 	}
 }
 
+// TestStartNew: the candidate's start is never handed over to systemd, as Debian 13's postfix-script does without INVOCATION_ID.
+func TestStartNew(t *testing.T) {
+	dir := t.TempDir()
+	const debian13 = "#!/bin/sh\n[ \"$INVOCATION_ID\" ] || { echo redirecting the startup to systemd; exit 1; }\necho \"$*\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "postfix"), []byte(debian13), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("/bin/sh", "-c", startNew, "sh", "/etc/postfix-two", "postfix-two")
+	c.Env = []string{"PATH=" + dir + ":/usr/bin:/bin"}
+	if out, err := c.CombinedOutput(); err != nil || string(out) != "-c /etc/postfix-two start\n" {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestHeard: what a daemon of the stage says, and what that means.
 func TestHeard(t *testing.T) {
 	_, cfg := staged(t, testCase{addrs: labAddrs, files: map[string]string{"main.cf": "compatibility_level = 2\n"}})
