@@ -164,7 +164,7 @@ func (e *editor) cutWords(ent *entry, from, to int, f mta.Fix) error {
 		return e.splice(e.m.main.path, ent.offset(words[from].start), ent.offset(words[to].end-1)+1, loopbackNets)
 	}
 	if len(words) == to-from+1 {
-		return e.setValue(ent, "")
+		return e.setValue(ent, e.emptied(ent.name))
 	}
 	if from > 0 && words[from-1].text == "warn_if_reject" {
 		from--
@@ -194,6 +194,15 @@ func (e *editor) cutWords(ent *entry, from, to int, f mta.Fix) error {
 		return e.splice(path, begin, end, "")
 	}
 	return e.splice(path, begin, end, "")
+}
+
+// emptied is the value of a list without its last member: nothing, but a restriction class must have a definition (smtpd ends without one), and gets
+// a table that decides nothing (access(5), DUNNO).
+func (e *editor) emptied(name string) string {
+	if slices.Contains(e.m.list("smtpd_restriction_classes", nil), name) {
+		return "static:DUNNO"
+	}
+	return ""
 }
 
 // onlyWords reports whether data is separators alone.
