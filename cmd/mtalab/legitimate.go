@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -26,6 +27,7 @@ func (l *Lab) legitimate(ctx context.Context, h Host, r *Recipe) map[string]stri
 			}
 			if where == "itself" { // what runs on the host sends out, too
 				address := "relaytest@" + foreignDomain
+				c.to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 				replies[fmt.Sprintf("for %s from %s at port %d", address, where, port)] = c.send("alice@"+h.Name+"."+l.Network.Domain, address)
 			}
 		}

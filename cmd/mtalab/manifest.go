@@ -66,9 +66,10 @@ func left(rel string, dir bool) bool {
 	return !copies && (!dir || strings.Count(spool, "/") > 1)
 }
 
-// dated are two files into which Debian's sendmail writes the time at every start (update_mk, parse_mc): their time is not compared, nor that line.
+// dated are files that Debian's sendmail writes anew at every start (update_mk, parse_mc, update_conf): their time is not compared, nor the line of it
+// that two of them have.
 func dated(rel string) (line string, ok bool) {
-	return "##### on: ", rel == "etc/mail/Makefile" || rel == "etc/mail/databases"
+	return "##### on: ", slices.Contains([]string{"etc/mail/Makefile", "etc/mail/databases", "etc/mail/sendmail.conf"}, rel)
 }
 
 func manifestLine(path, rel string) (string, error) {
