@@ -16,6 +16,8 @@ func TestLost(t *testing.T) {
 	}
 	user := judge.Question{Class: judge.Outside, Form: "plain", User: "u", Verb: judge.Rcpt}
 	inside := judge.Question{Class: judge.Inside, Entry: "mynetworks 10.0.0.0/8", Form: "plain", Verb: judge.Rcpt}
+	beside := judge.Question{Class: judge.Beside, Entry: "dc_relay_nets 203.0.0.0/8", ClientAddr: "204.0.0.0", Form: "local", Verb: judge.Rcpt}
+	neighbour := judge.Question{Class: judge.Localhost, ClientAddr: "127.255.255.255", Form: "local", Verb: judge.Rcpt}
 	changes := []plan.Change{{Path: "/x"}}
 	for _, c := range []struct {
 		name          string
@@ -38,6 +40,11 @@ func TestLost(t *testing.T) {
 		{"a routed form of the own network", q(judge.Own, "percent"), judge.Relayed, judge.Refused, changes, ""},
 		{"who logged in relays no more", user, judge.Relayed, judge.Refused, changes, "relaying for a logged-in user is lost"},
 		{"an entry that the plan takes away", inside, judge.Relayed, judge.Refused, changes, ""},
+		{"nobody asks beside an entry that is gone", beside, judge.Delivered, "", changes, ""},
+		{"nobody asks beside an entry of an installation that the plan leaves", beside, judge.Delivered, "", nil, "delivery to its own recipients"},
+		{"the neighbour of 128.0.0.0/1", neighbour, judge.Delivered, "", changes, ""},
+		{"the neighbour is refused", neighbour, judge.Delivered, judge.Refused, changes, "delivery to its own recipients"},
+		{"nobody asks about this machine", q(judge.Localhost, "local"), judge.Delivered, "", changes, "delivery to its own recipients"},
 		{"an entry of an installation that the plan leaves", inside, judge.Relayed, judge.Refused, nil, "relaying for a client let in by mynetworks 10.0.0.0/8 is lost"},
 	} {
 		h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Changes: c.changes}
@@ -121,7 +128,7 @@ func TestLostOffers(t *testing.T) {
 func TestUnmet(t *testing.T) {
 	h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Expect: []plan.Expectation{
 		{Rule: "hole", Listener: "a:25", Before: plan.Fail, After: plan.Pass}, {Rule: "good", Before: plan.Pass, After: plan.Pass},
-		{Rule: "left", Before: plan.Fail, After: plan.Fail},
+		{Rule: "left", Before: plan.Fail, After: plan.Fail}, {Rule: "hole", Listener: "b:25", Before: plan.Fail, After: plan.Fail},
 	}}
 	f := func(rule, listener string, s plan.Status) plan.Finding {
 		return plan.Finding{Rule: rule, Listener: listener, Status: s}
@@ -143,6 +150,8 @@ func TestUnmet(t *testing.T) {
 		{"something good went", InStage, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Error)}, "good is error", ""},
 		{"the listeners are alike now", Live, []plan.Finding{f("hole", "", plan.Pass), f("good", "", plan.Pass)}, "", ""},
 		{"they differ where they were alike", Live, []plan.Finding{f("hole", "a:25", plan.Pass), f("good", "a:25", plan.Pass), f("good", "b:25", plan.Fail)}, "good at b:25 is fail", ""},
+		{"a listener that the plan leaves open, in the stage", InStage, []plan.Finding{f("hole", "a:25", plan.Pass), f("hole", "b:25", plan.Fail), f("good", "", plan.Pass)}, "", ""},
+		{"a listener that nobody planned to leave, in the stage", InStage, []plan.Finding{f("hole", "a:25", plan.Pass), f("hole", "c:25", plan.Fail), f("good", "", plan.Pass)}, "hole at c:25 is fail", ""},
 		{"the listener is gone", Live, []plan.Finding{f("hole", "b:25", plan.Pass), f("good", "", plan.Pass)}, "hole a:25 is not judged any more", "hole was not judged"},
 	} {
 		j := &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}, Findings: c.findings}}
