@@ -48,15 +48,10 @@ func (c *cycle) claims(findings []auditFinding) []string {
 
 // mended lists what is worse than the plan promised: what it could mend still fails, what was left to a person is silent, what was sound is not.
 func mended(planned, found []auditFinding) []string {
-	now := map[string]auditFinding{}
-	for _, f := range found {
-		now[f.key()] = f
-	}
 	var wrong []string
 	for _, f := range planned {
-		n, ok := now[f.key()]
+		n, ok := nowAt(found, f)
 		switch {
-		case !ok && (f.Status == "pass" || f.Fixable): // its listener is no more, as planned
 		case !ok:
 			wrong = append(wrong, fmt.Sprintf("%s was %s, and there is no finding of it after", f.key(), f.Status))
 		case f.Fixable && bad(n.Status):
@@ -66,6 +61,21 @@ func mended(planned, found []auditFinding) []string {
 		}
 	}
 	return wrong
+}
+
+// nowAt is what a finding has become: that of the same listener; where all listeners are alike now, or were before, the worst of the rule's.
+func nowAt(found []auditFinding, was auditFinding) (auditFinding, bool) {
+	var now auditFinding
+	for _, f := range found {
+		switch {
+		case f.key() == was.key():
+			return f, true
+		case f.Rule != was.Rule || f.MTA != was.MTA || f.Listener != "" && was.Listener != "":
+		case now.Rule == "" || slices.Index(statuses(), f.Status) < slices.Index(statuses(), now.Status):
+			now = f
+		}
+	}
+	return now, now.Rule != ""
 }
 
 // sameFindings lists where two reports of one host differ.
