@@ -24,11 +24,10 @@ done`
 // the tree is what it was.
 func TestLabApply(t *testing.T) {
 	l := needLab(t)
-	for _, mta := range []string{"postfix", "sendmail", "exim"} {
-		t.Run(mta, func(t *testing.T) {
+	for _, host := range []string{"deb12-postfix", "deb13-postfix", "deb12-sendmail", "deb12-exim"} {
+		t.Run(host, func(t *testing.T) {
 			t.Parallel() // each has a host of its own, and mostly waits for it
-			host := "deb12-" + mta
-			l.plantDemo(t, host, mta)
+			l.plantDemo(t, host, mtaOf(host))
 			before := l.on(t, host, treeSh)
 			state := filepath.Join(t.TempDir(), "state")
 			run := l.change(t, state, 0, "changed", "apply", "--limit", host)

@@ -134,6 +134,12 @@ func (h *faultyHost) try(t *testing.T, c faultCase) {
 	if c.fault.prepare != "" {
 		h.on(t, h.name, c.fault.prepare)
 	}
+	defer func() {
+		if c.fault.after != "" {
+			h.on(t, h.name, c.fault.after)
+		}
+		h.clean(t)
+	}()
 	at := h.watch(t, c)
 	ctl := h.begin(t, state(t))
 	line, hit := <-at
@@ -146,10 +152,6 @@ func (h *faultyHost) try(t *testing.T, c faultCase) {
 	t.Logf("struck at %q; controller: %+v", line, said)
 	h.judge(t, said, line)
 	h.settleDown(t)
-	if c.fault.after != "" {
-		h.on(t, h.name, c.fault.after)
-	}
-	h.clean(t)
 }
 
 // disturb brings the fault about beyond what has happened on the host, and waits until it is over and the controller has ended.
