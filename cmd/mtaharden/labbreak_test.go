@@ -79,7 +79,7 @@ func TestLabBreaks(t *testing.T) {
 			plant(t, l, host, map[string]string{"plant.sh": b.plant, "after.sh": "mv /usr/bin/unshare /usr/bin/unshare.away\n"})
 			base := l.planFile(t, host)
 			before := l.on(t, host, treeSh)
-			broken := func(name string, to [2]string, code int, outcome string) string {
+			broken := func(t *testing.T, name string, to [2]string, code int, outcome string) string {
 				file := b.planOf(t, l, host, base, to)
 				run := l.change(t, state(t), code, outcome, "apply", file, "--limit", host, "--unproven", "--confirm-timeout", "1m")
 				t.Logf("%s: %s", name, strings.TrimSpace(l.on(t, host, "tail -n 2 /var/lib/mtaharden/"+run+"/journal")))
@@ -87,7 +87,7 @@ func TestLabBreaks(t *testing.T) {
 			}
 			for name, to := range b.breaks {
 				t.Run(name, func(t *testing.T) {
-					broken(name, to, exitRolledBack, "rolled-back")
+					broken(t, name, to, exitRolledBack, "rolled-back")
 					if now := l.on(t, host, treeSh); now != before {
 						t.Errorf("the tree is not what it was:\n%s", differing(before, now))
 					}
@@ -95,7 +95,7 @@ func TestLabBreaks(t *testing.T) {
 				})
 			}
 			t.Run("harmless", func(t *testing.T) {
-				broken("harmless", b.harmless, 0, "changed")
+				broken(t, "harmless", b.harmless, 0, "changed")
 				l.takesMail(t, host)
 			})
 		})

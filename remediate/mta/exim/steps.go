@@ -42,8 +42,41 @@ func validate(in mta.Install) []remote.Cmd {
 	return []remote.Cmd{{Argv: append(argv, "-bV")}}
 }
 
-// reload tells the daemon to read its configuration again. It does so by running itself anew: a configuration that it does not take
-// ends it, so validate first.
+// reloadOrStart reloads a service, and starts it anew where no daemon is left: after a HUP Exim runs itself anew, and a configuration that it does
+// not take ends it, which an LSB script's reload does not notice, neither then nor when the file is put back. It fails where none runs in the
+// end. $1 is the daemon's pid file; the words up to "--" reload, those after it start.
+const reloadOrStart = `file=$1
+shift
+alive() {
+	pid=
+	{ read -r pid <"$file"; } 2>/dev/null
+	[ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
+	[ ! -r "/proc/$pid/comm" ] || case $(cat "/proc/$pid/comm") in exim*) ;; *) return 1 ;; esac
+}
+stays() {
+	n=0
+	while [ $n -lt "$1" ]; do
+		n=$((n + 1))
+		sleep 1
+		alive || return 1
+	done
+}
+reload=
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+	reload="$reload $1"
+	shift
+done
+shift
+if alive && $reload && stays 3; then exit 0; fi
+"$@" || exit
+n=0
+until alive || [ $n -ge 10 ]; do
+	sleep 1
+	n=$((n + 1))
+done
+stays 2`
+
+// reload tells the daemon to read its configuration again, and has a daemon run in the end.
 func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	if !in.Active {
 		return nil
@@ -52,19 +85,42 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	if in.Program == "/usr/sbin/exim4" {
 		service = "exim4"
 	}
+	both := func(how ...string) []remote.Cmd {
+		argv := []string{"/bin/sh", "-c", reloadOrStart, "sh", pidPath(s, in)}
+		for i, verb := range []string{"reload", "restart"} {
+			if i > 0 {
+				argv = append(argv, "--")
+			}
+			for _, w := range how {
+				argv = append(argv, strings.ReplaceAll(w, "VERB", verb))
+			}
+		}
+		return []remote.Cmd{{Argv: argv}}
+	}
 	switch {
 	case in.Instance != "" || in.Config == "" || s.Init == "":
 		return hangup(s, in)
-	case s.Init == "systemd" && service == "exim":
-		return []remote.Cmd{{Argv: []string{"systemctl", "reload", "exim.service"}}}
 	case s.Init == "systemd":
-		return []remote.Cmd{{Argv: []string{"systemctl", "reload", "exim4.service"}}}
+		return both("systemctl", "VERB", service+".service")
 	case s.Init == "sysv" && service == "exim4":
-		return []remote.Cmd{{Argv: []string{"/etc/init.d/exim4", "reload"}}}
+		return both("/etc/init.d/exim4", "VERB")
 	case s.Init == "openrc":
-		return []remote.Cmd{{Argv: []string{"rc-service", service, "reload"}}}
+		return both("rc-service", service, "VERB")
 	}
 	return hangup(s, in)
+}
+
+// pidPath is where the daemon writes its number.
+func pidPath(s *facts.Snapshot, in mta.Install) string {
+	if o, ok := s.Output(keyOf(s, in) + ":main"); ok {
+		if p := listing(string(o.Stdout))["pid_file_path"]; p != "" {
+			return p
+		}
+	}
+	if in.Program == "/usr/sbin/exim4" {
+		return "/run/exim4/exim.pid"
+	}
+	return "/run/exim.pid"
 }
 
 // hangup sends HUP to the daemon by the pid that the collector found listening or running as daemon.
