@@ -47,7 +47,6 @@ var breakings = map[string]breaking{
 			"start":  {"O QueueDirectory=/var/spool/mqueue", "O QueueDirectory=/nonexistent/queue"},
 			"port":   {"Name=MTA-v4, Port=smtp", "Name=MTA-v4, Port=2525"},
 			"relay":  {"SLocal_check_rcpt\n", "SLocal_check_rcpt\nR$*\t\t$#error $@ 5.7.1 $: \"550 no\"\n"},
-			"auth":   {"O AuthMechanisms=LOGIN PLAIN", "O AuthMechanisms=NTLM"},
 		},
 	},
 	"deb12-exim": {

@@ -109,7 +109,7 @@ func (h *faultyHost) tree(t *testing.T) (kind, now string) {
 func linkless(tree string) string {
 	var b strings.Builder
 	for line := range strings.Lines(tree) {
-		if f := strings.Fields(line); len(f) >= 7 {
+		if f := strings.Fields(line); len(f) >= 6 {
 			f[3] = ""
 			line = strings.Join(f, " ") + "\n"
 		}
