@@ -81,7 +81,7 @@ const leftSh = `ls -d /var/lib/mtaharden/lock /var/lib/mtaharden/*/stage /var/li
 find / -xdev \( -path /proc -o -path /sys -o -path /var/lib/mtaharden \) -prune -o -name '*mtaharden*' -print
 ps -e -o args= | grep '/var/lib/mtaharden/[^ ]*' | grep -v grep
 grep /var/lib/mtaharden/ /proc/mounts
-! [ -d /run/systemd/system ] || systemctl list-units --all --no-legend 'mtaharden*'`
+! [ -d /run/systemd/system ] || systemctl list-units --no-legend 'mtaharden*'`
 
 // armedSh says whether a guard waits or is at work, or a script of a run, or the shell that holds the lock.
 const armedSh = `read -r p </var/lib/mtaharden/lock/pid && [ -d /proc/$p ] && echo $p; ps -e -o args= | grep -E '^(/bin/)?sh /var/lib/mtaharden/[^ ]*/(guard|swap|restore|confirm).sh' || :`
