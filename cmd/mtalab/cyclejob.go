@@ -24,8 +24,7 @@ type cycle struct {
 	files    string     // the manifest before
 	serves   string     // who listened before
 	takes    map[string]string
-	relayed  int // forms accepted from outside before
-	strange  map[string]bool
+	relayed  int            // forms accepted from outside before
 	verified []auditFinding // what the audit after the apply found
 }
 
