@@ -38,10 +38,7 @@ type ground struct {
 }
 
 func newGround(t *testing.T, d time.Duration) *ground {
-	g := &ground{t: t, dir: t.TempDir(), d: d}
-	if real, err := filepath.EvalSymlinks(g.dir); err == nil {
-		g.dir = real
-	}
+	g := &ground{t: t, dir: scratch(t), d: d}
 	g.main, g.own = filepath.Join(g.dir, "etc", "mail", "main.cf"), filepath.Join(g.dir, "etc", "mail", "postqueue")
 	for name, text := range map[string]string{g.main: "relay = everybody\n", g.own: "a program\n"} {
 		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
@@ -224,6 +221,7 @@ func (g *ground) confirmed() bool {
 }
 
 func TestGround(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: what is saved must be root's")
 	}
@@ -252,6 +250,7 @@ func TestGround(t *testing.T) {
 
 // TestGroundCopy: a host that has lost the run's folder gets it back from the controller.
 func TestGroundCopy(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: what is saved must be root's")
 	}
@@ -299,6 +298,7 @@ func TestAround(t *testing.T) {
 
 // TestGroundConflict: a file that somebody changed since stops a rollback, which touches nothing; --force keeps what it replaces.
 func TestGroundConflict(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: what is saved must be root's")
 	}
@@ -336,6 +336,7 @@ var groundFaults = []string{"fail", "before", "half", "after", "unseen", "kill",
 // confirmed, what the run says is what is, and the next run finds nothing in its way and leaves nothing. A run of the tests takes a sample;
 // MTALAB_FULL takes all.
 func TestGroundFaults(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 || testing.Short() {
 		t.Skip("needs root: what is saved must be root's; and it takes its time")
 	}

@@ -1,10 +1,13 @@
 package apply
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +17,7 @@ import (
 // TestDisk fills the disk, makes it read-only and makes the directory of live files immutable at calls of swap.sh: the host is put back by
 // what the guard kept room for, or as soon as the disk lets it.
 func TestDisk(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("it mounts a file system: only root may")
 	}
@@ -24,16 +28,15 @@ func TestDisk(t *testing.T) {
 			all = append(all, faultCase{"swap.sh", fault, n})
 		}
 	}
-	cases := sampled(t, all, 12)
-	t.Logf("%d of %d cases", len(cases), len(all))
-	ends := map[string]map[int]int{}
-	for _, c := range cases {
-		if ends[c.fault] == nil {
-			ends[c.fault] = map[int]int{}
-		}
-		ends[c.fault][diskFault(t, c)]++
-	}
-	t.Logf("exit statuses: %v", ends)
+	var mu sync.Mutex
+	ends := map[string]int{}
+	t.Cleanup(func() { t.Logf("exit statuses: %v", ends) })
+	each(t, sampled(t, all, 12), func(t *testing.T, c faultCase) {
+		status := diskFault(t, c)
+		mu.Lock()
+		defer mu.Unlock()
+		ends[fmt.Sprint(c.fault, " ", status)]++
+	})
 }
 
 func diskFault(t *testing.T, c faultCase) (status int) {
@@ -61,16 +64,16 @@ func diskFault(t *testing.T, c faultCase) (status int) {
 		s.checkSwapped()
 	case status == 5:
 		if d := cmp.Diff(before, after); d != "" {
-			t.Errorf("%+v at %q: it said that it is put back: %s", c, hit, d)
+			t.Errorf("at %q: it said that it is put back: %s", hit, d)
 		}
 	case status != 6 || c.fault == "full":
-		t.Errorf("%+v at %q: status %d", c, hit, status)
+		t.Errorf("at %q: status %d", hit, status)
 	}
 	if r := s.do("restore.sh", "--guard"); r.status != 0 {
-		t.Errorf("%+v at %q: the next restore: %+v", c, hit, r)
+		t.Errorf("at %q: the next restore: %+v", hit, r)
 	}
 	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
-		t.Errorf("%+v at %q: after the next restore: %s", c, hit, d)
+		t.Errorf("at %q: after the next restore: %s", hit, d)
 	}
 	s.checkOver("restored")
 	return status
@@ -96,6 +99,7 @@ func (s *site) repair(disk string) {
 
 // TestSweep holds that a restore that cannot remove what a swap left beside a file says so, and does when it can.
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("it makes a directory immutable: only root may")
 	}
@@ -125,15 +129,21 @@ func TestSweep(t *testing.T) {
 // TestAttack holds that who owns the directory of a live file has root write, own or remove nothing elsewhere: at calls of a swap and of a
 // restore he puts a link to root's own directory in the place of what root has made in his.
 func TestAttack(t *testing.T) {
+	t.Parallel()
 	var all []faultCase
 	for _, script := range []string{"swap.sh", "restore.sh"} {
 		for n := range countCalls(t, script) {
 			all = append(all, faultCase{script, "attack", n + 1})
 		}
 	}
-	cases := sampled(t, all, 12)
-	met := 0
-	for _, c := range cases {
+	var met atomic.Int64
+	t.Cleanup(func() {
+		t.Logf("in %d there was something to attack", met.Load())
+		if met.Load() == 0 {
+			t.Error("nothing was attacked")
+		}
+	})
+	each(t, sampled(t, all, 12), func(t *testing.T, c faultCase) {
 		s := small(t, scratch(t)).ready()
 		s.faulty()
 		victim := filepath.Join(s.dir, "victim")
@@ -146,16 +156,10 @@ func TestAttack(t *testing.T) {
 		args := map[string][]string{"restore.sh": {"--guard"}}[c.script]
 		s.begin(c.fault, c.n, c.script, args...).Wait()
 		if d := cmp.Diff(before, tree(t, victim)); d != "" {
-			t.Errorf("%+v at %q: %s", c, s.hit(), d)
+			t.Errorf("at %q: %s", s.hit(), d)
 		}
 		if s.hit() != "" {
-			met++
+			met.Add(1)
 		}
-		s.asleep()
-		os.RemoveAll(s.dir)
-	}
-	t.Logf("%d of %d cases; in %d there was something to attack", len(cases), len(all), met)
-	if met == 0 {
-		t.Error("nothing was attacked")
-	}
+	})
 }

@@ -26,7 +26,7 @@ if [ -z "$OF_GUARD" ] && [ -n "$FAULT" ]; then
   # Calls in a pipe are at it together: a number is taken by who makes its file. That a count is too low or cut costs time alone.
   read -r n <"$SITE/count"
   set -C
-  until n=$((n + 1)) && { true >"$SITE/calls/$n"; } 2>/dev/null; do [ "$n" -lt 9999 ] || exit 99; done
+  until n=$((n + 1)) && { echo "$tool $*" >"$SITE/calls/$n"; } 2>/dev/null; do [ "$n" -lt 9999 ] || exit 99; done
   set +C
   echo "$n" >"$SITE/count"
 fi
@@ -201,6 +201,7 @@ func sampled(t *testing.T, all []faultCase, most int) []faultCase {
 // TestScriptFaults fails, kills and stops swap.sh and restore.sh at every call of a tool, and fires the guard there: the host is as it was,
 // or confirmed, or the next restore makes it so, and nothing is left.
 func TestScriptFaults(t *testing.T) {
+	t.Parallel()
 	faults := []string{"fail", "half", "kill", "orphan", "after", "stop", "guard", "late"}
 	var all []faultCase
 	for _, script := range []string{"swap.sh", "restore.sh"} {
@@ -232,7 +233,7 @@ func countCalls(t *testing.T, script string) int {
 }
 
 // scratch is an empty directory, in memory where that keeps extended attributes.
-func scratch(t *testing.T) string {
+func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "mtaharden-test-")
 	if err == nil {
@@ -356,22 +357,17 @@ func (s *site) asleep() {
 
 // TestLockUnsure holds that a script that made the run's lock, and could not make sure of it, does not wait for itself.
 func TestLockUnsure(t *testing.T) {
+	t.Parallel()
+	probe := small(t, scratch(t)).ready()
+	probe.faulty()
+	probe.begin("none", 0, "swap.sh").Wait()
 	s := small(t, scratch(t)).ready()
 	s.faulty()
 	before := s.before()
-	for n := 1; ; n++ {
-		cmd := s.begin("fail", n, "swap.sh")
-		cmd.Wait()
-		if strings.HasPrefix(s.hit(), "sync "+s.rundir()) && !strings.Contains(s.hit(), "holding") {
-			break
-		}
-		if n > 30 {
-			t.Fatal("the lock is not made durable")
-		}
-		s.asleep()
-		s = small(t, scratch(t)).ready()
-		s.faulty()
-		before = s.before()
+	cmd := s.begin("fail", probe.lockMade(), "swap.sh")
+	cmd.Wait()
+	if !makesLock(s, s.hit()) {
+		t.Fatalf("it failed at %q", s.hit())
 	}
 	if r := s.do("restore.sh", "--guard"); r.status != 0 {
 		t.Errorf("restore: %+v", r)
@@ -379,4 +375,23 @@ func TestLockUnsure(t *testing.T) {
 	if d := cmp.Diff(before, tree(t, s.live)); d != "" {
 		t.Error(d)
 	}
+}
+
+// makesLock says whether a call makes the run's lock durable once it has its name.
+func makesLock(s *site, call string) bool {
+	return strings.HasPrefix(call, "sync "+s.rundir()) && !strings.Contains(call, "holding")
+}
+
+// lockMade is the number of the call that makes the lock durable.
+func (s *site) lockMade() int {
+	s.t.Helper()
+	for n := 1; n <= s.calls(); n++ {
+		call, err := os.ReadFile(filepath.Join(s.dir, "calls", strconv.Itoa(n)))
+		s.must(err)
+		if makesLock(s, string(call)) {
+			return n
+		}
+	}
+	s.t.Fatal("the lock is not made durable")
+	return 0
 }

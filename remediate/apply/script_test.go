@@ -46,11 +46,7 @@ type site struct {
 // newSite makes a site without items.
 func newSite(t testing.TB, shell ...string) *site {
 	t.Helper()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return siteIn(t, dir, shell...)
+	return siteIn(t, scratch(t), shell...)
 }
 
 func siteIn(t testing.TB, dir string, shell ...string) *site {

@@ -130,6 +130,7 @@ func TestRaces(t *testing.T) {
 
 // TestCut has the link cut, and the answer changed, at many places: an error, never half a save.
 func TestCut(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	f := l.file(t, "main.cf", "a line of the file\n", 0o640)
 	_, _, err := backup.Save(t.Context(), l.Dir, l.Layout, "r1", edits(f), backup.Saving{})

@@ -103,6 +103,7 @@ func TestStore(t *testing.T) {
 
 // TestFlippedBit flips every bit of everything that is kept, one at a time: each is found.
 func TestFlippedBit(t *testing.T) {
+	t.Parallel()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 // TestBeginCut has the answer cut on its way, the shell going on or not: an error each time, and Read tells whether the run began.
 func TestBeginCut(t *testing.T) {
+	t.Parallel()
 	tried := 0
 	for _, kill := range []bool{true, false} {
 		for _, n := range []int{1, 20, 45, 60, 70} {
@@ -48,6 +49,7 @@ func TestBeginCut(t *testing.T) {
 
 // TestReadCut has the answer to Read and List cut at every length.
 func TestReadCut(t *testing.T) {
+	t.Parallel()
 	h, l := host(t, nil)
 	if _, err := begin(t, h, l, "r1"); err != nil {
 		t.Fatal(err)

@@ -79,6 +79,7 @@ func (r *racer) line(t *testing.T) string {
 // TestControllers has controllers that are processes of their own race for a host: one has the lock, and the others are told whose it is. When
 // that one is killed its lock stays, and is told from one whose run is at work.
 func TestControllers(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	racers := map[string]*racer{}
 	for i := range 5 {

@@ -83,11 +83,14 @@ func TestEntries(t *testing.T) {
 
 // TestNotes holds what the library writes to what this package reads, under each shell; a line that was cut is ended and not lost.
 func TestNotes(t *testing.T) {
+	t.Parallel()
 	for _, shell := range shells {
-		h := remotetest.NewDir(t, "", nil)
-		h.Shell = shell
-		l := Layout{Dir: filepath.Join(h.Root, "runs")}
-		script := `mkdir -p "$mh_dir"
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			t.Parallel()
+			h := remotetest.NewDir(t, "", nil)
+			h.Shell = shell
+			l := Layout{Dir: filepath.Join(h.Root, "runs")}
+			script := `mkdir -p "$mh_dir"
 mh_note save doing
 mh_note save 'done' "two
 lines"
@@ -97,33 +100,37 @@ printf '%s\n' 'reload x' 'postmap' | mh_put "$mh_dir/owed"
 mh_take restore && mh_take confirm
 mh_fact took "$? $mh_taker"
 `
-		parts, _, err := l.Ask(t.Context(), h, "r1", script, 1<<20)
-		if err != nil || len(parts) != 1 || parts[0].Text != "1 restore" {
-			t.Fatalf("%v: %v, %v", shell, parts, err)
-		}
-		rec, err := Read(t.Context(), h, l, "r1")
-		if err != nil {
-			t.Fatalf("%v: %v", shell, err)
-		}
-		var got []string
-		for _, e := range rec.Entries {
-			got = append(got, e.Step+" "+e.State+" "+e.Text)
-		}
-		want := []string{"save doing ", "save done two lines", `backup failed no room: 100%s \n`}
-		if diff := cmp.Diff(want, got); diff != "" || rec.Damaged != 1 || rec.Token != "restore" || !cmp.Equal(rec.Owed, []string{"reload x", "postmap"}) {
-			t.Errorf("%v: %+v (-want +got):\n%s", shell, rec, diff)
-		}
-		if names, err := filepath.Glob(l.Run("r1") + "/*"); err != nil || len(names) != 3 {
-			t.Errorf("%v: the folder holds %v", shell, names)
-		}
+			parts, _, err := l.Ask(t.Context(), h, "r1", script, 1<<20)
+			if err != nil || len(parts) != 1 || parts[0].Text != "1 restore" {
+				t.Fatalf("%v: %v, %v", shell, parts, err)
+			}
+			rec, err := Read(t.Context(), h, l, "r1")
+			if err != nil {
+				t.Fatalf("%v: %v", shell, err)
+			}
+			var got []string
+			for _, e := range rec.Entries {
+				got = append(got, e.Step+" "+e.State+" "+e.Text)
+			}
+			want := []string{"save doing ", "save done two lines", `backup failed no room: 100%s \n`}
+			if diff := cmp.Diff(want, got); diff != "" || rec.Damaged != 1 || rec.Token != "restore" || !cmp.Equal(rec.Owed, []string{"reload x", "postmap"}) {
+				t.Errorf("%v: %+v (-want +got):\n%s", shell, rec, diff)
+			}
+			if names, err := filepath.Glob(l.Run("r1") + "/*"); err != nil || len(names) != 3 {
+				t.Errorf("%v: the folder holds %v", shell, names)
+			}
+		})
 	}
 }
 
 // TestRace has many processes claim one name at once: one wins, and nothing of the others is left.
 func TestRace(t *testing.T) {
+	t.Parallel()
 	for _, shell := range shells {
-		dir := t.TempDir()
-		script := `mkdir -p "$mh_dir"
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			script := `mkdir -p "$mh_dir"
 for i in 1 2 3 4 5 6 7 8; do
   (
     mkdir "$mh_base/c$i"
@@ -132,21 +139,24 @@ for i in 1 2 3 4 5 6 7 8; do
     rm -rf "$mh_base/c$i"
   ) &
 done
-sleep 1
+for i in 1 2 3 4 5 6 7 8; do
+  until [ -d "$mh_base/c$i" ]; do :; done
+done
 : >"$mh_base/go"
 wait`
-		if out, err := sh(t, shell, dir, script); err != nil || out != "" {
-			t.Fatalf("%v: %v, %q", shell, err, out)
-		}
-		log, err := os.ReadFile(filepath.Join(dir, "log"))
-		if err != nil || strings.Count(string(log), "won") != 1 {
-			t.Errorf("%v: %q, %v", shell, log, err)
-			continue
-		}
-		winner := "c" + strings.TrimSpace(strings.TrimPrefix(string(log), "won "))
-		if names, err := os.ReadDir(filepath.Join(dir, "won")); err != nil || len(names) != 1 || names[0].Name() != winner {
-			t.Errorf("%v: %s won, and the directory holds %v", shell, winner, names)
-		}
+			if out, err := sh(t, shell, dir, script); err != nil || out != "" {
+				t.Fatalf("%v: %v, %q", shell, err, out)
+			}
+			log, err := os.ReadFile(filepath.Join(dir, "log"))
+			if err != nil || strings.Count(string(log), "won") != 1 {
+				t.Errorf("%v: %q, %v", shell, log, err)
+				return
+			}
+			winner := "c" + strings.TrimSpace(strings.TrimPrefix(string(log), "won "))
+			if names, err := os.ReadDir(filepath.Join(dir, "won")); err != nil || len(names) != 1 || names[0].Name() != winner {
+				t.Errorf("%v: %s won, and the directory holds %v", shell, winner, names)
+			}
+		})
 	}
 }
 

@@ -32,6 +32,7 @@ func TestASCII(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
+	t.Parallel()
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
@@ -41,23 +42,26 @@ func TestBytes(t *testing.T) {
 		bytes.Repeat([]byte{0}, 5000), []byte(strings.Repeat("line of text\n", 3000)), []byte("\r\n\t\v\x7f"), []byte("caf\xe9 \xe2\x82\xac"),
 	}
 	for _, shell := range shells {
-		dir := t.TempDir()
-		for i, data := range cases {
-			file := filepath.Join(dir, "it's a file")
-			text := "f=" + `"$mh_base/it's a file"` + "\n" + Put(`"$f"`, data)
-			for line := range strings.Lines(text) {
-				if len(line) > 4000 {
-					t.Fatalf("a line of %d bytes", len(line))
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for i, data := range cases {
+				file := filepath.Join(dir, "it's a file")
+				text := "f=" + `"$mh_base/it's a file"` + "\n" + Put(`"$f"`, data)
+				for line := range strings.Lines(text) {
+					if len(line) > 4000 {
+						t.Fatalf("a line of %d bytes", len(line))
+					}
+				}
+				out, err := sh(t, shell, dir, strings.Replace(text, `"$f".tmp`, `"$f.tmp"`, 1))
+				got, rerr := os.ReadFile(file)
+				if err != nil || rerr != nil || !bytes.Equal(got, data) || out != "" {
+					t.Fatalf("%v, case %d: %v, %v, said %q: %d bytes of %d", shell, i, err, rerr, out, len(got), len(data))
 				}
 			}
-			out, err := sh(t, shell, dir, strings.Replace(text, `"$f".tmp`, `"$f.tmp"`, 1))
-			got, rerr := os.ReadFile(file)
-			if err != nil || rerr != nil || !bytes.Equal(got, data) || out != "" {
-				t.Fatalf("%v, case %d: %v, %v, said %q: %d bytes of %d", shell, i, err, rerr, out, len(got), len(data))
+			if out, err := sh(t, shell, dir, Put("/nonexistent/dir/file", []byte("x"))+"echo went on $?"); err != nil || !strings.Contains(out, "went on") || strings.Contains(out, "went on 0") {
+				t.Errorf("%v: writing where no directory is: %v, %q", shell, err, out)
 			}
-		}
-		if out, err := sh(t, shell, dir, Put("/nonexistent/dir/file", []byte("x"))+"echo went on $?"); err != nil || !strings.Contains(out, "went on") || strings.Contains(out, "went on 0") {
-			t.Errorf("%v: writing where no directory is: %v, %q", shell, err, out)
-		}
+		})
 	}
 }

@@ -1,0 +1,10 @@
+package backup
+
+import (
+	"os"
+	"testing"
+
+	"mtaharden/remediate/remote/remotetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(remotetest.InMemory(m)) }
