@@ -232,7 +232,8 @@ func shown(text string) string {
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
-// reload returns the functions that tell the daemons, and that say what is owed until then.
+// reload returns the functions that tell the daemons, and that say what is owed until then. The commands find the run's folder in
+// MTAHARDEN_RUN, the restore's the one that the swap's found.
 func reload(cmds []plan.Command) string {
 	var owed, run, show strings.Builder
 	for i, c := range cmds {
@@ -253,6 +254,6 @@ func reload(cmds []plan.Command) string {
 		}
 		show.WriteString(line)
 	}
-	return "mh_reload_show=" + remote.Quote(show.String()) + "\nmh_owed() {\n:\n" + owed.String() + "}\nmh_reload() {\nmh_input=\n" + run.String() +
+	return "mh_reload_show=" + remote.Quote(show.String()) + "\nmh_owed() {\n:\n" + owed.String() + "}\nmh_reload() {\nMTAHARDEN_RUN=$mh_dir\nexport MTAHARDEN_RUN\nmh_input=\n" + run.String() +
 		"mh_input=\nrm -f \"$mh_dir/input\"\n}\n"
 }

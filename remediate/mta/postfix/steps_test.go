@@ -45,21 +45,29 @@ func TestRegenerate(t *testing.T) {
 	}
 }
 
-// TestReload runs the reload script against stub tools: a reload, or a restart where the addresses to listen on changed.
+// TestReload runs the reload script against stub tools: a reload, or a restart where the addresses to listen on changed, and where the run whose
+// folder it is told restarted before.
 func TestReload(t *testing.T) {
-	for _, c := range []struct{ name, now, initSystem, want string }{
-		{"same", "all\nall\n", "systemd", "postfix -c /etc/postfix reload\n"},
-		{"changed systemd", "loopback-only\nall\n", "systemd", "systemctl restart postfix@-.service\n"},
-		{"changed none", "loopback-only\nall\n", "none", "postfix -c /etc/postfix stop\npostfix -c /etc/postfix start\n"},
+	const restarted = "systemctl restart postfix@-.service\n"
+	for _, c := range []struct {
+		name, initSystem string
+		now              []string // inet_interfaces and inet_protocols at each call
+		want             string
+	}{
+		{"same", "systemd", []string{"all\\nall\\n", "all\\nall\\n"}, "postfix -c /etc/postfix reload\npostfix -c /etc/postfix reload\n"},
+		{"changed systemd", "systemd", []string{"loopback-only\\nall\\n"}, restarted},
+		{"changed none", "none", []string{"loopback-only\\nall\\n"}, "postfix -c /etc/postfix stop\npostfix -c /etc/postfix start\n"},
+		{"changed and put back", "systemd", []string{"loopback-only\\nall\\n", "all\\nall\\n"}, restarted + restarted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			for tool, text := range map[string]string{"postfix": "echo postfix $* >> " + dir + "/log", "postconf": "printf '" + strings.ReplaceAll(c.now, "\n", "\\n") + "'",
-				"systemctl": "case $1 in show) echo MainPID=12 ;; *) echo systemctl $* >> " + dir + "/log ;; esac"} {
+			write := func(tool, text string) {
 				if err := os.WriteFile(filepath.Join(dir, tool), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			}
+			write("postfix", "echo postfix $* >> "+dir+"/log")
+			write("systemctl", "case $1 in show) echo MainPID=12 ;; *) echo systemctl $* >> "+dir+"/log ;; esac")
 			f, err := os.Open("testdata/hosts/deb12-postfix-open.snap")
 			if err != nil {
 				t.Fatal(err)
@@ -74,10 +82,13 @@ func TestReload(t *testing.T) {
 			if len(cmds) != 1 {
 				t.Fatalf("%d commands", len(cmds))
 			}
-			cmd := exec.Command(cmds[0].Argv[0], cmds[0].Argv[1:]...)
-			cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin"}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
+			for _, now := range c.now {
+				write("postconf", "printf '"+now+"'")
+				cmd := exec.Command(cmds[0].Argv[0], cmds[0].Argv[1:]...)
+				cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin", "MTAHARDEN_RUN=" + dir}
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
 			}
 			if log, _ := os.ReadFile(filepath.Join(dir, "log")); string(log) != c.want {
 				t.Errorf("ran %q, want %q", log, c.want)
