@@ -47,6 +47,7 @@ func Unmet(h plan.HostPlan, j *Judgement, where Where) (unmet, doubt []string) {
 		return []string{"the host was not read to the end"}, nil
 	}
 	for _, e := range h.Expect {
+		e.Listener = nowAt(j.Result, e.Listener)
 		planned := e.Before != plan.Pass && e.After == plan.Pass
 		if !planned && e.Before != plan.Pass || where == InStage && byService(h, e) {
 			continue
@@ -193,7 +194,7 @@ func Lost(h plan.HostPlan, before, after *Judgement, where Where) []string {
 	lost := lostWays(h, before, after, where)
 	if where == Live {
 		lost = append(lost, lostListeners(h, before.Result, after.Result)...)
-		lost = append(lost, lostOffers(before.Offers, after.Offers)...)
+		lost = append(lost, lostOffers(before.Offers, after.Offers, after.Result)...)
 	}
 	return compact(lost)
 }
@@ -205,11 +206,13 @@ func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
 		if !good || !p.legitimate() {
 			continue
 		}
-		now, asked := is[p]
+		there := p
+		there.q.Listener = nowAt(after.Result, p.q.Listener)
+		now, asked := is[there]
 		if now || planned(h, p, before) || !asked && ofEntry(p.q) && takesAway(h, p.install) {
 			continue // of an entry that is gone nobody asks any more
 		}
-		if !asked && known(after, p, where) {
+		if !asked && known(after, there, where) {
 			continue // no judge can tell, and none says no
 		}
 		lost = append(lost, p.String())
@@ -335,65 +338,4 @@ func (p way) String() string {
 		text += " at " + q.Listener
 	}
 	return text + " is lost"
-}
-
-// lostListeners are those that nothing serves any more, but for those of a service that the plan stops.
-func lostListeners(h plan.HostPlan, before, after *plan.Result) []string {
-	var lost []string
-	now := map[string]bool{}
-	for _, i := range after.Installs {
-		for _, l := range i.Listen {
-			now[l] = true
-		}
-	}
-	for _, i := range before.Installs {
-		stops := stopped(h, i)
-		for _, l := range i.Listen {
-			if !now[l] && !stops {
-				lost = append(lost, "nothing listens on "+l+" any more")
-			}
-		}
-		if i.Active && !stops && !active(after, keyOf(i)) {
-			lost = append(lost, strings.TrimSpace(i.MTA+" "+i.Instance)+" does not run any more")
-		}
-	}
-	return lost
-}
-
-func active(r *plan.Result, key string) bool {
-	return slices.ContainsFunc(r.Installs, func(i plan.Install) bool { return keyOf(i) == key && i.Active })
-}
-
-// stopped says whether the plan stops the service of an installation.
-func stopped(h plan.HostPlan, i plan.Install) bool {
-	return slices.ContainsFunc(h.Changes, func(c plan.Change) bool {
-		return c.Kind == plan.Unit && c.Service != nil && c.Service.Before.Active && !c.Service.After.Active &&
-			c.Install < len(h.Installs) && keyOf(h.Installs[c.Install]) == keyOf(i)
-	})
-}
-
-// lostOffers are greetings, TLS and logins that were offered and are not.
-func lostOffers(before, after []Offer) []string {
-	var lost []string
-	for _, b := range before {
-		i := slices.IndexFunc(after, func(a Offer) bool { return a.Listener == b.Listener })
-		if i < 0 || b.Error != "" {
-			continue // a listener that is gone is told of as such
-		}
-		a := after[i]
-		switch {
-		case a.Error != "":
-			lost = append(lost, b.Listener+" cannot be asked any more: "+a.Error)
-		case b.Alive && !a.Alive:
-			lost = append(lost, b.Listener+" does not greet any more")
-		default:
-			if b.StartTLS && !a.StartTLS {
-				lost = append(lost, b.Listener+" does not offer STARTTLS any more")
-			}
-			if len(b.Auth) > 0 && len(a.Auth) == 0 {
-				lost = append(lost, b.Listener+" does not offer AUTH any more")
-			}
-		}
-	}
-	return lost
 }

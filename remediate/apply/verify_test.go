@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/plan"
 )
@@ -117,9 +119,45 @@ func TestLostOffers(t *testing.T) {
 		{"not asked after", full, with(func(o *Offer) { o.Error = "over" }), "cannot be asked"},
 		{"not asked before", with(func(o *Offer) { o.Error = "over" }), with(func(o *Offer) { o.Alive = false }), ""},
 	} {
-		got := strings.Join(lostOffers([]Offer{c.before}, []Offer{c.after}), "; ")
+		got := strings.Join(lostOffers([]Offer{c.before}, []Offer{c.after}, &plan.Result{}), "; ")
 		if (got == "") != (c.lost == "") || !strings.Contains(got, c.lost) {
 			t.Errorf("%s: lost %q, want %q", c.name, got, c.lost)
+		}
+	}
+}
+
+// TestWidened: who called an address calls what listens on every address of its family and port now.
+func TestWidened(t *testing.T) {
+	narrow := []string{"127.0.0.1:25", "[::1]:25"}
+	at := func(greets bool, listen ...string) *Judgement {
+		j := &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m", Active: true, Listen: listen}}}, Answers: make([][]judge.Answer, 1)}
+		for _, l := range listen {
+			j.Answers[0] = append(j.Answers[0], judge.Answer{Outcome: judge.Relayed, Question: judge.Question{Class: judge.Localhost, Form: "plain", Verb: judge.Rcpt, Listener: l}})
+			j.Offers = append(j.Offers, Offer{Listener: l, Alive: greets})
+			j.Result.Findings = append(j.Result.Findings, plan.Finding{Rule: "good", Listener: l, Status: plan.Pass})
+		}
+		return j
+	}
+	h := plan.HostPlan{Installs: []plan.Install{{MTA: "m", Listen: narrow}}}
+	for _, l := range narrow {
+		h.Expect = append(h.Expect, plan.Expectation{Rule: "good", Listener: l, Before: plan.Pass, After: plan.Pass})
+	}
+	for _, c := range []struct {
+		name  string
+		after *Judgement
+		lost  []string
+		unmet int
+	}{
+		{"both families", at(true, "0.0.0.0:25", "[::]:25"), nil, 0},
+		{"it does not greet", at(false, "0.0.0.0:25", "[::]:25"), []string{"127.0.0.1:25 does not greet any more", "[::1]:25 does not greet any more"}, 0},
+		{"one family", at(true, "0.0.0.0:25"), []string{"nothing listens on [::1]:25 any more", "relaying for this machine at [::1]:25 is lost"}, 1},
+		{"another port", at(true, "0.0.0.0:26", "[::1]:25"), []string{"nothing listens on 127.0.0.1:25 any more", "relaying for this machine at 127.0.0.1:25 is lost"}, 1},
+	} {
+		if d := cmp.Diff(c.lost, Lost(h, at(true, narrow...), c.after, Live)); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+		if unmet, _ := Unmet(h, c.after, Live); len(unmet) != c.unmet {
+			t.Errorf("%s: unmet %q", c.name, unmet)
 		}
 	}
 }
