@@ -178,6 +178,7 @@ exim_instance() {
 	mh_package "$ex_prog"
 	exim_config
 	exim_sources
+	exim_reread "$1"
 	exim_questions
 	exim_seen
 }
@@ -264,6 +265,14 @@ exim_file() {
 # exim_opt NAME: the value of a main option.
 exim_opt() {
 	printf '%s\n' "$ex_main" | sed -n "/^$1 = /{s///p;q;}"
+}
+
+# exim_reread PID: the main log's last line of the daemon's that it has read its configuration. A HUP leaves process and pid file as they were.
+exim_reread() {
+	ex_f=$(exim_opt log_file_path | sed -n 's|^\(/[^:]*\)%s\([^:%]*\)$|\1main\2|p')
+	[ -n "$1" ] && [ -f "$ex_f" ] || return 0
+	ex_i=$({ tail -c 8000000 "$ex_f.1"; tail -c 8000000 "$ex_f"; } 2>/dev/null | LC_ALL=C grep "^[-0-9+:. ]*\(\[[0-9]*\] \)\{0,1\}exim [0-9.]* daemon started: pid=$1," | sed -n '$p')
+	[ -z "$ex_i" ] || mh_fact "exim:$ex_n:reread" "$ex_i"
 }
 
 # exim_sources: the files that the configuration is made of.

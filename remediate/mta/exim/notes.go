@@ -113,8 +113,8 @@ func (m *model) missingACLs(note noter) {
 	}
 }
 
-// stale says that the daemon was started, or told to read its configuration, before the file was last changed. The pid file is
-// written at each start and after each HUP.
+// stale says that the daemon read its configuration before the file was last changed. The pid file is written when a daemon starts, the
+// main log's "daemon started" after each HUP too (exim specification, "The main log").
 func (m *model) stale(note noter) {
 	if !m.in.Active {
 		return
@@ -124,16 +124,52 @@ func (m *model) stale(note noter) {
 	if !ok || !found || pid.State == facts.Absent || pid.ModTime.IsZero() {
 		return
 	}
-	if live.ModTime.After(pid.ModTime.Add(2 * time.Second)) {
+	read := pid.ModTime
+	if again, ok := m.reread(); ok && again.After(read) && !again.After(m.snapshot.Taken.Add(2*time.Second)) {
+		read = again
+	}
+	if live.ModTime.After(read.Add(2 * time.Second)) {
 		note("stale-daemon", place{File: m.in.Config}, "the daemon that runs is older than %s: it still holds the configuration of before %s", m.in.Config, live.ModTime.UTC().Format("2 Jan 2006 15:04:05"))
 	}
 }
 
-func (m *model) pidFile() string {
+// reread is when the daemon last told its log that it has read its configuration.
+func (m *model) reread() (time.Time, bool) {
+	return stamped(m.snapshot.Fact(m.key+":reread"), m.snapshot.Fact("timezone"), m.main()["timezone"])
+}
+
+// stamped reads the time that a line of the main log begins with. Without a zone of its own (log_selector, log_timezone) that is in the
+// host's, unless Exim's option timezone names another.
+func stamped(line, host, exim string) (time.Time, bool) {
+	if len(line) < 19 {
+		return time.Time{}, false
+	}
+	stamp, rest := line[:19], line[19:]
+	if strings.HasPrefix(rest, ".") {
+		rest = strings.TrimLeft(rest, ".0123456789")
+	}
+	zone := host
+	if f := strings.Fields(rest); len(f) > 0 && strings.ContainsAny(f[0][:1], "+-") {
+		zone = f[0]
+	} else if strings.EqualFold(exim, "utc") {
+		zone = "+0000"
+	} else if exim != "" {
+		return time.Time{}, false
+	}
+	at, err := time.Parse("2006-01-02 15:04:05-0700", stamp+zone)
+	return at, err == nil && at.Format("2006-01-02 15:04:05") == stamp // Parse takes an hour of one digit too
+}
+
+func (m *model) main() map[string]string {
 	if o, ok := m.snapshot.Output(m.key + ":main"); ok {
-		if p := listing(string(o.Stdout))["pid_file_path"]; p != "" {
-			return p
-		}
+		return listing(string(o.Stdout))
+	}
+	return nil
+}
+
+func (m *model) pidFile() string {
+	if p := m.main()["pid_file_path"]; p != "" {
+		return p
 	}
 	return m.cfg.option("pid_file_path", "/run/exim.pid")
 }
