@@ -261,7 +261,8 @@ func (t *testRun) staticcheck(ctx context.Context) error {
 	return t.run(ctx, nil, program, "./...")
 }
 
-// goTest runs every test under the race detector, with the lab's hosts at hand.
+// goTest runs every test under the race detector, with the lab's hosts at hand. More packages at once than there may be
+// processors: those that wait for the lab hold no other up.
 func (t *testRun) goTest(ctx context.Context) error {
 	hosts := t.lab.Hosts()
 	inventory, err := t.lab.writeInventory(hosts)
@@ -276,7 +277,7 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if t.full { // every fault at every call of the host's scripts
 		env, limit = append(env, "MTALAB_FULL=1"), "3h"
 	}
-	return t.run(ctx, env, "go", "test", "-race", "-timeout", limit, "./...")
+	return t.run(ctx, env, "go", "test", "-race", "-p", "4", "-timeout", limit, "./...")
 }
 
 // fuzz gives every fuzz target that there is some inputs, its own seeds and finds first. A number, not a time: until Go 1.27
