@@ -39,14 +39,15 @@ var breakings = map[string]breaking{
 	"deb12-sendmail": {
 		file: "/etc/mail/sendmail.cf",
 		plant: busy + "sed -i '/^MAILER_DEFINITIONS/i TRUST_AUTH_MECH(`LOGIN PLAIN'\"'\"')dnl\\ndefine(`confAUTH_MECHANISMS'\"'\"', `LOGIN PLAIN'\"'\"')dnl\\n" +
-			"define(`confPRIVACY_FLAGS'\"'\"', `authwarnings'\"'\"')dnl' /etc/mail/sendmail.mc\nmkdir -p /etc/mail/sasl /usr/lib/sasl2\n" +
-			sasl + "/usr/lib/sasl2/Sendmail.conf\n" + sasl + "/etc/mail/sasl/Sendmail.conf.2\n",
+			"define(`confPRIVACY_FLAGS'\"'\"', `authwarnings'\"'\"')dnl' /etc/mail/sendmail.mc\nmkdir -p /etc/sasl2\n" +
+			sasl + "/etc/sasl2/Sendmail.conf\nbase64 -d </root/mechanisms | tar xz -C /usr/lib/*/sasl2\n",
 		harmless: [2]string{"", "\n# nothing\n"},
 		breaks: map[string][2]string{
 			"syntax": {"", "\nthis is no line of a configuration\n"},
 			"start":  {"O QueueDirectory=/var/spool/mqueue", "O QueueDirectory=/nonexistent/queue"},
 			"port":   {"Name=MTA-v4, Port=smtp", "Name=MTA-v4, Port=2525"},
 			"relay":  {"SLocal_check_rcpt\n", "SLocal_check_rcpt\nR$*\t\t$#error $@ 5.7.1 $: \"550 no\"\n"},
+			"auth":   {"O AuthMechanisms=LOGIN PLAIN", "O AuthMechanisms=GSSAPI"},
 		},
 	},
 	"deb12-exim": {
@@ -69,13 +70,18 @@ var breakings = map[string]breaking{
 // back, and that is what is said of it. A change of the same file that breaks nothing stays.
 func TestLabBreaks(t *testing.T) {
 	l := needLab(t)
+	// sendmail's host has no mechanisms of its own: those of the same Debian's Postfix host.
+	mechanisms := l.on(t, "deb12-postfix", "cd /usr/lib/*/sasl2 && tar chz libplain.so liblogin.so | base64 -w 0")
 	n := 0
 	for host, b := range breakings {
 		n += len(b.breaks)
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			// Without unshare(1) there is no stage: nothing but what happens live tells.
-			plant(t, l, host, map[string]string{"plant.sh": b.plant, "after.sh": "mv /usr/bin/unshare /usr/bin/unshare.away\n"})
+			plant(t, l, host, map[string]string{"root/mechanisms": mechanisms, "plant.sh": b.plant, "after.sh": "mv /usr/bin/unshare /usr/bin/unshare.away\n"})
+			if offers := l.on(t, host, "bash -c '"+strings.ReplaceAll(ehloSh, "'", `'\''`)+"'"); !strings.Contains(offers, "AUTH") {
+				t.Fatalf("AUTH is not offered: none can be lost: %s", offers)
+			}
 			base := l.planFile(t, host)
 			before := l.on(t, host, treeSh)
 			broken := func(t *testing.T, name string, to [2]string, code int, outcome string) string {
@@ -101,6 +107,12 @@ func TestLabBreaks(t *testing.T) {
 	}
 	t.Logf("%d changes that break an MTA", n)
 }
+
+// ehloSh prints what the host offers a client on itself.
+const ehloSh = `exec 3<>/dev/tcp/127.0.0.1/25
+while IFS= read -r -t 30 line <&3; do case $line in 220-*) ;; *) break ;; esac; done
+printf "EHLO client.example.org\r\n" >&3
+while IFS= read -r -t 30 line <&3; do printf "%s\n" "$line"; case $line in 250-*) ;; *) break ;; esac; done`
 
 // takesMail has the host take a message.
 func (l lab) takesMail(t *testing.T, host string) {
