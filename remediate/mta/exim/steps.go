@@ -95,7 +95,8 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 				argv = append(argv, strings.ReplaceAll(w, "VERB", verb))
 			}
 		}
-		return []remote.Cmd{{Argv: argv}}
+		command := strings.Join(how, " ")
+		return []remote.Cmd{{Argv: argv, Say: strings.ReplaceAll(command, "VERB", "reload") + ", or where no daemon runs then " + strings.ReplaceAll(command, "VERB", "restart")}}
 	}
 	switch {
 	case in.Instance != "" || in.Config == "" || s.Init == "":
