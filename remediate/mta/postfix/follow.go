@@ -98,6 +98,9 @@ func (m *model) told(t *table, key string) (found, bool) {
 func (m *model) askable(t *table) string {
 	why, known := m.unasked[t.spec]
 	if !known {
+		if m.unasked == nil {
+			m.unasked = map[string]string{}
+		}
 		why = m.judgeTable(t)
 		m.unasked[t.spec] = why
 	}

@@ -18,7 +18,7 @@ func read(s *facts.Snapshot, in mta.Install) (*mta.Config, error) {
 		return nil, fmt.Errorf("cannot read Postfix's configuration: %w", err)
 	}
 	m := &model{snap: s, dir: in.Config, version: parseVersion(in.Version), tables: map[string]*table{},
-		lists: map[cacheKey][]pattern{}, words: map[cacheKey][]member{}, values: map[cacheKey]string{}, unasked: map[string]string{}, wanted: map[string][]string{}, asked: map[string][]string{}}
+		lists: map[cacheKey][]pattern{}, words: map[cacheKey][]member{}, values: map[cacheKey]string{}, wanted: map[string][]string{}, asked: map[string][]string{}}
 	m.main = parseMain(file.Path, file.Data)
 	if len(m.main.broken) > 0 {
 		b := m.main.broken[0]
