@@ -68,14 +68,19 @@ func (r *record) last(s Step) StepState {
 	return ""
 }
 
-// why is what the journal says of a restore.
+// why is what the journal says of a restore, else of the step that failed before it. Where it says nothing more is known than that nobody confirmed.
 func (r *record) why() string {
 	for _, e := range slices.Backward(r.Entries) {
 		if e.Step == restoring && e.Text != "" {
 			return e.Text
 		}
 	}
-	return cmp.Or(strings.Join(r.Owed, ", "), "its time to confirm was over")
+	for _, e := range slices.Backward(r.Entries) {
+		if e.State == Broken && e.Step != restoring && e.Text != "" {
+			return string(e.Step) + " failed: " + e.Text
+		}
+	}
+	return cmp.Or(strings.Join(r.Owed, ", "), "it was not confirmed")
 }
 
 // steps are the report's with what the host says of them. What was done and then put back is undone.

@@ -43,6 +43,8 @@ func (r *runner) right(ctx context.Context) Outcome {
 		if host == nil {
 			host = r.host // no new login: that is the failure, and the old connection may still serve to put things back
 		}
+		// Whoever asks the host later is told why. That it cannot be written keeps nothing from being put back.
+		_ = r.rooms.note(context.WithoutCancel(ctx), host, r.in.Run, []entry{{Verify, Broken, clip(remote.Clean(err.Error()))}})
 		return r.restore(ctx, host, err)
 	}
 	if err := r.rooms.note(ctx, r.second, r.in.Run, []entry{{Verify, Done, ""}}); err != nil {

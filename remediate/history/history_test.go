@@ -122,9 +122,9 @@ func TestTold(t *testing.T) {
 		says   string
 	}{
 		"confirmed":        {record("r1", right+", confirm doing, confirm done", token("confirm")), apply.Changed, true, "changed and confirmed"},
-		"rolled back":      {record("r1", right+", restore doing, restore done", token("restore")), apply.RolledBack, true, "rolled back: its time to confirm was over"},
+		"rolled back":      {record("r1", right+", restore doing, restore done", token("restore")), apply.RolledBack, true, "rolled back: it was not confirmed"},
 		"before the bar":   {record("r1", left+", restore doing, restore done", token("restore")), apply.Unchanged, true, "nothing was changed"},
-		"restore failed":   {record("r1", right+", restore doing, restore failed", func(r *journal.Record) { token("restore")(r); lock(false)(r) }), apply.Failed, true, "rollback failed (its time to confirm was over), type this on the host: sh /lib/r1/restore.sh"},
+		"restore failed":   {record("r1", right+", restore doing, restore failed", func(r *journal.Record) { token("restore")(r); lock(false)(r) }), apply.Failed, true, "rollback failed (it was not confirmed), type this on the host: sh /lib/r1/restore.sh"},
 		"under way":        {record("r1", left, lock(true)), apply.NotKnown, false, "under way: stage, by kim@jump1"},
 		"guard":            {record("r1", right, guard), apply.NotKnown, false, "not known: broken off at reload, the host restores itself by " + clock + "; owed: systemctl reload x"},
 		"broken off left":  {record("r1", left, lock(false)), apply.Unchanged, false, "nothing was changed: broken off at stage; the host is locked until the next apply or rollback, or until one types there: sh /lib/r1/restore.sh"},
