@@ -2,6 +2,8 @@ package exim
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/mta"
@@ -61,8 +63,42 @@ func (e *editor) removeAll(key string, fixes []mta.Fix) error {
 	if gone == 0 {
 		return fmt.Errorf("%s: cannot take %q out of %s: it does not stand there", f.Path, fixes[0].Value, name)
 	}
+	if strings.HasPrefix(name, "hostlist ") {
+		changed = keepLoopback(text, changed, sep)
+	}
 	e.put(f, change{From: from, To: to, New: changed, fix: fixes[0]})
 	return nil
+}
+
+// keepLoopback adds the loopback addresses that a list of hosts held by an item that is gone: programs on the machine itself may hand in
+// their mail by SMTP, and nobody else comes from there.
+func keepLoopback(before, after string, sep byte) string {
+	if strings.HasPrefix(strings.TrimSpace(before), `"`) {
+		return after
+	}
+	for _, addr := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
+		if !holds(before, sep, addr) || holds(after, sep, addr) {
+			continue
+		}
+		list, by := spans(after, sep)
+		item := strings.ReplaceAll(addr.String(), string(by), string(by)+string(by))
+		if slices.ContainsFunc(list, func(s span) bool { return s.item != "" }) {
+			item = string(by) + " " + item
+		}
+		after = strings.TrimRight(after, " \t") + " " + item
+	}
+	return after
+}
+
+// holds says whether an item of a list as written is that address, a network of it, or everybody.
+func holds(text string, sep byte, addr netip.Addr) bool {
+	list, _ := spans(text, sep)
+	return slices.ContainsFunc(list, func(s span) bool {
+		if p, err := netip.ParsePrefix(s.item); err == nil {
+			return p.Contains(addr)
+		}
+		return s.item == "*" || s.item == addr.String()
+	})
 }
 
 // value is the byte range of what stands behind "=" of a statement.
