@@ -211,6 +211,7 @@ func FuzzLists(f *testing.F) {
 	f.Add("<; 10.0.0.0/8 ; ::1", "::1")
 	f.Add("${if exists{/x}{/x}fail}", "a")
 	f.Add("+", "0")
+	f.Add("0 ::x", "0")
 	f.Add("", "0")
 	f.Fuzz(func(t *testing.T, list, subject string) {
 		if !strings.ContainsAny(list, "\\\r\n\t#\f\v") {

@@ -179,6 +179,15 @@ func spans(text string, sep byte) (list []span, single byte) {
 		b.Reset()
 		from, to = -1, next
 	}
+	take := func(i, length int) {
+		if from < 0 {
+			from = i
+		} else if to < i {
+			b.WriteString(strings.Trim(text[to:i], "\\\r\n\t"))
+		}
+		b.WriteByte(text[i])
+		to = i + length
+	}
 	for i := start; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '\\' && strings.HasPrefix(strings.TrimLeft(text[i+1:], " \t\r"), "\n"):
@@ -193,22 +202,12 @@ func spans(text string, sep byte) (list []span, single byte) {
 				i += 1 + next
 			}
 		case c == sep && i+1 < len(text) && text[i+1] == sep:
-			if from < 0 {
-				from = i
-			}
-			b.WriteByte(c)
+			take(i, 2)
 			i++
-			to = i + 1
 		case c == sep:
 			flush(i)
 		default:
-			if from < 0 {
-				from = i
-			} else if to < i {
-				b.WriteString(strings.Trim(text[to:i], "\\\r\n\t"))
-			}
-			b.WriteByte(c)
-			to = i + 1
+			take(i, 1)
 		}
 	}
 	flush(len(text))
