@@ -95,9 +95,13 @@ func (e *Exchange) Waiting() (waiting bool, said string) {
 func (e *Exchange) Result(exit int) (Result, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.begin != "" { // it never came
+	if e.begin != "" { // it never came, or not to its end
+		out := e.take()
+		for n := len(e.begin); n > len(noncePrefix); n-- {
+			out = bytes.TrimSuffix(out, []byte(e.begin[:n]))
+		}
 		e.begin = ""
-		e.own(e.take())
+		e.own(out)
 	}
 	r := Result{Stdout: e.out, Stderr: e.err, Exit: exit}
 	if e.sudo != nil {

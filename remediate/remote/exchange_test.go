@@ -120,6 +120,8 @@ func TestBegin(t *testing.T) {
 		{"a shell that shows its commands", func(m string) []string { return []string{"echo " + m + "; exec\n" + m + "\nanswer\n"} }, "answer\n", nil},
 		{"the mark a second time", func(m string) []string { return []string{m + "\n" + m + "\n"} }, "MARK\n", nil},
 		{"another command in its place", func(string) []string { return []string{"forced\n"} }, "forced\n", nil},
+		{"cut in the mark", func(m string) []string { return []string{m[:10]} }, "", nil},
+		{"cut before the mark's line ends", func(m string) []string { return []string{m} }, "", nil},
 		{"nothing", func(string) []string { return nil }, "", nil},
 		{"much noise", func(m string) []string { return []string{strings.Repeat(welcome, 1000), m + "\n", "answer\n"} }, "answer\n", nil},
 		{"too much", func(m string) []string { return []string{m + "\n", strings.Repeat("x", 30)} }, strings.Repeat("x", 20), ErrCut},
