@@ -70,7 +70,7 @@ func (e *Exchange) Begin(argv []string) []string {
 	return append([]string{"/bin/sh", "-c", "echo " + mark + `; exec "$@"`, "sh"}, argv...)
 }
 
-// noiseLimit is how much may stand before a command's own output.
+// noiseLimit is how many bytes may stand before a command's own output; where more have come and it never said that it begins, all is its own.
 const noiseLimit = 1 << 20
 
 // End says that the command has ended; Feed writes no more.
@@ -132,9 +132,11 @@ func (e *Exchange) takeOut(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	if len(e.out) > e.limit+noiseLimit {
-		e.cutOff(fmt.Errorf("it wrote more than %d bytes to standard output", e.limit))
-		return 0, e.cut
+	if len(e.out) > noiseLimit {
+		e.begin = ""
+		if _, err := e.own(e.take()); err != nil {
+			return 0, err
+		}
 	}
 	return len(p), nil
 }

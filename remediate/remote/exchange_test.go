@@ -146,7 +146,18 @@ func TestBegin(t *testing.T) {
 			t.Errorf("%s: %q, heard %q, %v", c.name, r.Stdout, heard, err)
 		}
 	}
-	e := NewExchange(Cmd{}, 20, nil)
+	// An installed collector (a forced command) writes megabytes and never says that it begins: they are heard as they come.
+	e := NewExchange(Cmd{}, 3*noiseLimit, nil)
+	heard := 0
+	e.Hear(func(p []byte) { heard += len(p) })
+	e.Begin([]string{"x"})
+	for range 2 * noiseLimit / 4096 {
+		e.Stdout().Write(make([]byte, 4096))
+	}
+	if heard != 2*noiseLimit {
+		t.Errorf("%d bytes of %d were heard before the command's end", heard, 2*noiseLimit)
+	}
+	e = NewExchange(Cmd{}, 20, nil)
 	argv := e.Begin([]string{"printf", "%s|", "a b", `"$@"`})
 	e.Stdout().Write([]byte(welcome))
 	out, err := exec.Command(argv[0], argv[1:]...).Output()
