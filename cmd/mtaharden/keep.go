@@ -43,34 +43,18 @@ func (rec *records) done(run string, o apply.Outcome) error {
 // finish writes down that a run is over.
 func (rec *records) finish(run string) error { return rec.history.Finish(run, time.Now().UTC()) }
 
-// rerun returns the hosts that the applies of a plan ("": the last apply of any) left failed or unfinished, each as the last that was to change it
-// left it: one that was run for the failed alone leaves the unfinished as they were.
+// rerun returns the hosts that the last apply of a plan ("": of any) left failed or unfinished.
 func (rec *records) rerun(digest, set string) ([]string, error) {
 	runs, bad := rec.history.List()
 	if len(bad) > 0 {
 		return nil, errors.Join(bad...)
 	}
-	var out []string
-	seen := map[string]bool{}
 	for _, r := range slices.Backward(runs) {
-		if r.Command != "apply" || digest != "" && r.Plan != digest {
-			continue
-		}
-		names, err := r.Rerun(set)
-		if err != nil || digest == "" {
-			return names, err
-		}
-		for _, name := range r.Names {
-			if !seen[name] && slices.Contains(names, name) {
-				out = append(out, name)
-			}
-			seen[name] = true
+		if r.Command == "apply" && (digest == "" || r.Plan == digest) {
+			return r.Rerun(set)
 		}
 	}
-	switch {
-	case len(seen) > 0:
-		return out, nil
-	case digest == "":
+	if digest == "" {
 		return nil, badInput(errors.New("cannot rerun: this controller has applied nothing"))
 	}
 	return nil, badInput(fmt.Errorf("cannot rerun: this controller has applied no plan with the digest %s", digest))
@@ -111,19 +95,20 @@ func identities(name string) ([]age.Identity, error) {
 	return out, nil
 }
 
-// touched are the hosts that a run may have a folder on, as this controller wrote it down; nil where it knows nothing of that run. A host of
-// which nothing was written down, or not how it was left, may have one.
+// touched are the hosts that a run has a folder on, as this controller wrote it down; nil where it knows nothing of that run.
 func (rec *records) touched(run string) []string {
 	r, err := rec.history.Load(run)
-	if err != nil || r.Finished.IsZero() {
-		return nil // where it was broken off, what it did last is not written down
+	if err != nil {
+		return nil
 	}
 	out := []string{}
-	for _, name := range r.Names {
-		i := slices.IndexFunc(r.Hosts, func(h history.Host) bool { return h.Name == name })
-		if i < 0 || r.Hosts[i].Touched || r.Hosts[i].Ending == apply.NotKnown {
-			out = append(out, name)
+	for _, h := range r.Hosts {
+		if h.Touched {
+			out = append(out, h.Name)
 		}
+	}
+	if r.Finished.IsZero() {
+		return nil // it was broken off: what it did last is not written down
 	}
 	return out
 }

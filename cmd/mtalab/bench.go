@@ -123,6 +123,8 @@ func (t timing) String() string {
 	return fmt.Sprintf("%.2f %.2f %.2f", t.least.Seconds(), t.median.Seconds(), t.most.Seconds())
 }
 
+func (t timing) ratio(base timing) float64 { return t.median.Seconds() / base.median.Seconds() }
+
 // time runs a command several times, after one run that does not count. Its status must be one of those given.
 func (b bench) time(ctx context.Context, command func() *exec.Cmd, allowed ...int) (timing, error) {
 	var took []time.Duration

@@ -107,22 +107,24 @@ func (b bench) judges(ctx context.Context, dir, program string, hosts []Host) er
 			}
 		}
 	}
-	fmt.Fprintf(b.out, "\n%d entries over %d hosts, %d at a time, %d runs in turns, seconds: least, median, most; ratio to reading alone\n",
-		len(entries), len(hosts), len(entries), b.runs)
-	base := summary(audits[0].took)
+	fmt.Fprintf(b.out, "\n%d entries over %d hosts, %d at a time, %d runs in turns, seconds: least, median, most; ratio to reading alone; "+
+		"median of the processor's time here and in the lab, ratio\n", len(entries), len(hosts), len(entries), b.runs)
+	base := audits[0]
 	for _, a := range audits {
-		took := summary(a.took)
-		fmt.Fprintf(b.out, "%-22s %s  %.2f\n", a.name, took, took.median.Seconds()/base.median.Seconds())
+		took, work := summary(a.took), summary(a.work)
+		fmt.Fprintf(b.out, "%-22s %s  %.2f   %.2f %.2f  %.2f\n", a.name, took, took.ratio(summary(base.took)),
+			summary(a.here).median.Seconds(), (work.median - summary(a.here).median).Seconds(), work.ratio(summary(base.work)))
 	}
 	return nil
 }
 
-// A judgesAudit is one way to audit, who must have spoken in it, and how long each run took.
+// A judgesAudit is one way to audit, who must have spoken in it, and how long each run took, on the clock and of the processor: of
+// the program's own, and of all with what the lab's hosts did.
 type judgesAudit struct {
-	name, program string
-	flags         []string
-	judges        string
-	took          []time.Duration
+	name, program    string
+	flags            []string
+	judges           string
+	took, here, work []time.Duration
 }
 
 func (a *judgesAudit) run(ctx context.Context, l *Lab, inventory, state string, n int, counts bool) error {
@@ -130,12 +132,21 @@ func (a *judgesAudit) run(ctx context.Context, l *Lab, inventory, state string, 
 	c := l.resolving(ctx, append([]string{a.program}, args...)...)
 	var out bytes.Buffer
 	c.Stdout = &out
+	before, err := l.cgroups.processor()
+	if err != nil {
+		return err
+	}
 	took, err := once(c, 0, 2)
 	if err != nil {
 		return err
 	}
+	after, err := l.cgroups.processor()
+	if err != nil {
+		return err
+	}
 	if counts {
-		a.took = append(a.took, took)
+		here := c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+		a.took, a.here, a.work = append(a.took, took), append(a.here, here), append(a.work, here+after-before)
 	}
 	if spoke, err := judgesOf(out.Bytes(), n); err != nil || spoke != a.judges {
 		return fmt.Errorf("%s: the judges that spoke are %q, not %q: %v", a.name, spoke, a.judges, err)

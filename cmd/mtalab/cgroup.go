@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // cgroups are the mount points of this machine's cgroup hierarchies that the lab uses. A host's processes are those
@@ -177,4 +178,20 @@ func (l *Lab) leader(name string) int {
 		}
 	}
 	return 0
+}
+
+// processor is the processor's time that everything in the lab has used so far (cgroup-v2: cpu.stat, which needs no controller).
+func (c cgroups) processor() (time.Duration, error) {
+	file := filepath.Join(c.unified, c.top, "cpu.stat")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if usec, ok := strings.CutPrefix(line, "usage_usec "); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(usec), 10, 64)
+			return time.Duration(n) * time.Microsecond, err
+		}
+	}
+	return 0, fmt.Errorf("%s names no usage_usec", file)
 }

@@ -19,6 +19,7 @@ type asker struct {
 	cases  []asked
 	help   string // what HELP showed
 
+	met       *asked    // what became of the plain question under TLS, on the first connection; nil where it was not asked there, or not to the end
 	localFrom *question // how a recipient of the server's own was taken; nil where none was
 
 	mu      sync.Mutex
@@ -29,7 +30,7 @@ type asker struct {
 	wantTLS bool   // the server takes nothing without TLS
 	failed  int    // connections in a row that came to no banner
 	opened  int
-	perConn int // dialogues a connection; more than 1 where its greeting is slow
+	slow    bool // its greeting is: a connection a dialogue would take too long
 }
 
 // asked is a case while it is being asked.
@@ -41,14 +42,11 @@ type asked struct {
 	senderTaken bool
 }
 
-// slowGreeting is a pause before the banner that is a policy (greet_pause, postscreen), so that a connection a dialogue would take too long.
+// slowGreeting is a pause before the banner that is a policy (greet_pause, postscreen).
 const slowGreeting = 2 * time.Second
 
 // maxFailed is how many connections in a row may come to nothing before the server is left alone.
 const maxFailed = 3
-
-// sharedDialogues is how many dialogues a connection with a slow greeting carries: few enough not to be thought an attack.
-const sharedDialogues = 6
 
 // dial opens a connection, under TLS where the listener begins with it. No banner was read yet. Where the listener wants to be told who the
 // client is, as says that; "" is this side's own address.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"time"
 )
 
 // once asks a question one time.
@@ -22,7 +23,7 @@ func (a *asker) once(ctx context.Context, s *slot, q question, t try) asked {
 	c.used++
 	clean := a.transact(c, q, m, &out)
 	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
-	if !clean || t.as != "" || len(q.prelude) > 0 || c.used >= a.perConn {
+	if !clean || t.as != "" || len(q.prelude) > 0 || !s.lasts {
 		s.drop()
 	}
 	return out
@@ -36,6 +37,7 @@ func (a *asker) ready(ctx context.Context, s *slot, q question, t try, out *aske
 		}
 	}
 	s.drop()
+	start := time.Now()
 	c, err := a.dial(ctx, t.as)
 	if err != nil {
 		a.count(false)
@@ -63,7 +65,10 @@ func (a *asker) ready(ctx context.Context, s *slot, q question, t try, out *aske
 	}
 	out.Dialogue = c.log
 	c.log = nil
-	s.client, s.helo, s.tls = c, t.helo, t.tls
+	s.client, s.helo, s.tls, s.pace = c, t.helo, t.tls, 0
+	if !a.slow {
+		s.pace = time.Since(start)
+	}
 	return c, true
 }
 

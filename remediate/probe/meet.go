@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -26,10 +27,7 @@ func (a *asker) meet(ctx context.Context) bool {
 	defer c.quit()
 	a.helo = a.ownHelo()
 	r.Banner = banner.String()
-	a.perConn = 1
-	if r.Greeting >= slowGreeting {
-		a.perConn = sharedDialogues
-	}
+	a.slow = r.Greeting >= slowGreeting
 	if a.unmet(c, err) {
 		return false
 	}
@@ -173,8 +171,26 @@ func (a *asker) offers(ctx context.Context, c *client) {
 		r.TLS = tlsOf(c.secure, a.dnsName(r.Plain))
 		if reply.good() {
 			r.Secure = c.session
+			a.plainUnderTLS(c)
 		} else {
 			r.TLS.Error = "EHLO after STARTTLS: " + reply.String()
 		}
+	}
+}
+
+// plainUnderTLS asks the plain question on the first connection, where that is under TLS: nothing was asked on it before, so that it serves as
+// the one of that question's own. What another attempt may change is not kept.
+func (a *asker) plainUnderTLS(c *client) {
+	m := a.matrix()
+	q := m.first()[0]
+	if !a.c.Relay || len(a.c.Done) > 0 || a.c.Forms != nil && !slices.Contains(a.c.Forms, q.form) {
+		return
+	}
+	out := asked{question: q, Case: Case{Form: q.form, Sender: q.senders[0], Recipient: q.sent(rcptUser, m.domain), Helo: a.helo, TLS: true, Dialogue: slices.Clone(c.log)}}
+	mark := len(c.log)
+	a.transact(c, q, m, &out)
+	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
+	if out.again == "" && out.Verdict != NotAsked {
+		a.met = &out
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -28,7 +29,7 @@ func (a *asker) services(ctx context.Context) {
 		r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), r.Plain.Greeting}, everything(r), names)
 		return
 	}
-	log, secure, err := a.dialogue(ctx, false, "HELP", "ETRN "+token()+".invalid")
+	log, secure, err := a.dialogue(ctx, false, "HELP", "ETRN "+token()+".invalid", "VERB", "DEBUG", "WIZ")
 	if len(log) > 0 && log[0].Error == "" {
 		a.help = log[0].Reply.text()
 		shown(judge.Help, log[0].Reply.String(), a.help, secure, log[:1])
@@ -37,8 +38,6 @@ func (a *asker) services(ctx context.Context) {
 	}
 	r.Services = append(r.Services, a.accounts(ctx, judge.Vrfy), a.accounts(ctx, judge.Expn))
 	a.oddities(log, 1, secure)
-	odd, secure, _ := a.dialogue(ctx, false, "VERB", "DEBUG", "WIZ")
-	a.oddities(odd, 0, secure)
 }
 
 // identify names the product, from what it shows and from its way of talking.
@@ -76,8 +75,26 @@ func (a *asker) authOffer() Service {
 	return s
 }
 
-// dialogue says commands on a connection of their own, under TLS where the server wants that or want says so.
+// dialogue says commands on a connection of their own, under TLS where the server wants that or want says so. Where the server leaves after some
+// of them, the rest is said on another: each is the first of a connection once before it counts as not answered.
 func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) ([]Exchange, bool, error) {
+	var all []Exchange
+	for {
+		log, under, err := a.session(ctx, secure, commands...)
+		secure = under && !a.l.TLS
+		answered := len(log)
+		for answered > 0 && (log[answered-1].Error != "" || log[answered-1].Reply.Code == 421) {
+			answered--
+		}
+		if answered == 0 || answered == len(commands) {
+			return append(all, log...), under, err
+		}
+		all, commands = append(all, log[:answered]...), commands[answered:]
+	}
+}
+
+// session is one connection of a dialogue.
+func (a *asker) session(ctx context.Context, secure bool, commands ...string) ([]Exchange, bool, error) {
 	secure = secure || a.needsTLS()
 	c, err := a.dial(ctx, "")
 	if err != nil {
@@ -100,7 +117,7 @@ func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) (
 		}
 		if !secure && a.canTLS() && a.tables.rule("MAIL", reply, false).Again == useTLS {
 			c.quit() // before another is opened
-			return a.dialogue(ctx, true, commands...)
+			return a.session(ctx, true, commands...)
 		}
 	}
 	return c.log[mark:], secure || a.l.TLS, nil
@@ -144,11 +161,18 @@ func (a *asker) accounts(ctx context.Context, verb judge.Verb) Service {
 		if out.Outcome == judge.CannotTell || outcome == judge.Disclosed {
 			out.Outcome, out.Text = outcome, text
 		}
-		if outcome == judge.Disclosed {
+		if outcome == judge.Disclosed || absent(log, len(commands)) {
 			break
 		}
 	}
 	return out
+}
+
+// absent says that the server does not have the command, whatever the account (RFC 5321, 4.2.4).
+func absent(log []Exchange, n int) bool {
+	return len(log) == n && !slices.ContainsFunc(log, func(x Exchange) bool {
+		return x.Error != "" || x.Reply.Code != 500 && x.Reply.Code != 502 || !slices.Equal(x.Reply.Lines, log[0].Reply.Lines)
+	})
 }
 
 // compare judges the replies for an account that exists, one that does not, another that may, and another that does not.

@@ -16,8 +16,12 @@ const (
 	togetherUnread = 3 // a sender that is not read, or a recipient
 )
 
-// heldBack is how late an answer is that a server holds back for what came before it.
-const heldBack = time.Second
+// How late an answer is that a server holds back for what came before it: a second, and where the connection itself took long to open, as with a
+// busy server, some of its paces.
+const (
+	heldBack  = time.Second
+	pacesLate = 3
+)
 
 // together puts questions that can share connections, several to each, and returns those that are still to be asked, each on a connection of
 // its own. A dialogue's cost is its connection: a process of the server, a session and a channel at each vantage, and TLS.
@@ -29,6 +33,8 @@ const heldBack = time.Second
 //   - Each connection ends with the recipient of the server's own that it took from a stranger before. A server that had turned against the
 //     connection, for its errors or for relaying, refuses that too, or has hung up: then nothing of the connection counts, and from there on
 //     every question has one of its own. So has it where the server holds its answers back, or takes a foreign recipient.
+//   - Where the greeting is slow, a connection of its own for each question would outlast the host's time: there a recipient that was taken
+//     settles its question, too, and the connection goes on. It has to end with the server's own like any other.
 func (a *asker) together(ctx context.Context, questions []question, cases []asked) (rest []int) {
 	b := &batch{questions: questions, cases: cases}
 	for i, q := range questions {
@@ -86,10 +92,10 @@ func (b *batch) alone(indices ...int) {
 	b.rest = append(b.rest, indices...)
 }
 
-// shareable says whether a question may share a connection. Where connections are shared for a slow greeting, all are alike. A connection under TLS is shared by a stage's questions alone, which all want it.
+// shareable says whether a question may share a connection. A connection under TLS is shared by a stage's questions alone, which all want it.
 func (a *asker) shareable(q question) bool {
 	_, done := a.done(q, try{tls: q.tls || a.needsTLS()})
-	return !done && a.perConn == 1 && a.localFrom != nil && a.shares() && q.form != "plain" && !q.local && q.helo == "" && q.before == "" && q.as == "" && len(q.prelude) == 0
+	return !done && a.localFrom != nil && a.shares() && q.form != "plain" && !q.local && q.helo == "" && q.as == "" && len(q.prelude) == 0
 }
 
 // shares says whether the server has not held against a connection what it carried.
@@ -120,8 +126,10 @@ func (a *asker) carry(ctx context.Context, b *batch) {
 		if late {
 			a.sharesNoMore()
 		}
-		if !out.settled() {
-			a.sharesNoMore()
+		if !out.settled() && !(a.slow && out.taken()) {
+			if !a.slow {
+				a.sharesNoMore()
+			}
 			b.alone(i)
 			break
 		}
@@ -146,6 +154,9 @@ func (a *asker) carry(ctx context.Context, b *batch) {
 	}
 }
 
+// taken says that a recipient was taken that should not be.
+func (c *asked) taken() bool { return c.Verdict.Open() || c.Verdict == Unproven }
+
 // settled says that a case ended in a no that no other attempt can change: one with another sender needs another sender.
 func (c *asked) settled() bool {
 	final := c.again == "" || c.again == otherSender && len(c.question.senders) == 1
@@ -160,7 +171,7 @@ func (a *asker) shared(ctx context.Context, s *slot, q question) (out asked, lat
 	start, before := time.Now(), s.client
 	if before != nil && before.session.pipelining() {
 		commands := []string{"RSET", "MAIL FROM:<" + out.Sender + ">"}
-		if a.takes(out.Sender, t.tls) {
+		if q.before == "" && a.takes(out.Sender, t.tls) {
 			commands = append(commands, q.rcptCommand(rcptUser, m.domain))
 		}
 		before.ahead(commands)
@@ -175,7 +186,7 @@ func (a *asker) shared(ctx context.Context, s *slot, q question) (out asked, lat
 	c.used++
 	a.transact(c, q, m, &out)
 	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
-	return out, before != nil && time.Since(start) >= heldBack
+	return out, before != nil && time.Since(start) >= max(heldBack, pacesLate*s.pace)
 }
 
 // takes says whether the server has taken a sender before: then its recipient can be named without waiting. Elsewhere a recipient that follows a

@@ -219,20 +219,55 @@ exim_turns() {
 	eval "$ex_talk"
 }
 
-# exim_forms CLIENT: the relay forms, a few a process: Exim closes after three syntax errors or ten commands that are no mail.
-exim_forms() {
+# exim_named CLIENT: the forms that name no address literal and are whole addresses: one process for them all.
+exim_named() {
 	ex_m="MAIL FROM:<probe@$ex_from>"
 	ex_r="RCPT TO:<probe@$ex_far>"
-	ex_ip="[${ex_own:-127.0.0.1}]"
 	exim_ask "$1" "" =plain "$ex_m" "$ex_r" RSET =null-sender "MAIL FROM:<>" "$ex_r" RSET =own-sender "MAIL FROM:<probe@$ex_local>" "$ex_r" \
 		RSET =route-name "$ex_m" "RCPT TO:<@$ex_local:probe@$ex_far>" RSET =percent-name "$ex_m" "RCPT TO:<probe%$ex_far@$ex_local>" \
 		=bang-name "RCPT TO:<$ex_far!probe@$ex_local>" =local "RCPT TO:<postmaster@$ex_local>"
-	exim_ask "$1" "" =literal-sender "MAIL FROM:<probe@$ex_ip>" "$ex_r"
-	exim_ask "$1" "" =percent-literal "$ex_m" "RCPT TO:<probe%$ex_far@$ex_ip>" =bang-literal "RCPT TO:<$ex_far!probe@$ex_ip>"
-	exim_ask "$1" "" =quoted-literal "$ex_m" "RCPT TO:<\"probe@$ex_far\"@$ex_ip>" =route-literal "RCPT TO:<@$ex_ip:probe@$ex_far>"
-	exim_ask "$1" "" =double-at-literal "$ex_m" "RCPT TO:<probe@$ex_far@$ex_ip>" =double-at-name "RCPT TO:<probe@$ex_far@$ex_local>"
-	exim_ask "$1" "" =quoted "$ex_m" "RCPT TO:<\"probe@$ex_far\">" =bang "RCPT TO:<$ex_far!probe>"
-	exim_ask "$1" "" =quoted-percent "$ex_m" "RCPT TO:<\"probe%$ex_far\">"
+}
+
+# exim_odd CLIENT: the other relay forms. Each may be a syntax error, the sender's with the recipient after it two: Exim closes after so many
+# (smtp_max_synprot_errors), and after ten commands that are no mail.
+exim_odd() {
+	ex_client=$1
+	ex_ip="[${ex_own:-127.0.0.1}]"
+	ex_max=$(exim_opt smtp_max_synprot_errors)
+	case $ex_max in [0-2]) ex_max=1 ;; *) ex_max=3 ;; esac
+	ex_errors=0
+	set --
+	for ex_form in literal-sender quoted-percent percent-literal bang-literal quoted-literal route-literal double-at-literal double-at-name quoted bang; do
+		ex_by=probe@$ex_from
+		ex_cost=1
+		case $ex_form in
+		literal-sender) ex_by="probe@$ex_ip" ex_cost=2 ex_to="probe@$ex_far" ;;
+		quoted-percent) ex_to="\"probe%$ex_far\"" ;;
+		percent-literal) ex_to="probe%$ex_far@$ex_ip" ;;
+		bang-literal) ex_to="$ex_far!probe@$ex_ip" ;;
+		quoted-literal) ex_to="\"probe@$ex_far\"@$ex_ip" ;;
+		route-literal) ex_to="@$ex_ip:probe@$ex_far" ;;
+		double-at-literal) ex_to="probe@$ex_far@$ex_ip" ;;
+		double-at-name) ex_to="probe@$ex_far@$ex_local" ;;
+		quoted) ex_to="\"probe@$ex_far\"" ;;
+		bang) ex_to="$ex_far!probe" ;;
+		esac
+		if [ $# -gt 0 ] && [ $((ex_errors + ex_cost)) -gt "$ex_max" ]; then
+			exim_ask "$ex_client" "" "$@"
+			ex_errors=0
+			set --
+		fi
+		[ $# -eq 0 ] || set -- "$@" RSET
+		set -- "$@" "=$ex_form" "MAIL FROM:<$ex_by>" "RCPT TO:<$ex_to>"
+		ex_errors=$((ex_errors + ex_cost))
+	done
+	exim_ask "$ex_client" "" "$@"
+}
+
+# exim_reads: true where more than syntax decides about the forms of exim_odd, for some clients perhaps otherwise than for others.
+exim_reads() {
+	case $mh_nl$ex_main$mh_nl in *"${mh_nl}allow_domain_literals$mh_nl"* | *"${mh_nl}allow_domain_literals = true"*) return 0 ;; esac
+	[ -n "$(exim_opt recipient_unqualified_hosts)$(exim_opt sender_unqualified_hosts)" ]
 }
 
 # exim_plain CLIENT [LISTENER]: a foreign and a local recipient.
@@ -253,9 +288,11 @@ exim_dialogues() {
 	case $ex_scan in *received_port* | *interface_port* | *received_ip_address* | *interface_address*)
 		for ex_i in $(exim_listeners); do [ -n "$ex_usual" ] && ex_others="$ex_others $ex_i" || ex_usual=$ex_i; done ;;
 	esac
-	exim_forms "$ex_out"
+	exim_named "$ex_out"
+	exim_odd "$ex_out"
 	exim_ask "$ex_out" "" "VRFY root@$ex_local" "VRFY probe7nobody@$ex_local" "EXPN postmaster@$ex_local" "EXPN root@$ex_local" HELP
-	for ex_i in $ex_outs 127.0.0.1 ::1 $ex_own; do exim_plain "$ex_i"; done
+	for ex_i in $ex_outs; do exim_named "$ex_i"; done
+	for ex_i in 127.0.0.1 ::1 $ex_own; do exim_plain "$ex_i"; done
 	exim_login
 	[ -z "$ex_login" ] || exim_plain "$ex_out,user=probe"
 	for ex_i in $ex_others; do exim_plain "$ex_out" "$ex_i"; done
@@ -264,6 +301,9 @@ exim_dialogues() {
 	for ex_i in $(printf '%s\n' "$ex_nets" | sed -n 1,9p | exim_neighbours | "$ex_awk" '!seen[$0]++'); do
 		case " $ex_out $ex_outs $ex_own " in *" $ex_i "*) ;; *) exim_plain "$ex_i" ;; esac
 	done
+	if exim_reads; then
+		for ex_i in $ex_outs; do exim_odd "$ex_i"; done
+	fi
 	ex_beyond=$(printf '%s\n' "$ex_nets" | sed -n '10,$p' | wc -l)
 	ex_beyond=$((ex_beyond))
 	mh_batch "exim:$ex_n:said" 30 "$ex_trace" exim_turns

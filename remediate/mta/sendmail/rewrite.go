@@ -122,7 +122,11 @@ func (r *run) match(lhs, in []token, at int, parts []part) ([]part, bool) {
 	rest := lhs[1:]
 	switch k := kind(lhs[0]); k {
 	case '*', '+':
-		for end := at + map[byte]int{'*': 0, '+': 1}[k]; end <= len(in); end++ {
+		least := at
+		if k == '+' {
+			least++
+		}
+		for end := least; end <= len(in); end++ {
 			if got, ok := r.match(rest, in, end, append(parts, part{at, end})); ok {
 				return got, true
 			}

@@ -173,13 +173,25 @@ func written(t token) string {
 
 // join puts tokens together to a text: between two atoms stands sub (parseaddr.c, cataddr).
 func (c cutter) join(tokens []token, sub string) string {
+	if len(tokens) == 1 && tokens[0] != "" && kind(tokens[0]) == 0 {
+		return string(tokens[0])
+	}
 	var b strings.Builder
-	for _, u := range c.joined(tokens, sub) {
-		if u.sym != "" {
-			b.WriteString(written(u.sym))
-			continue
+	was := false
+	for _, t := range tokens {
+		switch {
+		case t == "":
+		case kind(t) != 0:
+			was = false
+			b.WriteString(written(t))
+		default:
+			is := c.of(t[0]) == atom
+			if was && is {
+				b.WriteString(sub)
+			}
+			was = is
+			b.WriteString(string(t))
 		}
-		b.WriteByte(u.char)
 	}
 	return b.String()
 }

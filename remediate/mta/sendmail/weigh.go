@@ -82,8 +82,11 @@ func (m *model) elsewise(flat string) bool {
 	entryText := false
 	for _, set := range m.cf.rulesets {
 		for _, r := range set {
+			if !strings.Contains(r.rhs, "$#error") && !strings.Contains(r.rhs, "$# error") {
+				continue
+			}
 			_, own, ok := strings.Cut(strings.ToLower(strings.ReplaceAll(r.rhs, " ", "")), "$:")
-			if !ok || !strings.Contains(r.rhs, "$#error") && !strings.Contains(r.rhs, "$# error") {
+			if !ok {
 				continue
 			}
 			own, _, _ = strings.Cut(strings.Trim(own, `"`), "$")
