@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 	xssh "golang.org/x/crypto/ssh"
 
@@ -34,6 +36,23 @@ func newScriptHosts(t *testing.T) *scriptHosts {
 	return s
 }
 
+// machine makes the shell that a host's commands run in: its /var/lib is dir/lib, its /etc dir/machine, which has little in it, and no systemd
+// runs there. A guard's boot hook lands in dir/machine/rcS.d.
+func (s *scriptHosts) machine(ts *testscript.TestScript, dir string) {
+	ts.Check(os.MkdirAll(dir+"/machine/rcS.d", 0o755))
+	for _, name := range []string{"alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd"} {
+		if _, err := os.Stat("/etc/" + name); err == nil {
+			ts.Check(exec.Command("cp", "-a", "/etc/"+name, dir+"/machine/").Run())
+		}
+	}
+	ts.Check(os.WriteFile(dir+"/shell", []byte(`#!/bin/sh
+exec unshare -m --propagation private /bin/sh -c '
+mount --bind `+dir+`/lib /var/lib && mount --bind `+dir+`/machine /etc || exit 1
+[ ! -d /run/systemd/system ] || mount -t tmpfs none /run/systemd || exit 1
+exec /bin/sh "$@"' sh "$@"
+`), 0o755))
+}
+
 // start is the script command `mailhost NAME`: it adds a host to hosts.toml. Its /var/lib is NAME/lib, its configuration NAME/etc.
 func (s *scriptHosts) start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -43,7 +62,7 @@ func (s *scriptHosts) start(ts *testscript.TestScript, neg bool, args []string) 
 	ts.Check(os.MkdirAll(dir+"/lib", 0o755))
 	ts.Check(os.MkdirAll(dir+"/etc", 0o755))
 	ts.Check(os.WriteFile(dir+"/etc/main.cf", []byte("myhostname = "+args[0]+".example.com\n"), 0o644))
-	ts.Check(os.WriteFile(dir+"/shell", []byte("#!/bin/sh\nexec unshare -m --propagation private /bin/sh -c 'mount --bind "+dir+"/lib /var/lib && exec /bin/sh \"$@\"' sh \"$@\"\n"), 0o755))
+	s.machine(ts, dir)
 	srv := &remotetest.Server{User: "root", Keys: []xssh.PublicKey{s.pub}, Shell: []string{dir + "/shell"}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}
 	port := srv.Start(s.t)
 	f, err := os.OpenFile(ts.MkAbs("hosts.toml"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -58,8 +77,12 @@ var scriptRuns = map[string]string{
 	"confirmed": "save done, backup done, stage done, guard done, swap doing, swap done, reload done, verify done, confirm doing, confirm done",
 	"restored":  "save done, backup done, stage done, guard done, swap doing, swap done, reload done, verify failed, restore doing, restore done",
 	"refused":   "save done, backup done, stage doing, stage failed, restore doing, restore done",
+	"applied":   "save done, backup done, stage done, guard done, swap doing, swap done, reload done, verify done, confirm doing, confirm done",
 	"broken":    "save done, backup done, stage done, guard done, swap doing, swap done",
 }
+
+// appliedText is what a run that was applied left of its file.
+const appliedText = "myhostname = changed.example.com\n"
 
 // run is the script command `hostrun NAME RUN HOW`: a run of HOW on a host, by the packages that an apply is made of, and written down here.
 func (s *scriptHosts) run(ts *testscript.TestScript, neg bool, args []string) {
@@ -75,14 +98,22 @@ func (s *scriptHosts) run(ts *testscript.TestScript, neg bool, args []string) {
 	about := journal.About{Run: run, Command: "apply", User: "kim", Controller: "jump1", Ticket: "OPS-4711", Plan: "3f2a9c01d4e5", Started: started}
 	hold, err := journal.Begin(ctx, h, l, journal.Start{About: about, Holder: "kim@jump1"})
 	ts.Check(err)
-	m, contents, err := backup.Save(ctx, h, l, run, []backup.Want{{Kind: plan.EditFile, Path: dir + "/etc/main.cf"}}, backup.Saving{})
+	want := backup.Want{Kind: plan.EditFile, Path: dir + "/etc/main.cf"}
+	if how == "applied" {
+		want.After = backup.State{Hash: backup.Hash([]byte(appliedText)), Size: int64(len(appliedText)), Mode: "0644"}
+	}
+	m, contents, err := backup.Save(ctx, h, l, run, []backup.Want{want}, backup.Saving{})
 	ts.Check(err)
+	if how == "applied" {
+		ts.Check(os.WriteFile(dir+"/etc/new", []byte(appliedText), 0o644))
+		ts.Check(os.Rename(dir+"/etc/new", dir+"/etc/main.cf"))
+	}
 	script := ""
 	for _, line := range strings.Split(scriptRuns[how], ", ") {
 		script += "mh_note " + strings.Replace(line, "done", "'done'", 1) + "\n"
 	}
 	switch how {
-	case "confirmed":
+	case "confirmed", "applied":
 		script += "mh_take confirm && mh_release\n"
 	case "restored", "refused":
 		script += "mh_take restore && mh_release\n"
@@ -103,17 +134,29 @@ func (s *scriptHosts) run(ts *testscript.TestScript, neg bool, args []string) {
 func (s *scriptHosts) write(ts *testscript.TestScript, name string, m backup.Manifest, contents map[int][]byte, r history.Run, how string) {
 	st, err := backup.OpenStateDir(ts.Getenv("XDG_STATE_HOME") + "/mtaharden")
 	ts.Check(err)
-	store, err := backup.OpenStore(st, nil)
+	store, err := backup.OpenStore(st, strings.Fields(ts.Getenv("RECIPIENTS")))
 	ts.Check(err)
 	ts.Check(store.Keep(context.Background(), name, m, contents, r.Started))
 	h := history.Open(st)
 	ts.Check(h.Begin(context.Background(), r))
-	ending := map[string]apply.Ending{"confirmed": apply.Changed, "restored": apply.RolledBack, "refused": apply.Unchanged, "broken": ""}[how]
+	ending := map[string]apply.Ending{"confirmed": apply.Changed, "applied": apply.Changed, "restored": apply.RolledBack, "refused": apply.Unchanged, "broken": ""}[how]
 	if ending == "" {
 		return
 	}
 	ts.Check(h.Done(r.ID, history.HostOf(apply.Outcome{Host: name, Run: r.ID, Ending: ending})))
 	ts.Check(h.Finish(r.ID, r.Started.Add(time.Minute)))
+}
+
+// ageKey is the script command `agekey FILE`: it makes an age identity, and the copies of this controller are encrypted to it from then on.
+func ageKey(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: agekey FILE")
+	}
+	id, err := age.GenerateX25519Identity()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(id.String()+"\n"), 0o600))
+	ts.Setenv("RECIPIENTS", id.Recipient().String())
+	ts.Check(os.WriteFile(ts.MkAbs("hosts.toml"), []byte("backup_recipients = [\""+id.Recipient().String()+"\"]\n"), 0o600))
 }
 
 // flip is the script command `flip PATTERN`: it changes a bit of each file that matches.

@@ -26,7 +26,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": endsWith, "smtp": serveMail, "httpproxy": serveProxy, "dns": serveNames, "await": await,
-			"mailhost": hosts.start, "hostrun": hosts.run, "flip": flip,
+			"mailhost": hosts.start, "hostrun": hosts.run, "flip": flip, "agekey": ageKey,
 		},
 	})
 }

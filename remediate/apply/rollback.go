@@ -130,7 +130,7 @@ func (u *undoing) bring(ctx context.Context) error {
 	}
 	m, contents, err := u.in.Copy()
 	if err != nil {
-		return fmt.Errorf("%w: the host has no folder of run %s, and this controller no copy: %w", ErrRefused, u.in.Of, err)
+		return fmt.Errorf("%w: the host has no folder of run %s, and this controller no copy of use: %w", ErrRefused, u.in.Of, err)
 	}
 	if err := u.rooms.send(ctx, u.host, *m, contents); err != nil {
 		return err

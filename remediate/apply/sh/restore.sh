@@ -164,7 +164,7 @@ mh_restore() {
     return 4
   fi
   if [ "$mh_bad" -gt 0 ]; then
-    mh_note restore failed "$mh_bad items; $mh_cause"
+    mh_note restore failed "$mh_bad failed: $mh_cause"
     return 6
   fi
   mh_unlink_kept
