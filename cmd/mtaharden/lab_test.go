@@ -10,12 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"mtaharden/remediate/mta/all"
-	"mtaharden/remediate/mta/mtatest"
 	"mtaharden/remediate/remote/remotetest"
 )
 
-// lab is the running lab; a test that needs one is passed over where there is none.
+// lab is the running lab; a test that needs one is passed over where there is none. It takes the hosts that it touches by remotetest.Alone.
 type lab struct {
 	inventory, program string
 }
@@ -25,7 +23,6 @@ func needLab(t *testing.T) lab {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
-	remotetest.Alone(t)
 	l := lab{inventory: os.Getenv("MTALAB_INVENTORY"), program: os.Getenv("MTALAB_PROGRAM")}
 	if l.program != "" {
 		return l // mtalab test names itself: a test need not build it
@@ -53,7 +50,9 @@ func (l lab) on(t *testing.T, host, script string) string {
 // A second exec on the same login is there only where reading raised a question; a stock host raises none.
 func TestLabOneLoginOneExec(t *testing.T) {
 	l := needLab(t)
+	t.Parallel()
 	const host, conf = "deb13-postfix", "/etc/ssh/sshd_config.d/00-verbose.conf"
+	remotetest.Alone(t, host)
 	l.on(t, host, "echo LogLevel VERBOSE >"+conf+" && systemctl reload ssh")
 	t.Cleanup(func() { l.on(t, host, "rm -f "+conf+" && systemctl reload ssh") })
 	for _, flags := range [][]string{nil, {"--probe"}} {
@@ -113,68 +112,6 @@ func networked(t *testing.T, out string) {
 	}
 }
 
-// TestLabAllHosts audits every host of the lab in one run: each is read to the end, and its own MTA is found.
-func TestLabAllHosts(t *testing.T) {
-	l := needLab(t)
-	code, out, stderr := mtaharden("audit", "-i", l.inventory, "--state", t.TempDir(), "--format", "json", "--batch")
-	if code != 0 && code != exitFound {
-		t.Fatalf("the audit ended with %d: %s", code, stderr)
-	}
-	var r struct {
-		Hosts []struct {
-			Name, State, Error string
-			Installs           []struct {
-				MTA, Version, Package string
-			}
-		}
-	}
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatal(err)
-	}
-	if len(r.Hosts) == 0 {
-		t.Fatal("the lab has no host")
-	}
-	for _, h := range r.Hosts {
-		mta, packaged := h.Name[strings.LastIndex(h.Name, "-")+1:], true
-		if mta == "opensmtpd" { // no driver: its listener is found, and nobody knows what it is
-			mta, packaged = "unknown", false
-		}
-		switch {
-		case h.State != "ok":
-			t.Errorf("%s: %s: %s", h.Name, h.State, h.Error)
-		case mta == "none" && len(h.Installs) != 0:
-			t.Errorf("%s has no MTA, and %v is found", h.Name, h.Installs)
-		case mta != "none" && (len(h.Installs) != 1 || h.Installs[0].MTA != mta || packaged != (h.Installs[0].Package != "")):
-			t.Errorf("%s: %+v", h.Name, h.Installs)
-		}
-	}
-}
-
-// TestLabDrivers holds every driver to the suite of all drivers on what real hosts collected.
-func TestLabDrivers(t *testing.T) {
-	l := needLab(t)
-	dir := t.TempDir()
-	if code, _, stderr := mtaharden("collect", "-i", l.inventory, "-o", dir, "--state", t.TempDir(), "--batch"); code != 0 {
-		t.Fatalf("collect ended with %d: %s", code, stderr)
-	}
-	snaps, err := filepath.Glob(filepath.Join(dir, "*.snap"))
-	if err != nil || len(snaps) == 0 {
-		t.Fatalf("nothing was collected: %v", err)
-	}
-	for _, file := range snaps {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			s, err := readSnapshot(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range all.Drivers() {
-				mtatest.Run(t, d, s)
-			}
-		})
-	}
-}
-
 // dialogue sends three messages to a foreign recipient through the address $1, waiting for each reply.
 const dialogue = `for n in 1 2 3; do
   exec 3<>/dev/tcp/$1/25 || exit 1
@@ -192,12 +129,14 @@ done`
 // TestLabImpact relays mail from outside through hosts that let it, and looks for that client in the plans that would end it.
 func TestLabImpact(t *testing.T) {
 	l := needLab(t)
+	t.Parallel()
 	for host, files := range map[string]map[string]string{
 		"deb13-postfix":  {"plant.sh": "postconf -e 'mynetworks = 127.0.0.0/8 0.0.0.0/0'\n"},
 		"deb13-sendmail": {"plant.sh": "sed -i '/^MAILER_DEFINITIONS/i FEATURE(`promiscuous_relay'\"'\"')dnl' /etc/mail/sendmail.mc\n"},
 	} {
 		t.Run(host, func(t *testing.T) {
-			t.Parallel() // each has a host of its own
+			t.Parallel()
+			remotetest.Alone(t, host)
 			plant(t, l, host, files)
 			address := strings.TrimSpace(l.on(t, host, `ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }'`))
 			if out, err := exec.Command(l.program, "exec", "outside", "--", "bash", "-c", dialogue, "bash", address).CombinedOutput(); err != nil {

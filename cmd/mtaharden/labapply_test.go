@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // treeSh prints every file of a host that a change may touch, with content, owner, mode, names, target and time. What a restarted service
@@ -24,9 +27,11 @@ done`
 // the tree is what it was.
 func TestLabApply(t *testing.T) {
 	l := needLab(t)
-	for _, host := range []string{"deb12-postfix", "deb13-postfix", "deb12-sendmail", "deb12-exim"} {
+	t.Parallel()
+	for _, host := range []string{"deb11-postfix", "deb13-postfix", "deb13-sendmail", "deb13-exim"} {
 		t.Run(host, func(t *testing.T) {
-			t.Parallel() // each has a host of its own, and mostly waits for it
+			t.Parallel()
+			remotetest.Alone(t, host)
 			l.plantDemo(t, host, mtaOf(host))
 			before := l.on(t, host, treeSh)
 			state := filepath.Join(t.TempDir(), "state")
@@ -46,7 +51,7 @@ func TestLabApply(t *testing.T) {
 	}
 }
 
-// plantDemo puts the demo's vulnerable configuration of an MTA on a host.
+// plantDemo puts the demo's vulnerable configuration of an MTA on a host, which then serves on a busy machine too.
 func (l lab) plantDemo(t *testing.T, host, mta string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "lab", "demo", mta+".txtar"))
@@ -55,11 +60,11 @@ func (l lab) plantDemo(t *testing.T, host, mta string) {
 	}
 	dir := t.TempDir()
 	for _, f := range txtar.Parse(data).Files {
-		name := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
+		name, text := filepath.Join(dir, filepath.FromSlash(f.Name)), string(f.Data)
+		if f.Name == "plant.sh" && mta == "sendmail" {
+			text = busy + text
 		}
-		if err := os.WriteFile(name, f.Data, 0o644); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mtaharden/remediate/plan"
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // breaking is an MTA with a configuration of one file, and what breaks it there, each as the text that takes the place of another ("" is the
@@ -70,13 +71,19 @@ var breakings = map[string]breaking{
 // back, and that is what is said of it. A change of the same file that breaks nothing stays.
 func TestLabBreaks(t *testing.T) {
 	l := needLab(t)
-	// sendmail's host has no mechanisms of its own: those of the same Debian's Postfix host.
-	mechanisms := l.on(t, "deb12-postfix", "cd /usr/lib/*/sasl2 && tar chz libplain.so liblogin.so | base64 -w 0")
+	t.Parallel()
+	var mechanisms string // sendmail's host has none of its own: those of a Postfix host of the same Debian
+	t.Run("mechanisms", func(t *testing.T) {
+		const host = "deb12-sudo-postfix"
+		remotetest.Alone(t, host)
+		mechanisms = l.on(t, host, "cd /usr/lib/*/sasl2 && tar chz libplain.so liblogin.so | base64 -w 0")
+	})
 	n := 0
 	for host, b := range breakings {
 		n += len(b.breaks)
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
+			remotetest.Alone(t, host)
 			// Without unshare(1) there is no stage: nothing but what happens live tells.
 			plant(t, l, host, map[string]string{"root/mechanisms": mechanisms, "plant.sh": b.plant, "after.sh": "mv /usr/bin/unshare /usr/bin/unshare.away\n"})
 			if offers := l.on(t, host, "bash -c '"+strings.ReplaceAll(ehloSh, "'", `'\''`)+"'"); !strings.Contains(offers, "AUTH") {

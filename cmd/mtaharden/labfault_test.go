@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -19,9 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/tools/txtar"
-
 	"mtaharden/remediate/apply"
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // faultCase is one fault at one step of an apply on one host.
@@ -79,6 +77,7 @@ func mtaOf(host string) string { return host[strings.LastIndex(host, "-")+1:] }
 // true, the next run finds it whole, and it takes mail.
 func TestLabFaults(t *testing.T) {
 	l := needLab(t)
+	t.Parallel()
 	cases := sampledFaults(faultCases())
 	t.Logf("%d of %d cases of a fault at a step", len(cases), len(faultCases()))
 	queues := map[string][]faultCase{}
@@ -88,6 +87,7 @@ func TestLabFaults(t *testing.T) {
 	for host, queue := range queues {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
+			remotetest.Alone(t, host)
 			h := l.faulty(t, host)
 			for _, c := range queue {
 				t.Run(c.fault.name+"/"+string(c.step), func(t *testing.T) { h.try(t, c) })
@@ -111,7 +111,7 @@ func (l lab) faulty(t *testing.T, host string) *faultyHost {
 	t.Helper()
 	h := &faultyHost{lab: l, name: host, mta: mtaOf(host), plan: filepath.Join(t.TempDir(), "plan.json")}
 	plant(t, l, host, nil) // whatever comes of the cases, the next test finds the image
-	h.plantAgain(t)
+	l.plantDemo(t, host, h.mta)
 	code, out, stderr := mtaharden("plan", "-i", l.inventory, "--limit", host, "--batch", "--state", state(t), "-o", h.plan)
 	if code != exitFound {
 		t.Fatalf("plan ended with %d: %s\n%s", code, out, stderr)
@@ -137,35 +137,13 @@ func (h *faultyHost) byHand(t *testing.T, run string) {
 	h.on(t, h.name, "sh "+runsDir+"/"+run+"/restore.sh >&2")
 }
 
-// plantAgain puts the demo's vulnerable configuration on the host, which then serves on a busy machine too.
-func (h *faultyHost) plantAgain(t *testing.T) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "lab", "demo", h.mta+".txtar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree := t.TempDir()
-	for _, f := range txtar.Parse(data).Files {
-		name, text := filepath.Join(tree, filepath.FromSlash(f.Name)), string(f.Data)
-		if f.Name == "plant.sh" && h.mta == "sendmail" {
-			text = busy + text
-		}
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if out, err := exec.Command(h.program, "plant", h.name, tree).CombinedOutput(); err != nil {
-		t.Fatalf("cannot plant %s: %v\n%s", h.name, err, out)
-	}
-}
-
 // clean forgets the host's runs. What is there must be as it was before them.
 func (h *faultyHost) clean(t *testing.T) {
 	t.Helper()
 	h.on(t, h.name, "rm -rf /var/lib/mtaharden")
 	if now := h.on(t, h.name, faultTreeSh); now != h.before {
 		t.Errorf("it is not as it was:\n%s", differing(h.before, now))
-		h.plantAgain(t)
+		h.plantDemo(t, h.name, h.mta)
 		h.before = h.on(t, h.name, faultTreeSh)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // retiredSh says what serves port 25 on a host, and what starts the mail server at boot.
@@ -15,8 +17,11 @@ ls -d /etc/systemd/system/multi-user.target.wants/postfix.service /etc/rc[2-5].d
 // under systemd, where Debian's postfix.service is but a name for another, and under sysvinit. Rolled back, it runs, and every link is back.
 func TestLabRetire(t *testing.T) {
 	l := needLab(t)
-	for host, links := range map[string]string{"deb12-postfix": "/etc/systemd/system/multi-user.target.wants/postfix.service", "deb12-sysvinit-postfix": "/etc/rc2.d/S"} {
+	t.Parallel()
+	for host, links := range map[string]string{"deb11-postfix": "/etc/systemd/system/multi-user.target.wants/postfix.service", "deb12-sysvinit-postfix": "/etc/rc2.d/S"} {
 		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			remotetest.Alone(t, host)
 			l := l.retiring(t, host)
 			l.plantDemo(t, host, "postfix")
 			before, was := l.on(t, host, treeSh), l.on(t, host, retiredSh)

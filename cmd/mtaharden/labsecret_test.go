@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // canary is a secret that must never leave its host. It is in no other file of this project's tests.
@@ -75,9 +77,11 @@ login:
 // TestLabSecrets plants a secret in every place known to hold one and looks for it in everything that the program prints and writes.
 func TestLabSecrets(t *testing.T) {
 	l := needLab(t)
+	t.Parallel()
 	for host, files := range hidden {
 		t.Run(host, func(t *testing.T) {
-			t.Parallel() // each has a host of its own
+			t.Parallel()
+			remotetest.Alone(t, host)
 			plant(t, l, host, files)
 			dir := t.TempDir()
 			state := filepath.Join(dir, "state")

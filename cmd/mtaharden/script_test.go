@@ -8,14 +8,22 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"mtaharden/remediate/remote/remotetest"
 )
 
+// atOnce runs the tests eight at once: those of the lab mostly wait for their hosts.
+type atOnce struct{ m *testing.M }
+
+func (a atOnce) Run() int { return remotetest.AtOnce(a.m) }
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mtaharden": main})
+	testscript.Main(atOnce{m}, map[string]func(){"mtaharden": main})
 }
 
 // TestScript runs the command line as users type it: testdata/script/*.txtar.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	hosts := newScriptHosts(t)
 	testscript.Run(t, testscript.Params{
 		Dir:           "../../testdata/script",

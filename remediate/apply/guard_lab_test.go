@@ -93,10 +93,11 @@ func TestLabGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	remotetest.Alone(t)
-	for host, how := range map[string]string{"deb12-postfix": "systemd-run", "deb12-sysvinit-postfix": "setsid"} {
+	t.Parallel()
+	for host, how := range map[string]string{"deb13-postfix": "systemd-run", "deb12-sysvinit-postfix": "setsid"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
+			remotetest.Alone(t, host)
 			i := slices.IndexFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == host })
 			if i < 0 {
 				t.Fatalf("the lab has no %s", host)
@@ -167,9 +168,12 @@ func endsConfirmed(t *testing.T, h *inventory.Host, run string) {
 	}
 }
 
-// buildLab builds the lab's program.
-func buildLab(t *testing.T) string {
+// labProgram is mtalab, built where mtalab test does not name itself.
+func labProgram(t *testing.T) string {
 	t.Helper()
+	if program := os.Getenv("MTALAB_PROGRAM"); program != "" {
+		return program
+	}
 	lab := filepath.Join(t.TempDir(), "mtalab")
 	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build the lab: %v\n%s", err, out)
@@ -180,7 +184,7 @@ func buildLab(t *testing.T) string {
 // endsByBoot reboots the host and holds that the run was over when its MTA started.
 func endsByBoot(t *testing.T, h *inventory.Host, run string) {
 	t.Helper()
-	if out, err := exec.Command(buildLab(t), "reboot", h.Name).CombinedOutput(); err != nil {
+	if out, err := exec.Command(labProgram(t), "reboot", h.Name).CombinedOutput(); err != nil {
 		t.Fatalf("reboot: %v\n%s", err, out)
 	}
 	awaitEnd(t, h, run)

@@ -78,15 +78,12 @@ func TestLabStage(t *testing.T) {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
-	remotetest.Alone(t)
+	t.Parallel()
 	inv, err := inventory.Load(os.Getenv("MTALAB_INVENTORY"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab := filepath.Join(t.TempDir(), "mtalab")
-	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the lab: %v\n%s", err, out)
-	}
+	lab := labProgram(t)
 	cases := labCases(t)
 	if os.Getenv("MTALAB_FULL") != "1" {
 		all := len(cases)
@@ -95,6 +92,8 @@ func TestLabStage(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			remotetest.Alone(t, c.host)
 			i := slices.IndexFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == c.host })
 			if i < 0 {
 				t.Fatalf("the lab has no %s", c.host)

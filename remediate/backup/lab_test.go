@@ -32,7 +32,7 @@ func TestLab(t *testing.T) {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
-	remotetest.Alone(t)
+	t.Parallel()
 	inv, err := inventory.Load(os.Getenv("MTALAB_INVENTORY"))
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,11 @@ func TestLab(t *testing.T) {
 	for _, host := range inv.Hosts {
 		if files, ok := labFiles[host.Name]; ok {
 			tried++
-			t.Run(host.Name, func(t *testing.T) { labHost(t, host, files.paths, files.owners) })
+			t.Run(host.Name, func(t *testing.T) {
+				t.Parallel()
+				remotetest.Alone(t, host.Name)
+				labHost(t, host, files.paths, files.owners)
+			})
 		}
 	}
 	if tried < 3 {

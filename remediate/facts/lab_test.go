@@ -41,15 +41,12 @@ func TestLabChangesNothing(t *testing.T) {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
-	remotetest.Alone(t)
+	t.Parallel()
 	inv, err := inventory.Load(os.Getenv("MTALAB_INVENTORY"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab := filepath.Join(t.TempDir(), "mtalab")
-	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the lab: %v\n%s", err, out)
-	}
+	lab := labProgram(t)
 	for _, c := range []struct{ host, plant string }{
 		{"deb12-postfix", ""}, {"deb12-sendmail", ""}, {"deb12-exim", ""}, {"deb13-exim", "testdata/acting.txtar"},
 	} {
@@ -58,8 +55,25 @@ func TestLabChangesNothing(t *testing.T) {
 			t.Errorf("the lab has no %s", c.host)
 			continue
 		}
-		t.Run(c.host, func(t *testing.T) { quietHost(t, lab, inv.Hosts[i], c.plant) })
+		t.Run(c.host, func(t *testing.T) { 
+			t.Parallel()
+			remotetest.Alone(t, c.host)
+			quietHost(t, lab, inv.Hosts[i], c.plant)
+		})
 	}
+}
+
+// labProgram is mtalab, built where mtalab test does not name itself.
+func labProgram(t *testing.T) string {
+	t.Helper()
+	if program := os.Getenv("MTALAB_PROGRAM"); program != "" {
+		return program
+	}
+	lab := filepath.Join(t.TempDir(), "mtalab")
+	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the lab: %v\n%s", err, out)
+	}
+	return lab
 }
 
 func indexOf(inv *inventory.Inventory, name string) int {

@@ -33,7 +33,6 @@ func needLab(t *testing.T) lab {
 	if os.Getenv("MTALAB") != "1" {
 		t.Skip("needs the lab: go run ./cmd/mtalab test")
 	}
-	remotetest.Alone(t)
 	var inventory struct {
 		Defaults struct{ Identity string }
 		Hosts    map[string]struct{ Address string }
@@ -261,10 +260,13 @@ func sendmailCases() []labCase {
 // TestLab asks real servers, closed and open, from outside, and compares with what their configuration says.
 func TestLab(t *testing.T) {
 	l := needLab(t)
+	t.Parallel()
 	vantages := map[string]Dial{"outside": l.vantage(t, "outside"), "outside2": l.vantage(t, "outside2")}
 	for _, h := range labHosts() {
 		host := l.host(t, h.names...)
 		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			remotetest.Alone(t, host)
 			const save = "/root/probe-test-save"
 			// Five starts within ten seconds are systemd's limit, and a fast machine is faster.
 			restore := func() { l.on(t, host, "systemctl reset-failed; "+strings.ReplaceAll(h.restore, "$SAVE", save)) }

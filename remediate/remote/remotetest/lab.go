@@ -1,26 +1,78 @@
 package remotetest
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 )
 
-// Alone keeps a test's hands on the lab's hosts until the test ends: packages are tested side by side, and a host that one of them plants is
-// put back under the feet of another. MTALAB_INVENTORY names the lab. It is not to be nested.
-func Alone(t testing.TB) {
+// Alone keeps a test's hands on hosts of the lab until the test ends: packages are tested side by side, and a host that one of them plants is
+// put back under the feet of another. Without hosts it is the whole lab, its network included. MTALAB_INVENTORY names the lab. It is not to be
+// nested, and who holds it waits for no parallel test of its own: all of those may be waiting for it.
+func Alone(t testing.TB, hosts ...string) {
 	t.Helper()
-	f, err := os.OpenFile(os.Getenv("MTALAB_INVENTORY")+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	release, err := hold(os.Getenv("MTALAB_INVENTORY")+".lock", hosts)
 	if err != nil {
-		t.Fatalf("cannot keep the lab: %v", err)
+		t.Fatalf("cannot keep %v of the lab: %v", hosts, err)
 	}
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(release)
+}
+
+// hold waits for hosts, or for the whole lab where there is none, and keeps them until release. Who wants hosts shares the lab, and takes its
+// hosts in the order of their names: two that want the same ones never wait for each other. Who wants the lab waits at its gate for those within,
+// and nobody passes it there: a lab that is always in use would else never be its.
+func hold(lab string, hosts []string) (release func(), err error) {
+	var files []*os.File
+	free := func(files []*os.File) {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	take := func(name string, how int) (*os.File, error) {
+		f, err := flock(name, how)
+		if err == nil {
+			files = append(files, f)
+		}
+		return f, err
+	}
+	gate, err := flock(lab+".gate", syscall.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	how := syscall.LOCK_EX
+	if len(hosts) > 0 {
+		how = syscall.LOCK_SH
+	}
+	_, err = take(lab, how)
+	gate.Close()
+	for _, h := range slices.Compact(slices.Sorted(slices.Values(hosts))) {
+		if err == nil {
+			_, err = take(lab+"."+h, syscall.LOCK_EX)
+		}
+	}
+	if err != nil {
+		free(files)
+		return nil, err
+	}
+	return func() { free(files) }, nil
+}
+
+// flock waits for a lock on a file, which ends when the file is closed or this process ends.
+func flock(name string, how int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR {
+		if err = syscall.Flock(int(f.Fd()), how); err != syscall.EINTR {
 			break
 		}
 	}
 	if err != nil {
-		t.Fatalf("cannot keep the lab: %v", err)
+		f.Close()
+		return nil, fmt.Errorf("cannot lock %s: %w", name, err)
 	}
+	return f, nil
 }
