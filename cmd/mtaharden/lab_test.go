@@ -34,6 +34,22 @@ func needLab(t *testing.T) lab {
 	return l
 }
 
+// host is the first of several that the lab has: it goes without a release that the mirror has no longer.
+func (l lab) host(t *testing.T, names ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(l.inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.Contains(string(text), "[hosts.\""+n+"\"]\n") {
+			return n
+		}
+	}
+	t.Fatalf("the lab has none of %v", names)
+	return ""
+}
+
 // on runs a shell command on a host.
 func (l lab) on(t *testing.T, host, script string) string {
 	t.Helper()

@@ -28,7 +28,7 @@ done`
 func TestLabApply(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	for _, host := range []string{"deb11-postfix", "deb13-postfix", "deb13-sendmail", "deb13-exim"} {
+	for _, host := range []string{l.host(t, "deb11-postfix", "deb12-postfix"), "deb13-postfix", "deb13-sendmail", "deb13-exim"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)

@@ -73,7 +73,7 @@ func openings() map[string]string {
 func TestLabProbe(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	for _, host := range []string{"deb11-postfix", "deb13-sendmail", "deb11-exim"} {
+	for _, host := range []string{l.host(t, "deb11-postfix", "deb12-postfix"), "deb13-sendmail", l.host(t, "deb11-exim", "deb12-exim")} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)
@@ -105,7 +105,7 @@ func TestLabProbe(t *testing.T) {
 func TestLabProbeOwn(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	const host = "deb11-sendmail"
+	host := l.host(t, "deb11-sendmail", "deb12-sendmail")
 	remotetest.Alone(t, host)
 	prepared(t, l, host, "")
 	if r := probeLab(t, l, 0, host, "--from", host); r.Targets[0].Verdict != "own" || !r.Targets[0].Own || r.Summary["relays"] != 0 {
@@ -137,6 +137,7 @@ func TestLabDeliver(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := filepath.Join(filepath.Dir(filepath.Dir(inv.Defaults.Identity)), "sink.jsonl")
+	old := l.host(t, "deb11-postfix", "deb12-postfix")
 	for _, c := range []struct {
 		host, name      string
 		script          string
@@ -145,11 +146,11 @@ func TestLabDeliver(t *testing.T) {
 		verdict, form   string
 		of, says, never string
 	}{
-		{"deb11-postfix", "it arrives", openings()["postfix"], true, exitFound, "proven", "plain", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", "delivery unproven"},
+		{old, "it arrives", openings()["postfix"], true, exitFound, "proven", "plain", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", "delivery unproven"},
 		{"deb13-postfix", "a filter takes it away later", openings()["postfix"] + "postconf -e 'header_checks = regexp:/etc/postfix/filter'\necho '/^Subject: relay test/ DISCARD' >/etc/postfix/filter\n", false,
 			exitFound, "relays", "plain", "relays", "accepts a message, delivery unproven: 250 2.0.0 Ok: queued as ", "arrived"},
 		{"deb13-postfix", "a server behind sends it on", routedOn, true, exitFound, "proven", "percent-name", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", ""},
-		{"deb11-postfix", "any account is taken, and no more", "postconf -e 'mydestination = localhost' 'relay_domains = $myhostname' 'allow_untrusted_routing = yes'\n", false,
+		{old, "any account is taken, and no more", "postconf -e 'mydestination = localhost' 'relay_domains = $myhostname' 'allow_untrusted_routing = yes'\n", false,
 			exitIncomplete, "cannot-tell", "percent-name", "unproven", "accepts a message, delivery unproven: 250 2.0.0 Ok: queued as ", "arrived"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ ls -d /etc/systemd/system/multi-user.target.wants/postfix.service /etc/rc[2-5].d
 func TestLabRetire(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	for host, links := range map[string]string{"deb11-postfix": "/etc/systemd/system/multi-user.target.wants/postfix.service", "deb12-sysvinit-postfix": "/etc/rc2.d/S"} {
+	for host, links := range map[string]string{l.host(t, "deb11-postfix", "deb12-postfix"): "/etc/systemd/system/multi-user.target.wants/postfix.service", "deb12-sysvinit-postfix": "/etc/rc2.d/S"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)

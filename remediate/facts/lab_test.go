@@ -55,7 +55,7 @@ func TestLabChangesNothing(t *testing.T) {
 			t.Errorf("the lab has no %s", c.host)
 			continue
 		}
-		t.Run(c.host, func(t *testing.T) { 
+		t.Run(c.host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, c.host)
 			quietHost(t, lab, inv.Hosts[i], c.plant)
