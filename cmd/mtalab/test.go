@@ -22,8 +22,6 @@ import (
 const (
 	testLimit          = 80 * time.Minute // on a machine that is busy with other things; alone it takes a third
 	staticcheckVersion = "v0.8.2"
-	fuzzInputs         = "2000x"
-	fuzzInputsFull     = "100000x"
 	comparedRecipes    = 6                                          // of nmap's table, half a minute each; all in a full run
 	probedRecipes      = 16                                         // recipes whose audit asks the network too, beside those that want it; all in a full run
 	cycledRecipes      = 3                                          // of each MTA that are mended and put back; all, on every host, in a full run
@@ -268,7 +266,7 @@ func (t *testRun) staticcheck(ctx context.Context) error {
 }
 
 // goTest runs every test under the race detector, with the lab's hosts at hand. More packages at once than there may be
-// processors: those that wait for the lab hold no other up.
+// processors: those that wait for the lab hold no other up. go vet has been by itself: what go test would vet is a part of that.
 func (t *testRun) goTest(ctx context.Context) error {
 	hosts := t.lab.Hosts()
 	inventory, err := t.lab.writeInventory(hosts)
@@ -283,55 +281,5 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if t.full { // every fault at every call of the host's scripts
 		env, limit = append(env, "MTALAB_FULL=1"), "3h"
 	}
-	return t.run(ctx, env, "go", "test", "-race", "-p", "4", "-timeout", limit, "./...")
-}
-
-// fuzz gives every fuzz target that there is some inputs, its own seeds and finds first. A number, not a time: until Go 1.27
-// a target whose time ends may fail with "context deadline exceeded" though it found nothing (golang/go#75804).
-func (t *testRun) fuzz(ctx context.Context) error {
-	list, err := t.output(ctx, "go", "test", "-list", "^Fuzz", "./...")
-	if err != nil {
-		return err
-	}
-	inputs := fuzzInputs
-	if t.full {
-		inputs = fuzzInputsFull
-	}
-	var errs []error
-	targets := fuzzTargets(list)
-	for _, f := range targets {
-		out, err := t.command(ctx, nil, "go", "test", "-run", "^$", "-fuzz", "^"+f.name+"$", "-fuzztime", inputs, "-fuzzminimizetime", "100x", "-timeout", "25m", f.pkg).CombinedOutput()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s in %s: %w: %s", f.name, f.pkg, err, lastLines(string(out), 20)))
-		}
-		fmt.Fprintf(t.out, "%-5s %s %s\n", map[bool]string{true: "ok", false: "FAIL"}[err == nil], f.pkg, f.name)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if len(targets) == 0 {
-		errs = append(errs, errors.New("there is no fuzz target at all"))
-	}
-	return errors.Join(errs...)
-}
-
-type fuzzTarget struct{ pkg, name string }
-
-// fuzzTargets reads what go test -list prints: a package's targets, then its line "ok PACKAGE TIME".
-func fuzzTargets(list string) []fuzzTarget {
-	var targets []fuzzTarget
-	var names []string
-	for line := range strings.Lines(list) {
-		f := strings.Fields(line)
-		switch {
-		case len(f) == 1 && strings.HasPrefix(f[0], "Fuzz"):
-			names = append(names, f[0])
-		case len(f) >= 2 && f[0] == "ok":
-			for _, n := range names {
-				targets = append(targets, fuzzTarget{f[1], n})
-			}
-			names = nil
-		}
-	}
-	return targets
+	return t.run(ctx, env, "go", "test", "-race", "-vet=off", "-p", "4", "-timeout", limit, "./...")
 }

@@ -15,11 +15,37 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestFuzzTargets(t *testing.T) {
-	got := fuzzTargets("FuzzA\nFuzzB\nok  \tmtaharden/x\t0.1s\n?   \tmtaharden/y\t[no test files]\nok  \tmtaharden/z\t0.1s\nFuzzC\nok  \tmtaharden/w\t(cached)\n")
-	want := []fuzzTarget{{"mtaharden/x", "FuzzA"}, {"mtaharden/x", "FuzzB"}, {"mtaharden/w", "FuzzC"}}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v", got)
+// Every package with a fuzz target is found, whichever test package of it has one; a target that fails is said, and the others are run.
+func TestFuzz(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":          "module fuzzed\n\ngo 1.24\n",
+		"in/in.go":        "package in\n",
+		"in/in_test.go":   "package in\n\nimport \"testing\"\n\nfunc FuzzA(f *testing.F) { f.Fuzz(func(*testing.T, []byte) {}) }\n\nfunc FuzzB(f *testing.F) {\n\tf.Add(1)\n\tf.Fuzz(func(t *testing.T, n int) { t.Fatal(\"found\") })\n}\n",
+		"ext/ext.go":      "package ext\n",
+		"ext/ext_test.go": "package ext_test\n\nimport \"testing\"\n\nfunc FuzzC(f *testing.F) { f.Fuzz(func(*testing.T, string) {}) }\n",
+		"none/none.go":    "package none\n",
+		"bad/bad.go":      "package bad\n",
+		"bad/bad_test.go": "package bad\n\nfunc FuzzD(f *testing.F) {}\n",
+	} {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	run := &testRun{out: &out, top: dir}
+	err := run.fuzz(t.Context())
+	if got, want := out.String(), "ok    fuzzed/ext FuzzC\nok    fuzzed/in FuzzA\nFAIL  fuzzed/in FuzzB\n"; got != want {
+		t.Errorf("it says\n%s", got)
+	}
+	for _, want := range []string{"fuzzed/bad", "FuzzB in fuzzed/in", "found"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if err := (&testRun{out: &out, top: filepath.Join(dir, "none")}).fuzz(t.Context()); err == nil || !strings.Contains(err.Error(), "no fuzz target") {
+		t.Errorf("nothing to fuzz: %v", err)
 	}
 }
 

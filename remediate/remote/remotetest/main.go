@@ -8,11 +8,11 @@ import (
 )
 
 // AtOnce runs a package's tests eight at once where the command line says nothing else: for scripts that wait, for each other and for a disk, more
-// than they compute. It returns the exit status for os.Exit.
+// than they compute. A target that is fuzzed, which computes, is not run so. It returns the exit status for os.Exit.
 func AtOnce(m *testing.M) int {
 	flag.Parse()
 	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" || f.Name == "test.fuzz" })
 	if !given {
 		flag.Set("test.parallel", "8")
 	}
