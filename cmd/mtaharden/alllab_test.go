@@ -2,11 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +14,27 @@ import (
 	"mtaharden/remediate/remote/remotetest"
 )
 
-// The tests of many hosts at once come before all others of this package, as its files' names have it, while most packages are still being
-// compiled: each waits until nobody else uses a host of its.
-
-// TestLabAllHosts audits every host of the lab in one run: each is read to the end, and its own MTA is found.
-func TestLabAllHosts(t *testing.T) {
+// TestLabWhole has the whole lab to itself, for all that is done with many hosts at once: as its file's name has it, it is the first test of this
+// package, and the lab its own while most packages are still being compiled.
+func TestLabWhole(t *testing.T) {
 	l := needLab(t)
-	remotetest.Alone(t)
+	dir := t.TempDir()
+	t.Run("alone", func(t *testing.T) {
+		remotetest.Alone(t)
+		t.Run("audit", l.auditsAll)
+		t.Run("logins", l.logsInOnce)
+		t.Run("sweep", l.sweeps)
+		t.Run("collect", func(t *testing.T) {
+			if code, _, stderr := mtaharden("collect", "-i", l.inventory, "-o", dir, "--state", t.TempDir(), "--batch"); code != 0 {
+				t.Fatalf("collect ended with %d: %s", code, stderr)
+			}
+		})
+	})
+	t.Run("drivers", func(t *testing.T) { holdDrivers(t, dir) })
+}
+
+// auditsAll audits every host of the lab in one run: each is read to the end, and its own MTA is found.
+func (l lab) auditsAll(t *testing.T) {
 	code, out, stderr := mtaharden("audit", "-i", l.inventory, "--state", t.TempDir(), "--format", "json", "--batch")
 	if code != 0 && code != exitFound {
 		t.Fatalf("the audit ended with %d: %s", code, stderr)
@@ -57,16 +69,9 @@ func TestLabAllHosts(t *testing.T) {
 	}
 }
 
-// TestLabDrivers holds every driver to the suite of all drivers on what real hosts collected.
-func TestLabDrivers(t *testing.T) {
-	l := needLab(t)
-	dir := t.TempDir()
-	t.Run("collect", func(t *testing.T) {
-		remotetest.Alone(t)
-		if code, _, stderr := mtaharden("collect", "-i", l.inventory, "-o", dir, "--state", t.TempDir(), "--batch"); code != 0 {
-			t.Fatalf("collect ended with %d: %s", code, stderr)
-		}
-	})
+// holdDrivers holds every driver to the suite of all drivers on what real hosts collected.
+func holdDrivers(t *testing.T, dir string) {
+	t.Helper()
 	snaps, err := filepath.Glob(filepath.Join(dir, "*.snap"))
 	if err != nil || len(snaps) == 0 {
 		t.Fatalf("nothing was collected: %v", err)
@@ -85,13 +90,11 @@ func TestLabDrivers(t *testing.T) {
 	}
 }
 
-// TestLabOneLoginEachMTA counts what sshd's own log says of an audit with all judges: one login and one command a host, whatever its MTA,
+// logsInOnce counts what sshd's own log says of an audit with all judges: one login and one command a host, whatever its MTA,
 // and a second command on the same login where reading raised a question that only the host can answer.
-func TestLabOneLoginEachMTA(t *testing.T) {
-	l := needLab(t)
+func (l lab) logsInOnce(t *testing.T) {
 	const conf = "/etc/ssh/sshd_config.d/00-verbose.conf"
 	commands := map[string]int{"deb12-postfix": 2, "deb12-sendmail": 1, "deb12-exim": 1, "deb12-opensmtpd": 1}
-	remotetest.Alone(t, slices.Collect(maps.Keys(commands))...)
 	// Its text is gone: what the table says of a client, postmap alone can tell.
 	l.on(t, "deb12-postfix", `cp -p /etc/postfix/main.cf /root/main.cf.kept
 echo '192.0.2.1 OK' > /etc/postfix/textless && postmap hash:/etc/postfix/textless && rm /etc/postfix/textless
@@ -127,10 +130,8 @@ postconf -e 'smtpd_client_restrictions = check_client_access hash:/etc/postfix/t
 	}
 }
 
-// TestLabSweep sweeps the lab's own network from outside: each host that listens is found, and the open one alone relays.
-func TestLabSweep(t *testing.T) {
-	l := needLab(t)
-	remotetest.Alone(t)
+// sweeps sweeps the lab's own network from outside: each host that listens is found, and the open one alone relays.
+func (l lab) sweeps(t *testing.T) {
 	prepared(t, l, "deb12-postfix", openings()["postfix"])
 	one := netip.MustParseAddr(probeLab(t, l, exitFound, "deb12-postfix", "--from", "outside").Targets[0].Address)
 	network, err := one.Prefix(27)

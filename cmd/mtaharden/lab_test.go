@@ -148,7 +148,7 @@ func TestLabImpact(t *testing.T) {
 	t.Parallel()
 	for host, files := range map[string]map[string]string{
 		"deb13-postfix":  {"plant.sh": "postconf -e 'mynetworks = 127.0.0.0/8 0.0.0.0/0'\n"},
-		"deb13-sendmail": {"plant.sh": "sed -i '/^MAILER_DEFINITIONS/i FEATURE(`promiscuous_relay'\"'\"')dnl' /etc/mail/sendmail.mc\n"},
+		"deb13-sendmail": {"plant.sh": busy + "sed -i '/^MAILER_DEFINITIONS/i FEATURE(`promiscuous_relay'\"'\"')dnl' /etc/mail/sendmail.mc\n"},
 	} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
