@@ -96,11 +96,12 @@ func (t *testRun) all(ctx context.Context) error {
 		{"go mod tidy", func(ctx context.Context) error { return t.run(ctx, nil, "go", "mod", "tidy", "-diff") }},
 		{"lab up", func(context.Context) error { return t.without(<-up) }},
 		{"go test", t.goTest},
-		// By itself: links come and go meanwhile, which tests of what a host looks like would see.
-		{"the lab's life", func(ctx context.Context) error {
-			return t.run(ctx, []string{"MTALAB_LIFE=1"}, "go", "test", "-race", "-run", "^(TestLife|TestPlant)$", "./cmd/mtalab")
+		// Not beside go test: links come and go meanwhile, which tests of what a host looks like would see.
+		{"fuzz and the lab's life", func(ctx context.Context) error {
+			return t.atOnce(ctx, []part{{"fuzz", (*testRun).fuzz}, {"the lab's life", func(t *testRun, ctx context.Context) error {
+				return t.run(ctx, []string{"MTALAB_LIFE=1"}, "go", "test", "-race", "-run", "^(TestLife|TestPlant)$", "./cmd/mtalab")
+			}}})
 		}},
-		{"fuzz", t.fuzz},
 		{"recipes", func(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: hostsAtOnce, out: t.out})
 		}},
@@ -281,5 +282,5 @@ func (t *testRun) goTest(ctx context.Context) error {
 	if t.full { // every fault at every call of the host's scripts
 		env, limit = append(env, "MTALAB_FULL=1"), "3h"
 	}
-	return t.run(ctx, env, "go", "test", "-race", "-vet=off", "-p", "4", "-timeout", limit, "./...")
+	return t.run(ctx, env, "go", "test", "-race", "-vet=off", "-p", "5", "-timeout", limit, "./...")
 }
