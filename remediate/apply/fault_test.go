@@ -82,15 +82,19 @@ var shimmed = []string{
 	"sed", "setsid", "sha256sum", "sleep", "sort", "sync", "systemctl", "tail", "timeout", "touch", "tr", "wc",
 }
 
-// faulty makes the site's scripts run over the shim.
+// faulty makes ready for the shim: it stands before every tool in a script that begin starts, elsewhere before those that must not be the
+// machine's own.
 func (s *site) faulty() {
 	s.t.Helper()
-	bin := filepath.Join(s.dir, "bin")
-	s.mkdir(bin)
-	s.write(filepath.Join(bin, "shim"), shim)
-	s.must(os.Chmod(filepath.Join(bin, "shim"), 0o755))
+	bin, shims := filepath.Join(s.dir, "bin"), filepath.Join(s.dir, "shims")
+	s.mkdir(bin, shims)
+	s.write(filepath.Join(shims, "shim"), shim)
+	s.must(os.Chmod(filepath.Join(shims, "shim"), 0o755))
 	for _, tool := range shimmed {
-		s.must(os.Symlink("shim", filepath.Join(bin, tool)))
+		s.must(os.Symlink("shim", filepath.Join(shims, tool)))
+	}
+	for _, tool := range []string{"sync", "systemctl"} {
+		s.must(os.Symlink("../shims/shim", filepath.Join(bin, tool)))
 	}
 	s.env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin", "SITE=" + s.dir}
 }
@@ -107,7 +111,7 @@ func (s *site) begin(fault string, n int, script string, args ...string) *exec.C
 	c := s.command(script, args...)
 	c.Args = append([]string{"dash", "-c", `echo $$ >"$SITE/main"; exec "$@"`, "sh"}, c.Args...)
 	c.Path, _ = exec.LookPath("dash")
-	c.Env = append(c.Env, "FAULT="+fault, "FAULT_AT="+strconv.Itoa(n))
+	c.Env = append(c.Env, "PATH="+s.dir+"/shims:"+s.dir+"/bin:/usr/sbin:/usr/bin:/sbin:/bin", "FAULT="+fault, "FAULT_AT="+strconv.Itoa(n))
 	c.WaitDelay = 30 * time.Second
 	s.must(c.Start())
 	return c

@@ -222,7 +222,6 @@ func TestDeadline(t *testing.T) {
 				s.must(os.Symlink("/proc", filepath.Join(s.pace.root, "proc")))
 			}
 			// The clock on the wall stands still.
-			s.must(os.Remove(filepath.Join(s.dir, "bin/date")))
 			s.write(filepath.Join(s.dir, "bin/date"), "#!/bin/sh\necho 1000000000\n")
 			s.must(os.Chmod(filepath.Join(s.dir, "bin/date"), 0o755))
 			s.mkdir(filepath.Join(s.rundir(), "guard"))
@@ -247,34 +246,34 @@ func TestDeadline(t *testing.T) {
 // TestRace lets a confirmation and the guard begin at once: one of them wins, and what it says is so.
 func TestRace(t *testing.T) {
 	t.Parallel()
-	won := map[string]int{}
-	for range 6 {
-		s := small(t, scratch(t)).ready()
-		s.faulty()
-		before := s.before()
-		if r := s.do("swap.sh"); r.status != 0 {
-			t.Fatalf("swap: %+v", r)
-		}
-		var confirm, restore result
-		var both sync.WaitGroup
-		both.Go(func() { confirm = s.do("confirm.sh") })
-		both.Go(func() { restore = s.do("restore.sh", "--guard") })
-		both.Wait()
-		switch {
-		case confirm.status == 0 && restore.status == 4:
-			won["confirm"]++
-			s.checkSwapped()
-			s.checkOver("confirmed")
-		case confirm.status != 0 && restore.status == 0:
-			won["restore"]++
-			if d := cmp.Diff(before, tree(t, s.live)); d != "" {
-				t.Errorf("it was put back: %s", d)
+	for i := range 6 {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			s := small(t, scratch(t)).ready()
+			s.faulty()
+			before := s.before()
+			if r := s.do("swap.sh"); r.status != 0 {
+				t.Fatalf("swap: %+v", r)
 			}
-			s.checkOver("restored")
-		default:
-			t.Errorf("confirm %+v\nrestore %+v", confirm, restore)
-		}
-		s.asleep()
+			var confirm, restore result
+			var both sync.WaitGroup
+			both.Go(func() { confirm = s.do("confirm.sh") })
+			both.Go(func() { restore = s.do("restore.sh", "--guard") })
+			both.Wait()
+			switch {
+			case confirm.status == 0 && restore.status == 4:
+				t.Log("the confirmation won")
+				s.checkSwapped()
+				s.checkOver("confirmed")
+			case confirm.status != 0 && restore.status == 0:
+				t.Log("the guard won")
+				if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+					t.Errorf("it was put back: %s", d)
+				}
+				s.checkOver("restored")
+			default:
+				t.Errorf("confirm %+v\nrestore %+v", confirm, restore)
+			}
+		})
 	}
-	t.Logf("won: %v", won)
 }
