@@ -32,7 +32,7 @@ type faultCase struct {
 func (c faultCase) String() string { return fmt.Sprintf("%s/%s/%s", c.host, c.fault.name, c.step) }
 
 // faultCases are all of them, each fault at each step of each MTA; which release has it goes by the fault. The first third has each fault at
-// each step once.
+// each step once. The last are those of a host without systemd, where the guard and what restores at boot are made by other means.
 func faultCases() []faultCase {
 	mtas, releases := []string{"postfix", "sendmail", "exim"}, []string{"deb12", "deb13", "deb11"}
 	var out []faultCase
@@ -40,6 +40,13 @@ func faultCases() []faultCase {
 		for f, fault := range hostFaults {
 			for s, step := range apply.Steps() {
 				out = append(out, faultCase{fault, step, releases[f%len(releases)] + "-" + mtas[(f+s+turn)%len(mtas)]})
+			}
+		}
+	}
+	for _, fault := range hostFaults {
+		for _, step := range apply.Steps()[slices.Index(apply.Steps(), apply.Guard):] {
+			if fault.kill && fault.prepare == "" || fault.stop || fault.cut {
+				out = append(out, faultCase{fault, step, "deb12-sysvinit-postfix"})
 			}
 		}
 	}
