@@ -46,7 +46,13 @@ if [ "$n" = hit ] && [ "$FAULT" != attack ]; then
   kill) kill -s KILL -- "-$main" ;;
   orphan) kill -KILL "$main" ;;
   after)
-    "$tool" "$@"
+    case $tool in
+    setsid) # it ends with the guard: it has done its work when that waits
+      OF_GUARD=1 "$tool" "$@" &
+      for n in 1 2 3 4 5 6 7 8 9; do [ -e "$SITE/disk/runs/r1/guard/pid" ] || sleep 1; done
+      ;;
+    *) "$tool" "$@" ;;
+    esac
     kill -s KILL -- "-$main"
     ;;
   full) dd if=/dev/zero of="$SITE/disk/fill" bs=4096 2>/dev/null ;;
