@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -229,9 +228,13 @@ func (h *faultyHost) runs(t *testing.T) []claim {
 func (h *faultyHost) watch(t *testing.T, c faultCase) (at chan string) {
 	t.Helper()
 	at = make(chan string, 1)
-	cmd := exec.Command(h.program, "exec", h.name, "--", "sh", "-c", watchSh, "sh", string(c.step), c.fault.strike)
+	cmd := exec.Command(h.program, "exec", h.name, "--", "bash", "-c", watchSh, "bash", string(c.step), c.fault.strike)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nothing, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +251,7 @@ func (h *faultyHost) watch(t *testing.T, c faultCase) (at chan string) {
 		io.Copy(io.Discard, out)
 		cmd.Wait()
 	})
-	t.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); wait.Wait() })
+	t.Cleanup(func() { nothing.Close(); wait.Wait() })
 	return at
 }
 

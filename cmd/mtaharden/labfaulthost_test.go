@@ -55,10 +55,12 @@ var hostFaults = []hostFault{
 	{name: "clock-behind", prepare: fakeDate, strike: "echo -86400 >/run/wrong-clock", kill: true, after: noFakeDate},
 }
 
-// watchSh waits until a run's journal has the beginning of step $1, runs $2, and prints the journal's last line.
+// watchSh waits until a run's journal has the beginning of step $1, runs $2, and prints the journal's last line. It is for bash, which can wait
+// a moment without starting a process: it reads from a pipe on which nothing comes. That it is closed ends the wait.
 const watchSh = `n=0 hit=
 while [ -z "$hit" ] && [ $n -lt 12000 ]; do
-  sleep 0.02
+  read -r -t 0.02
+  [ $? -gt 128 ] || exit 1
   n=$((n + 1))
   for j in /var/lib/mtaharden/*/journal; do
     while read -r seq at step state text; do
@@ -142,16 +144,31 @@ func (h *faultyHost) try(t *testing.T, c faultCase) {
 	}()
 	at := h.watch(t, c)
 	ctl := h.begin(t, state(t))
-	line, hit := <-at
-	if !hit {
-		<-ctl.ended
-		t.Fatalf("the run never came to it: %s", ctl.stderr.String())
-	}
+	line := h.struck(t, ctl, at)
 	h.disturb(t, c, ctl)
 	said := ctl.claimed(t)
 	t.Logf("struck at %q; controller: %+v", line, said)
 	h.judge(t, said, line)
 	h.settleDown(t)
+}
+
+// struck waits for the strike. Who watches sees what a controller that has ended left in the journal.
+func (h *faultyHost) struck(t *testing.T, ctl *controller, at chan string) string {
+	t.Helper()
+	line, hit := "", false
+	select {
+	case line, hit = <-at:
+	case <-ctl.ended:
+		select {
+		case line, hit = <-at:
+		case <-time.After(time.Minute):
+		}
+	}
+	if !hit {
+		<-ctl.ended
+		t.Fatalf("the run never came to it: %s", ctl.stderr.String())
+	}
+	return line
 }
 
 // disturb brings the fault about beyond what has happened on the host, and waits until it is over and the controller has ended.
