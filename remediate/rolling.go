@@ -225,18 +225,3 @@ const (
 	leftLimit   = 5 * time.Minute
 	restoreTime = time.Minute
 )
-
-// Rerun picks of an earlier run's hosts those that a run is to take up again: "failed" are those that did not end well though they were begun,
-// "unfinished" those and the ones that were not begun.
-func Rerun(which string, ended []Ended) ([]string, error) {
-	if which != "failed" && which != "unfinished" {
-		return nil, fmt.Errorf("%q is neither failed nor unfinished", which)
-	}
-	var out []string
-	for _, e := range ended {
-		if !e.Well && (which == "unfinished" || e.Ending != apply.NotBegun) {
-			out = append(out, e.Host)
-		}
-	}
-	return out, nil
-}

@@ -172,16 +172,3 @@ func TestAmount(t *testing.T) {
 		}
 	}
 }
-
-func TestRerun(t *testing.T) {
-	ended := append(well("a"), Ended{"b", apply.RolledBack, false}, Ended{"c", apply.NotBegun, false}, Ended{"d", apply.Unchanged, false})
-	for which, want := range map[string]string{"failed": "b d", "unfinished": "b c d"} {
-		got, err := Rerun(which, ended)
-		if err != nil || strings.Join(got, " ") != want {
-			t.Errorf("%s: %v (%v), want %s", which, got, err, want)
-		}
-	}
-	if _, err := Rerun("all", ended); err == nil {
-		t.Error("all is taken")
-	}
-}

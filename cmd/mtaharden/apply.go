@@ -18,7 +18,6 @@ import (
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/mta/all"
 	"mtaharden/remediate/plan"
-	"mtaharden/remediate/remote"
 	"mtaharden/remediate/report"
 )
 
@@ -56,7 +55,7 @@ reached, 5 a host was rolled back, 6 a person is needed, 64 bad usage or input,
 	}
 	a.changing.register(c)
 	f := c.Flags()
-	f.StringVar(&a.rerun, "rerun", "", "only the hosts that the last run of this plan left `failed|unfinished`")
+	f.StringVar(&a.rerun, "rerun", "", "only the hosts that the runs of this plan left `failed|unfinished`")
 	f.BoolVar(&a.withPending, "with-pending", false, "publish edits that somebody made and never built, too")
 	f.BoolVar(&a.acceptImpact, "accept-impact", false, "refuse the clients that the plan names, though they were seen to relay")
 	f.BoolVar(&a.unproven, "unproven", false, "go on where a host cannot prove the change before it is made")
@@ -91,7 +90,7 @@ func (a *applying) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.again(p, digest, len(args) > 0); err != nil {
+	if err := a.again(c, p, digest, len(args) > 0); err != nil {
 		return err
 	}
 	ch := &change{changing: &a.changing, command: "apply", digest: digest, plan: p, targets: targets, stderr: c.ErrOrStderr(), code: a.unread}
@@ -189,8 +188,8 @@ func (a *applying) planTargets(c *cobra.Command, p *plan.Plan) (map[string]remed
 	return out, nil
 }
 
-// again keeps of the plan's hosts those that the last apply left as --rerun says: of that very plan where it was saved, else of any.
-func (a *applying) again(p *plan.Plan, digest string, saved bool) error {
+// again keeps of the plan's hosts those that were left as --rerun says: by the applies of that very plan where it was saved, else by the last one.
+func (a *applying) again(c *cobra.Command, p *plan.Plan, digest string, saved bool) error {
 	if a.rerun == "" {
 		return nil
 	}
@@ -206,6 +205,9 @@ func (a *applying) again(p *plan.Plan, digest string, saved bool) error {
 		return err
 	}
 	p.Hosts = slices.DeleteFunc(p.Hosts, func(h plan.HostPlan) bool { return !slices.Contains(names, h.Name) })
+	if len(p.Hosts) == 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "mtaharden: nothing to do: no host of the plan was left %s\n", a.rerun)
+	}
 	return nil
 }
 
@@ -233,19 +235,17 @@ func (a *applying) host(ctx context.Context, ch *change, name string) apply.Outc
 		return apply.Outcome{Host: name, Ending: apply.Unchanged, Reason: err.Error(), Err: err}
 	}
 	return apply.Apply(ctx, apply.Input{
-		Host: h, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t), Timeout: a.timeout, Result: a.found[name],
+		Host: h, Run: ch.run, About: ch.about(), Dial: t.Dial, Judge: ch.judges.Of(t), Timeout: a.timeout, Result: a.found[name],
 		WithPending: a.withPending, AcceptImpact: a.acceptImpact, Unproven: a.unproven,
 		Keep: ch.kept.keep(ctx, name), Mask: facts.Masking(), Agree: ch.agree(name), Tell: ch.tell(name),
 	})
 }
 
-// dial reaches a target for a change: commands there may take longer than an audit's.
-func (ch *change) dial(t remediate.Target) func(context.Context) (remote.Host, error) { return t.Dial }
-
-// hostState is how a host was reached, in a report's words.
+// hostState is how a host was reached, in a report's words. A run that was more than begun on it had reached it, whatever failed then.
 func hostState(o apply.Outcome) report.State {
 	state := stateOf(o.Err)
-	if state == report.Failed || state == report.Incomplete {
+	begun := o.Ending != apply.Unchanged && o.Ending != apply.NotBegun
+	if begun || state == report.Failed || state == report.Incomplete {
 		return report.OK // it was reached, and what became of it is its outcome
 	}
 	return state
@@ -255,9 +255,7 @@ func hostState(o apply.Outcome) report.State {
 func exitFor(command string, o apply.Outcome) int {
 	switch hostState(o) {
 	case report.Unreachable, report.HostKey, report.AuthFailed, report.NoPrivilege:
-		if o.Ending == apply.Unchanged {
-			return exitUnreachable
-		}
+		return exitUnreachable
 	}
 	switch o.Ending {
 	case apply.Changed:

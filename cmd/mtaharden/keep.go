@@ -43,18 +43,34 @@ func (rec *records) done(run string, o apply.Outcome) error {
 // finish writes down that a run is over.
 func (rec *records) finish(run string) error { return rec.history.Finish(run, time.Now().UTC()) }
 
-// rerun returns the hosts that the last apply of a plan ("": of any) left failed or unfinished.
+// rerun returns the hosts that the applies of a plan ("": the last apply of any) left failed or unfinished, each as the last that was to change it
+// left it: one that was run for the failed alone leaves the unfinished as they were.
 func (rec *records) rerun(digest, set string) ([]string, error) {
 	runs, bad := rec.history.List()
 	if len(bad) > 0 {
 		return nil, errors.Join(bad...)
 	}
+	var out []string
+	seen := map[string]bool{}
 	for _, r := range slices.Backward(runs) {
-		if r.Command == "apply" && (digest == "" || r.Plan == digest) {
-			return r.Rerun(set)
+		if r.Command != "apply" || digest != "" && r.Plan != digest {
+			continue
+		}
+		names, err := r.Rerun(set)
+		if err != nil || digest == "" {
+			return names, err
+		}
+		for _, name := range r.Names {
+			if !seen[name] && slices.Contains(names, name) {
+				out = append(out, name)
+			}
+			seen[name] = true
 		}
 	}
-	if digest == "" {
+	switch {
+	case len(seen) > 0:
+		return out, nil
+	case digest == "":
 		return nil, badInput(errors.New("cannot rerun: this controller has applied nothing"))
 	}
 	return nil, badInput(fmt.Errorf("cannot rerun: this controller has applied no plan with the digest %s", digest))
@@ -95,20 +111,19 @@ func identities(name string) ([]age.Identity, error) {
 	return out, nil
 }
 
-// touched are the hosts that a run has a folder on, as this controller wrote it down; nil where it knows nothing of that run.
+// touched are the hosts that a run may have a folder on, as this controller wrote it down; nil where it knows nothing of that run. A host of
+// which nothing was written down, or not how it was left, may have one.
 func (rec *records) touched(run string) []string {
 	r, err := rec.history.Load(run)
-	if err != nil {
-		return nil
+	if err != nil || r.Finished.IsZero() {
+		return nil // where it was broken off, what it did last is not written down
 	}
 	out := []string{}
-	for _, h := range r.Hosts {
-		if h.Touched {
-			out = append(out, h.Name)
+	for _, name := range r.Names {
+		i := slices.IndexFunc(r.Hosts, func(h history.Host) bool { return h.Name == name })
+		if i < 0 || r.Hosts[i].Touched || r.Hosts[i].Ending == apply.NotKnown {
+			out = append(out, name)
 		}
-	}
-	if r.Finished.IsZero() {
-		return nil // it was broken off: what it did last is not written down
 	}
 	return out
 }

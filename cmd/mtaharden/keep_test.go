@@ -11,7 +11,7 @@ import (
 	"mtaharden/remediate/plan"
 )
 
-// TestKeep writes runs down as apply does, and finds the hosts of --rerun: those of the last run of the same plan.
+// TestKeep writes runs down as apply does, and finds the hosts of --rerun: those of the runs of the same plan, each as the last one left it.
 func TestKeep(t *testing.T) {
 	r := &reach{state: t.TempDir() + "/state"}
 	rec, err := r.records()
@@ -40,9 +40,18 @@ func TestKeep(t *testing.T) {
 	for _, c := range []struct {
 		digest, set string
 		want        []string
-	}{{"aaaaaaaaaaaa", "failed", []string{"mx2"}}, {"aaaaaaaaaaaa", "unfinished", []string{"mx3"}}, {"", "unfinished", []string{"mx4"}}, {"", "failed", nil}} {
+	}{{"aaaaaaaaaaaa", "failed", []string{"mx2"}}, {"aaaaaaaaaaaa", "unfinished", []string{"mx3", "mx9"}}, {"", "unfinished", []string{"mx4"}}, {"", "failed", nil}} {
 		if got, err := rec.rerun(c.digest, c.set); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%q %s: %v, %v", c.digest, c.set, got, err)
+		}
+	}
+	begin("20261122-140000.000", "aaaaaaaaaaaa", noon.Add(2*time.Hour), "mx2")
+	if err := rec.done("20261122-140000.000", apply.Outcome{Host: "mx2", Ending: apply.Changed}); err != nil {
+		t.Fatal(err)
+	}
+	for set, want := range map[string][]string{"failed": nil, "unfinished": {"mx3", "mx9"}} {
+		if got, err := rec.rerun("aaaaaaaaaaaa", set); err != nil || !slices.Equal(got, want) {
+			t.Errorf("once the failed were run again, %s: %v, %v", set, got, err)
 		}
 	}
 	if _, err := rec.rerun("cccccccccccc", "failed"); err == nil {
@@ -57,5 +66,39 @@ func TestKeep(t *testing.T) {
 	}
 	if c, err := rec.store.Load("20261122-120000.000", "mx1"); err != nil || c.Bytes() != 1 {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestTouched: a rollback goes to every host that the run may have changed.
+func TestTouched(t *testing.T) {
+	r := &reach{state: t.TempDir() + "/state"}
+	rec, err := r.records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const run = "20261122-120000.000"
+	ch := &change{changing: &changing{}, command: "apply", run: run, plan: &plan.Plan{}}
+	for _, h := range []string{"changed", "unwritten", "fault", "refused", "unbegun"} {
+		ch.plan.Hosts = append(ch.plan.Hosts, plan.HostPlan{Name: h})
+	}
+	if err := rec.begin(t.Context(), ch, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []apply.Outcome{
+		{Host: "changed", Run: run, Ending: apply.Changed}, {Host: "fault", Ending: apply.NotKnown, Reason: "a fault of this program"},
+		{Host: "refused", Ending: apply.Unchanged, Reason: "refused"}, {Host: "unbegun", Ending: apply.NotBegun},
+	} {
+		if err := rec.done(run, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := rec.touched(run); got != nil {
+		t.Errorf("of a run that was broken off all hosts count, not %v", got)
+	}
+	if err := rec.finish(run); err != nil {
+		t.Fatal(err)
+	}
+	if got := rec.touched(run); !slices.Equal(got, []string{"changed", "unwritten", "fault"}) {
+		t.Errorf("touched are %v", got)
 	}
 }

@@ -104,7 +104,7 @@ func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) app
 	}
 	return do(ctx, apply.Undo{
 		Input: apply.Input{
-			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: ch.dial(t), Judge: ch.judges.Of(t),
+			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: t.Dial, Judge: ch.judges.Of(t),
 			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name),
 		},
 		Of: of, Force: r.force, Copy: func() (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(of, name, r.opens) },

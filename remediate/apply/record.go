@@ -50,6 +50,7 @@ func (r *record) ending() (e Ending, over bool) {
 	case last == Doing:
 		return "", false
 	}
+	// Where a rollback had put it back and was itself undone, it stands again.
 	return Changed, r.Token == tokenConfirm && r.last(Confirm) == Done
 }
 
@@ -71,7 +72,7 @@ func (r *record) last(s Step) StepState {
 // why is what the journal says of a restore, else of the step that failed before it. Where it says nothing more is known than that nobody confirmed.
 func (r *record) why() string {
 	for _, e := range slices.Backward(r.Entries) {
-		if e.Step == restoring && e.Text != "" {
+		if e.Step == restoring && e.State != Undone && e.Text != "" {
 			return e.Text
 		}
 	}

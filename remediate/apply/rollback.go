@@ -34,21 +34,25 @@ func Rollback(ctx context.Context, in Undo) Outcome {
 	u.runner.swap = u.swap
 	u.judged = u.expected
 	u.called = func(e Ending, _ error) Ending {
-		return map[Ending]Ending{Changed: RolledBack, RolledBack: Unchanged}[e]
+		return map[Ending]Ending{Changed: RolledBack, RolledBack: Unchanged, Unchanged: Unchanged}[e]
 	}
 	defer u.close()
 	if ctx.Err() != nil {
 		return u.end(NotBegun, context.Cause(ctx), false)
 	}
 	if err := u.left(ctx); err != nil {
-		o := u.abandon(ctx, err)
-		if errors.Is(err, errConflict) {
-			o.Ending = NeedsPerson
-			o.Command = "--force replaces them, and keeps what stands there"
-		}
-		return o
+		return u.conflicts(u.abandon(ctx, err), err)
 	}
-	return u.right(ctx)
+	return u.conflicts(u.right(ctx), u.late)
+}
+
+// conflicts makes of a host that nothing was done to for its conflicts one that needs a person.
+func (u *undoing) conflicts(o Outcome, err error) Outcome {
+	if errors.Is(err, errConflict) && o.Ending == Unchanged {
+		o.Ending, o.Err, o.Reason = NeedsPerson, err, err.Error()
+		o.Command, o.Conflicts = "--force replaces them, and keeps what stands there", u.out.Conflicts
+	}
+	return o
 }
 
 // maxLater bounds how many later runs one rollback undoes.
@@ -80,6 +84,7 @@ type undoing struct {
 	in      Undo
 	was     *backup.Manifest // of the run that is undone
 	brought bool             // its folder was made of the controller's copy
+	late    error            // the conflicts that came up between the look and the deed
 }
 
 var errConflict = errors.New("files hold what neither the run nor anybody before it put there")
@@ -251,7 +256,11 @@ func (u *undoing) swap(ctx context.Context) (int, error) {
 	if u.in.Force {
 		how = "--force"
 	}
-	return u.rooms.undo(ctx, u.host, u.runner.in.Run, u.in.Of, how)
+	status, err := u.rooms.undo(ctx, u.host, u.runner.in.Run, u.in.Of, how)
+	if err == nil && status == scriptConflict {
+		u.late = u.survey(ctx) // restore.sh touched nothing, and what it met is shown
+	}
+	return status, err
 }
 
 // expected: a rollback brings back what was, holes with it. What legitimate mail loses by that is told, and stays: a person asked for it.

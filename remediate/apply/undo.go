@@ -99,14 +99,17 @@ func (s shell) resave(ctx context.Context, h remote.Host, run string, was *backu
 	return saved(ctx, h, s.l, run, inverse(was), saving)
 }
 
-// undoSh runs the other run's restore.sh within this run, and writes down in this run's journal what came of it. A link that is lost does not
-// end it.
+// undoSh runs the other run's restore.sh within this run, and writes down in this run's journal what came of it; the file undoes names the
+// other run. A link that is lost does not end it.
 const undoSh = `trap '' HUP PIPE INT
 if mh_taken || ! mh_locked; then exit 4; fi
-mh_note swap doing "$1" && mkdir -p "$mh_dir/swapped" && : >"$mh_dir/swapped/all" && mh_durable "$mh_dir/swapped" "$mh_dir" || exit 5
+mh_note swap doing "$1" && printf '%s\n' "$1" | mh_put "$mh_dir/undoes" && mkdir -p "$mh_dir/swapped" && : >"$mh_dir/swapped/all" &&
+  mh_durable "$mh_dir/swapped" "$mh_dir" || exit 5
 sh "$mh_base/$1/restore.sh" --for "$mh_run" $2
 rc=$?
 if [ "$rc" -ne 0 ]; then
+  # It touched nothing: neither shall this run's restore.
+  [ "$rc" -ne 3 ] || rm -f "$mh_dir/swapped/all" "$mh_dir/undoes"
   mh_note swap failed "restore.sh of run $1 ended with status $rc"
   exit "$rc"
 fi

@@ -16,8 +16,9 @@ import (
 const maxSent = 32 << 20
 
 // Send makes a run's folder on a host of the controller's copy, by one command: for a host whose own folder is gone or damaged. A folder that is
-// there is moved to RUN.old first. files are the run's scripts, by name, made of the manifest that is returned: there the original inodes
-// are not to be had, so that content, owner and mode come back, but no time, ACL or label.
+// there is moved to RUN.old first, but for its journal. files are the run's scripts, by name, made of the manifest that is returned: there the
+// original inodes are not to be had, so that content, owner and mode come back, but no time, ACL or label. A file "sent" tells that whatever
+// else the run wrote there is not known.
 func Send(ctx context.Context, h remote.Host, l journal.Layout, m Manifest, contents map[int][]byte, files func(Manifest) (map[string]string, error)) (*Manifest, error) {
 	m.Items = slices.Clone(m.Items)
 	total := 0
@@ -73,6 +74,14 @@ func sendScript(m Manifest, contents map[int][]byte, files func(Manifest) (map[s
 	// How far the swap had come is not known here: restore.sh looks at every item.
 	b.WriteString(`: >"$mh_to/swapped/all" || return 1
 for mh_f in about journal; do [ ! -f "$mh_dir/$mh_f" ] || cp -p "$mh_dir/$mh_f" "$mh_to/$mh_f" || return 1; done
+: >"$mh_to/sent" || return 1
+if [ ! -f "$mh_to/journal" ]; then
+  mh_home=$mh_dir mh_dir=$mh_to
+  mh_note swap doing "by the controller's copy, which does not know how far it came"
+  mh_rc=$?
+  mh_dir=$mh_home
+  [ "$mh_rc" -eq 0 ] || return 1
+fi
 if [ -d "$mh_dir" ]; then rm -rf "$mh_dir.old" && mv "$mh_dir" "$mh_dir.old" || return 1; fi
 mv "$mh_to" "$mh_dir" && mh_durable "$mh_dir/swapped" "$mh_dir" "$mh_base"
 }

@@ -50,6 +50,9 @@ func TestSend(t *testing.T) {
 			if r := l.inspect(t, "r1"); len(r.Damage) > 0 || r.Manifest == nil {
 				t.Errorf("what was sent: %+v", r)
 			}
+			if _, err := os.Stat(filepath.Join(l.Layout.Run("r1"), "sent")); err != nil {
+				t.Errorf("the folder does not say that it was sent: %v", err)
+			}
 			argv := append(append([]string{}, shell[1:]...), filepath.Join(l.Layout.Run("r1"), "restore.sh"))
 			if out, err := exec.Command(shell[0], argv...).CombinedOutput(); err != nil {
 				t.Fatalf("restore.sh: %v\n%s", err, out)

@@ -89,8 +89,8 @@ func TestHistory(t *testing.T) {
 func record(run, entries string, set func(*journal.Record)) journal.Record {
 	r := journal.Record{Run: run, Folder: true, Now: noon, About: journal.About{Run: run, Command: "apply", Started: noon, User: "kim", Controller: "jump1"}}
 	for _, e := range strings.Split(entries, ", ") {
-		if w := strings.Fields(e); len(w) == 2 {
-			r.Entries = append(r.Entries, journal.Entry{Seq: 1, Time: noon, Step: w[0], State: w[1]})
+		if w := strings.Fields(e); len(w) >= 2 {
+			r.Entries = append(r.Entries, journal.Entry{Seq: 1, Time: noon, Step: w[0], State: w[1], Text: strings.Join(w[2:], " ")})
 		}
 	}
 	if set != nil {
@@ -125,6 +125,9 @@ func TestTold(t *testing.T) {
 		"rolled back":      {record("r1", right+", restore doing, restore done", token("restore")), apply.RolledBack, true, "rolled back: it was not confirmed"},
 		"before the bar":   {record("r1", left+", restore doing, restore done", token("restore")), apply.Unchanged, true, "nothing was changed"},
 		"restore failed":   {record("r1", right+", restore doing, restore failed", func(r *journal.Record) { token("restore")(r); lock(false)(r) }), apply.Failed, true, "rollback failed (it was not confirmed), type this on the host: sh /lib/r1/restore.sh"},
+		"by hand":          {record("r1", right+", confirm done, restore doing, restore done by hand", token("confirm")), apply.RolledBack, true, "rolled back: by hand"},
+		"stands again":     {record("r1", right+", confirm done, restore doing, restore done by run r2, restore undone by run r2", token("confirm")), apply.Changed, true, "changed and confirmed"},
+		"of a copy":        {record("r1", "swap doing by the copy", nil), apply.NotKnown, false, "not known: the host says nothing of it after swap, and it is not under way: rollback r1 looks at every file"},
 		"under way":        {record("r1", left, lock(true)), apply.NotKnown, false, "under way: stage, by kim@jump1"},
 		"guard":            {record("r1", right, guard), apply.NotKnown, false, "not known: broken off at reload, the host restores itself by " + clock + "; owed: systemctl reload x"},
 		"broken off left":  {record("r1", left, lock(false)), apply.Unchanged, false, "nothing was changed: broken off at stage; the host is locked until the next apply or rollback, or until one types there: sh /lib/r1/restore.sh"},
@@ -143,7 +146,7 @@ func TestTold(t *testing.T) {
 func TestUndone(t *testing.T) {
 	const all = "save done, swap doing, swap done, reload done, confirm done"
 	confirmed := func(r *journal.Record) { r.Token = "confirm" }
-	records := []journal.Record{record("r1", all, confirmed), record("r2", all, confirmed), record("r3", all, func(r *journal.Record) {
+	records := []journal.Record{record("r1", all+", restore doing, restore done by run r3", confirmed), record("r2", all, confirmed), record("r3", all, func(r *journal.Record) {
 		confirmed(r)
 		r.About.Command, r.About.Of = "rollback", "r1"
 	}), {Run: "r4"}}

@@ -40,7 +40,7 @@ func Read(records []journal.Record, base string, now time.Time, lang string) []T
 			continue
 		}
 		t := told(r, base, now, say)
-		if by := undoneBy(records, r); by != "" && t.Ending == apply.Changed {
+		if by := undoneBy(records, r); by != "" && (t.Ending == apply.Changed || t.Ending == apply.RolledBack) {
 			t.Ending, t.Sentence = apply.RolledBack, fmt.Sprintf(say.undone, by)
 		}
 		out = append(out, t)
@@ -99,6 +99,8 @@ func (t *Told) open(r *journal.Record, base string, now time.Time, say words) {
 		if r.Lock != nil {
 			t.Sentence += fmt.Sprintf(say.locked, restore)
 		}
+	case r.Lock == nil:
+		t.Ending, t.Sentence = apply.NotKnown, fmt.Sprintf(say.unsaid, at, r.Run)
 	case r.Token == "confirm":
 		t.Ending, t.Sentence = apply.NeedsPerson, fmt.Sprintf(say.confirmed, script(base, r.Run, "confirm.sh"))
 	default:
@@ -124,7 +126,7 @@ func underWay(steps []apply.StepReport) string {
 
 // words are the sentences of one language.
 type words struct {
-	lang, undone, undid, underWay, armed, left, locked, confirmed, person, owed string
+	lang, undone, undid, underWay, armed, left, locked, confirmed, person, unsaid, owed string
 }
 
 func wordsOf(lang string) words {
@@ -135,6 +137,7 @@ func wordsOf(lang string) words {
 			locked:    "; 다음 apply 또는 rollback까지 호스트가 잠겨 있음, 해제하려면 호스트에서 실행: %s",
 			confirmed: "확정되었으나 정리 전에 중단됨: 다음 apply 또는 rollback이 정리함, 또는 호스트에서 실행: %s",
 			person:    "담당자 확인 필요: %s 단계에서 중단되었고 자동 복구가 대기하지 않음: 다음 apply 또는 rollback이 복구함, 또는 호스트에서 실행: %s",
+			unsaid:    "상태 불명: 호스트에 %s 이후의 기록이 없고 진행 중인 실행도 아님: rollback %s이(가) 모든 파일을 확인함",
 			owed:      "; 남은 작업: ",
 		}
 	}
@@ -144,6 +147,7 @@ func wordsOf(lang string) words {
 		locked:    "; the host is locked until the next apply or rollback, or until one types there: %s",
 		confirmed: "confirmed, and broken off before it had cleared up: the next apply or rollback does, or type there: %s",
 		person:    "a person is needed: broken off at %s, and no guard is armed: the next apply or rollback puts the host back, or type there: %s",
+		unsaid:    "not known: the host says nothing of it after %s, and it is not under way: rollback %s looks at every file",
 		owed:      "; owed: ",
 	}
 }

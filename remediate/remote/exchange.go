@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type Exchange struct {
 	input  chan []byte // what Feed has to write, in order; closed when nothing more will come
 	closed bool
 	heard  func([]byte)
+	begin  string // the line before the command's own output; "" where there is none, or it has passed
 }
 
 // NewExchange begins the conversation of c. At most limit bytes of standard output are taken; sudo is nil where root is not asked for.
@@ -59,6 +61,18 @@ func (e *Exchange) Stderr() io.Writer { return writerFunc(e.takeErr) }
 // Hear has heard called with the standard output as it comes. It is called before the command begins.
 func (e *Exchange) Hear(heard func([]byte)) { e.heard = heard }
 
+// Begin takes away from standard output what stands before the command's own: what the start-up files of a login shell print. The words that
+// it returns run argv and say first where its output begins. Where that is never said (a forced command: sshd(8), authorized_keys) all of it is
+// the command's. It is called before the command begins.
+func (e *Exchange) Begin(argv []string) []string {
+	mark := Nonce() + "-begin"
+	e.begin = mark
+	return append([]string{"/bin/sh", "-c", "echo " + mark + `; exec "$@"`, "sh"}, argv...)
+}
+
+// noiseLimit is how many bytes may stand before a command's own output; where more have come and it never said that it begins, all is its own.
+const noiseLimit = 1 << 20
+
 // End says that the command has ended; Feed writes no more.
 func (e *Exchange) End() {
 	e.mu.Lock()
@@ -81,6 +95,14 @@ func (e *Exchange) Waiting() (waiting bool, said string) {
 func (e *Exchange) Result(exit int) (Result, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.begin != "" { // it never came, or not to its end
+		out := e.take()
+		for n := len(e.begin); n > len(noncePrefix); n-- {
+			out = bytes.TrimSuffix(out, []byte(e.begin[:n]))
+		}
+		e.begin = ""
+		e.own(out)
+	}
 	r := Result{Stdout: e.out, Stderr: e.err, Exit: exit}
 	if e.sudo != nil {
 		r.Stderr = e.sudo.strip(e.err)
@@ -97,13 +119,44 @@ func (e *Exchange) Result(exit int) (Result, error) {
 func (e *Exchange) takeOut(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.begin == "" {
+		return e.own(p)
+	}
+	e.out = append(e.out, p...)
+	for _, end := range []string{"\n", "\r\n"} { // a terminal makes the second of the first
+		if _, own, ok := bytes.Cut(e.out, []byte(e.begin+end)); ok {
+			e.begin, e.out = "", nil
+			if _, err := e.own(own); err != nil {
+				return 0, err
+			}
+			return len(p), nil
+		}
+	}
+	if len(e.out) > noiseLimit {
+		e.begin = ""
+		if _, err := e.own(e.take()); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// take returns what came before the command's output was told from the rest, and forgets it.
+func (e *Exchange) take() []byte {
+	out := e.out
+	e.out = nil
+	return out
+}
+
+// own takes what is the command's own output.
+func (e *Exchange) own(p []byte) (int, error) {
 	if room := e.limit - len(e.out); len(p) > room {
 		e.out = append(e.out, p[:max(room, 0)]...)
 		e.cutOff(fmt.Errorf("it wrote more than %d bytes to standard output", e.limit))
 		return 0, e.cut
 	}
 	e.out = append(e.out, p...)
-	if e.heard != nil {
+	if e.heard != nil && len(p) > 0 {
 		e.heard(p)
 	}
 	return len(p), nil

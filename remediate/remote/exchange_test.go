@@ -102,6 +102,71 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestBegin: what the start-up files of a login shell print is not the command's output, and counts for nothing; where the command never says that
+// it begins, all is.
+func TestBegin(t *testing.T) {
+	const welcome = "Welcome to the mail host\n"
+	for _, c := range []struct {
+		name   string
+		writes func(mark string) []string
+		out    string
+		kind   error
+	}{
+		{"silent", func(m string) []string { return []string{m + "\n", "answer\n"} }, "answer\n", nil},
+		{"noise", func(m string) []string { return []string{welcome, m + "\nanswer\n"} }, "answer\n", nil},
+		{"noise without a line end", func(m string) []string { return []string{"hi" + m + "\nanswer\n"} }, "answer\n", nil},
+		{"in pieces", func(m string) []string { return []string{welcome + m[:4], m[4:], "\n", "ans", "wer\n"} }, "answer\n", nil},
+		{"by a terminal", func(m string) []string { return []string{welcome, m + "\r\nanswer\n"} }, "answer\n", nil},
+		{"a shell that shows its commands", func(m string) []string { return []string{"echo " + m + "; exec\n" + m + "\nanswer\n"} }, "answer\n", nil},
+		{"the mark a second time", func(m string) []string { return []string{m + "\n" + m + "\n"} }, "MARK\n", nil},
+		{"another command in its place", func(string) []string { return []string{"forced\n"} }, "forced\n", nil},
+		{"cut in the mark", func(m string) []string { return []string{m[:10]} }, "", nil},
+		{"cut before the mark's line ends", func(m string) []string { return []string{m} }, "", nil},
+		{"nothing", func(string) []string { return nil }, "", nil},
+		{"much noise", func(m string) []string { return []string{strings.Repeat(welcome, 1000), m + "\n", "answer\n"} }, "answer\n", nil},
+		{"too much", func(m string) []string { return []string{m + "\n", strings.Repeat("x", 30)} }, strings.Repeat("x", 20), ErrCut},
+		{"too much at once", func(m string) []string { return []string{m + "\n" + strings.Repeat("x", 30)} }, strings.Repeat("x", 20), ErrCut},
+		{"too much of another command", func(string) []string { return []string{strings.Repeat("x", 30)} }, strings.Repeat("x", 20), ErrCut},
+		{"noise without end", func(string) []string { return []string{strings.Repeat("x", noiseLimit+30)} }, strings.Repeat("x", 20), ErrCut},
+	} {
+		e := NewExchange(Cmd{}, 20, nil)
+		var heard string
+		e.Hear(func(p []byte) { heard += string(p) })
+		argv := e.Begin([]string{"run", "this"})
+		mark, _, _ := strings.Cut(strings.TrimPrefix(argv[2], "echo "), ";")
+		for _, text := range c.writes(mark) {
+			io.WriteString(e.Stdout(), text)
+		}
+		want := strings.ReplaceAll(c.out, "MARK", mark)
+		if len(want) > 20 {
+			want, c.kind = want[:20], ErrCut
+		}
+		r, err := e.Result(0)
+		if string(r.Stdout) != want || c.kind == nil && (err != nil || heard != want) || c.kind != nil && !errors.Is(err, c.kind) {
+			t.Errorf("%s: %q, heard %q, %v", c.name, r.Stdout, heard, err)
+		}
+	}
+	// An installed collector (a forced command) writes megabytes and never says that it begins: they are heard as they come.
+	e := NewExchange(Cmd{}, 3*noiseLimit, nil)
+	heard := 0
+	e.Hear(func(p []byte) { heard += len(p) })
+	e.Begin([]string{"x"})
+	for range 2 * noiseLimit / 4096 {
+		e.Stdout().Write(make([]byte, 4096))
+	}
+	if heard != 2*noiseLimit {
+		t.Errorf("%d bytes of %d were heard before the command's end", heard, 2*noiseLimit)
+	}
+	e = NewExchange(Cmd{}, 20, nil)
+	argv := e.Begin([]string{"printf", "%s|", "a b", `"$@"`})
+	e.Stdout().Write([]byte(welcome))
+	out, err := exec.Command(argv[0], argv[1:]...).Output()
+	e.Stdout().Write(out)
+	if r, rerr := e.Result(0); err != nil || rerr != nil || string(r.Stdout) != `a b|"$@"|` {
+		t.Errorf("%q, %v, %v", r.Stdout, err, rerr)
+	}
+}
+
 // FuzzConversation: whatever is written on standard error, the password is given at most once and before the input, the input only after the mark, and no
 // control character reaches a message.
 func FuzzConversation(f *testing.F) {

@@ -26,8 +26,10 @@ func Launch(nonce, script string) Cmd {
 func Nonce() string {
 	var b [12]byte
 	rand.Read(b[:])
-	return "mh-" + hex.EncodeToString(b[:])
+	return noncePrefix + hex.EncodeToString(b[:])
 }
+
+const noncePrefix = "mh-"
 
 // Script is the command that runs text, POSIX sh, as a host's root: with args as its positional parameters, standard input empty, the umask 077,
 // and the C locale. The text is made the body of one function that is called on the last line (see Launch). It goes by standard input, so that

@@ -142,6 +142,8 @@ mh_restore() {
   fi
   # A journal that cannot be written stops no restore.
   mh_note restore doing
+  mh_by=
+  if [ -n "$mh_for" ]; then mh_by="by run $mh_for"; elif [ -z "$mh_guard" ]; then mh_by="by hand"; fi
   mh_sweep
   if [ $((mh_ours + mh_conflicts)) -gt 0 ] && ! mh_due; then
     mh_owe || mh_why "cannot write down what is owed"
@@ -159,7 +161,8 @@ mh_restore() {
     fi
   fi
   if [ -n "$mh_fenced" ]; then
-    mh_note restore failed "run $mh_for is over"
+    # That run's own restore.sh puts back what this one did.
+    mh_note restore undone "run $mh_for is over"
     mh_tell 0 fenced "run $mh_for is over"
     return 4
   fi
@@ -168,11 +171,24 @@ mh_restore() {
     return 6
   fi
   mh_unlink_kept
-  mh_note restore done
+  mh_note restore done "$mh_by"
+  mh_turns
   mh_over restored && return 0
   mh_tell 0 failed "all is put back, but $mh_cause"
   return 6
 }
+
+# mh_turns says in the journal of a run that this one had undone that its changes stand again; were those that it had undone one's before, that
+# these are gone again; and so on.
+mh_turns() {
+  mh_home=$mh_dir mh_to=undone mh_n=0
+  while [ "$mh_n" -lt 100 ] && read -r mh_of <"$mh_dir/undoes" && [ -f "$mh_base/$mh_of/journal" ]; do
+    mh_dir=$mh_base/$mh_of mh_n=$((mh_n + 1))
+    mh_note restore "$mh_to" "by run $mh_run"
+    if [ "$mh_to" = undone ]; then mh_to=done; else mh_to=undone; fi
+  done
+  mh_dir=$mh_home
+} 2>/dev/null
 
 # mh_times sets back the time of what the reload made anew with the same content, as that of Debian's Exim does.
 mh_times() {

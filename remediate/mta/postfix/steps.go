@@ -50,10 +50,11 @@ func validate(in mta.Install) []remote.Cmd {
 
 // apply makes the files live: a reload, or a restart where the addresses to listen on changed (postconf(5), inet_interfaces).
 // $1 is the configuration directory, $2 what inet_interfaces and inet_protocols were, $3 the init system, $4 the unit. The restore of a run
-// finds them as they were, and a daemon that the run restarted with others: that is remembered in the run's folder.
+// finds them as they were, and a daemon that the run restarted with others: that is remembered in the run's folder. One that was made of the
+// controller's copy (its file "sent") does not remember: then it is a restart.
 const applyNew = `now=$(postconf -c "$1" -h inet_interfaces inet_protocols | tr '\n' ';')
 moved=${MTAHARDEN_RUN:+$MTAHARDEN_RUN/restarted}
-if [ "$now" = "$2" ] && { [ -z "$moved" ] || [ ! -e "$moved" ]; }; then exec postfix -c "$1" reload; fi
+if [ "$now" = "$2" ] && { [ -z "$moved" ] || [ ! -e "$moved" ] && [ ! -e "$MTAHARDEN_RUN/sent" ]; }; then exec postfix -c "$1" reload; fi
 [ -z "$moved" ] || : >"$moved" || exit 1
 case $3 in
 systemd)

@@ -51,13 +51,15 @@ func TestReload(t *testing.T) {
 	const restarted = "systemctl restart postfix@-.service\n"
 	for _, c := range []struct {
 		name, initSystem string
+		sent             bool     // the run's folder was made of the controller's copy
 		now              []string // inet_interfaces and inet_protocols at each call
 		want             string
 	}{
-		{"same", "systemd", []string{"all\\nall\\n", "all\\nall\\n"}, "postfix -c /etc/postfix reload\npostfix -c /etc/postfix reload\n"},
-		{"changed systemd", "systemd", []string{"loopback-only\\nall\\n"}, restarted},
-		{"changed none", "none", []string{"loopback-only\\nall\\n"}, "postfix -c /etc/postfix stop\npostfix -c /etc/postfix start\n"},
-		{"changed and put back", "systemd", []string{"loopback-only\\nall\\n", "all\\nall\\n"}, restarted + restarted},
+		{"same", "systemd", false, []string{"all\\nall\\n", "all\\nall\\n"}, "postfix -c /etc/postfix reload\npostfix -c /etc/postfix reload\n"},
+		{"changed systemd", "systemd", false, []string{"loopback-only\\nall\\n"}, restarted},
+		{"changed none", "none", false, []string{"loopback-only\\nall\\n"}, "postfix -c /etc/postfix stop\npostfix -c /etc/postfix start\n"},
+		{"changed and put back", "systemd", false, []string{"loopback-only\\nall\\n", "all\\nall\\n"}, restarted + restarted},
+		{"put back from a copy", "systemd", true, []string{"all\\nall\\n"}, restarted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -68,6 +70,9 @@ func TestReload(t *testing.T) {
 			}
 			write("postfix", "echo postfix $* >> "+dir+"/log")
 			write("systemctl", "case $1 in show) echo MainPID=12 ;; *) echo systemctl $* >> "+dir+"/log ;; esac")
+			if c.sent {
+				write("sent", "")
+			}
 			f, err := os.Open("testdata/hosts/deb12-postfix-open.snap")
 			if err != nil {
 				t.Fatal(err)

@@ -200,6 +200,8 @@ func wants(t testing.TB, err, kind error, says []string) {
 }
 
 func TestRunFailures(t *testing.T) {
+	// The line that says where the command's own output begins comes first.
+	begin := len(remote.Nonce() + "-begin\n")
 	cases := []struct {
 		name   string
 		server *remotetest.Server
@@ -209,7 +211,8 @@ func TestRunFailures(t *testing.T) {
 		{"flood", &remotetest.Server{Flood: true}, remote.ErrCut, []string{"cannot run a command on mx01", "more than 100000 bytes to standard output"}},
 		{"hang", &remotetest.Server{HangExec: true}, remote.ErrCut, []string{"did not end within 5s"}},
 		{"deaf", &remotetest.Server{DeafExec: true}, remote.ErrCut, []string{"did not end within 5s"}},
-		{"cut", &remotetest.Server{CutAfter: 10}, remote.ErrCut, []string{"the connection was lost"}},
+		{"cut", &remotetest.Server{CutAfter: 10 + begin}, remote.ErrCut, []string{"the connection was lost"}},
+		{"cut before it began", &remotetest.Server{CutAfter: 10}, remote.ErrCut, []string{"the connection was lost"}},
 		{"hang after auth", &remotetest.Server{HangAfterAuth: true}, remote.ErrUnreachable, []string{"opened no channel within 4s"}},
 		{"no channel", &remotetest.Server{NoChannel: true}, remote.ErrUnreachable, []string{"opens no channel", "no sessions here"}},
 	}
@@ -224,7 +227,7 @@ func TestRunFailures(t *testing.T) {
 			if took := time.Since(began); took > bound {
 				t.Errorf("it took %s", took)
 			}
-			if c.server.CutAfter > 0 && string(r.Stdout) != "0123456789" {
+			if c.server.CutAfter > 0 && string(r.Stdout) != "0123456789"[:max(c.server.CutAfter-begin, 0)] {
 				t.Errorf("what came before the cut is %q", r.Stdout)
 			}
 		})

@@ -100,7 +100,7 @@ func (o *openSSH) testSudo(t *testing.T) {
 			h := dial(t, target)
 			for range 2 { // the second time sudo remembers, or does not
 				r, err := h.Run(t.Context(), whoami, 1000)
-				if err != nil || r.Exit != 3 || !strings.HasSuffix(string(r.Stdout), "0"+itself) || !strings.HasSuffix(string(r.Stderr), "to standard error\n") {
+				if err != nil || r.Exit != 3 || string(r.Stdout) != "0"+itself || !strings.HasSuffix(string(r.Stderr), "to standard error\n") {
 					t.Errorf("%d %q %q, %v", r.Exit, r.Stdout, r.Stderr, err)
 				}
 				if strings.Contains(string(r.Stderr), "mtaharden") {

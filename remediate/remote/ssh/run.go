@@ -81,10 +81,15 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 
 // Keep is Run without a time of its own.
 func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
-	argv, op := c.Argv, opRun
+	op := opRun
 	var sudo *remote.Sudo
 	if h.t.becomes() {
 		sudo = remote.NewSudo(h.t.BecomePassword)
+	}
+	e := remote.NewExchange(c, limit, sudo)
+	e.Hear(heard)
+	argv := e.Begin(c.Argv)
+	if sudo != nil {
 		argv = sudo.Argv(argv)
 	}
 	line, err := commandLine(argv)
@@ -96,8 +101,6 @@ func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]b
 		return remote.Result{}, remote.Wrap(op, h.t.Name, remote.ErrUnreachable, err)
 	}
 	h.t.tracef("running a command of %d bytes with %d bytes of input: %s", len(line), len(c.Stdin), line)
-	e := remote.NewExchange(c, limit, sudo)
-	e.Hear(heard)
 	r := &running{h: h, ch: ch, e: e, ended: make(chan struct{})}
 	r.output.Store(time.Now().UnixNano())
 	result, err := r.carry(ctx, line, reqs, sudo != nil)
