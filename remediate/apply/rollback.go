@@ -123,25 +123,34 @@ func (u *undoing) save(ctx context.Context) error {
 	return nil
 }
 
-// bring gives a host that has lost the run's folder the controller's copy of it. It is done before the lock is taken: the run's own scripts are
-// what undoes it.
+// bring gives a host whose own folder of the run is gone or damaged the controller's copy of it. It is done before the lock is taken: the run's
+// own scripts are what undoes it.
 func (u *undoing) bring(ctx context.Context) error {
 	if u.in.Copy == nil {
 		return nil
 	}
 	rec, err := u.rooms.record(ctx, u.host, u.in.Of)
-	if err != nil || rec.Folder && len(rec.Manifest) > 0 {
+	if err != nil {
 		return err
+	}
+	_, damaged := backup.Decode(rec.Manifest)
+	refused := rec.State(string(Swap)) == "" && rec.State(string(restoring)) == string(Done) // it may have saved nothing
+	if rec.Folder && (damaged == nil || refused) {
+		return nil
+	}
+	how := "has no folder"
+	if rec.Folder {
+		how = "has a damaged folder"
 	}
 	m, contents, err := u.in.Copy()
 	if err != nil {
-		return fmt.Errorf("%w: the host has no folder of run %s, and this controller no copy of use: %w", ErrRefused, u.in.Of, err)
+		return fmt.Errorf("%w: the host %s of run %s, and this controller no copy of use: %w", ErrRefused, how, u.in.Of, err)
 	}
 	if err := u.rooms.send(ctx, u.host, *m, contents); err != nil {
 		return err
 	}
 	u.brought = true
-	u.out.Warnings = append(u.out.Warnings, "the host had no folder of the run: content, owner and mode come back from this controller's copy, times do not")
+	u.out.Warnings = append(u.out.Warnings, "the host "+how+" of the run: content, owner and mode come back from this controller's copy, times do not")
 	return nil
 }
 

@@ -2,9 +2,11 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,5 +171,71 @@ func TestGroundCopyTwice(t *testing.T) {
 	}
 	if got := g.ending("r1"); got != RolledBack {
 		t.Errorf("the run that was undone is %q", got)
+	}
+}
+
+// TestGroundNoManifest: a run that was refused before it had saved anything left nothing to undo, whether or not the controller has a copy.
+func TestGroundNoManifest(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	must(t, os.Link(g.main, filepath.Join(g.dir, "second name")))
+	if o := Apply(t.Context(), g.input("r1")); o.Ending != Unchanged || o.Nothing {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	u := g.undo("r2", "r1")
+	u.Copy = func() (*backup.Manifest, map[int][]byte, error) { return nil, nil, errors.New("there is none") }
+	if o := Rollback(t.Context(), u); !o.Nothing || o.Ending != Unchanged || len(g.left()) > 0 {
+		t.Errorf("it ended %q (%s, nothing %v), left %v", o.Ending, o.Reason, o.Nothing, g.left())
+	}
+}
+
+// TestGroundDamaged: a host whose manifest of the run is damaged is put back from the controller's copy.
+func TestGroundDamaged(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	in := g.input("r1")
+	var kept backup.Manifest
+	var contents map[int][]byte
+	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
+	if o := Apply(t.Context(), in); o.Ending != Changed {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	must(t, os.WriteFile(filepath.Join(g.dir, "lib", "r1", "manifest"), []byte(`{"run":"r1","items":[{`), 0o600))
+	u := g.undo("r2", "r1")
+	u.Copy = func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+	if o := Rollback(t.Context(), u); o.Ending != RolledBack || o.Err != nil || g.state() != "before" || len(g.left()) > 0 {
+		t.Errorf("it ended %q (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+}
+
+// TestGroundConflictLink: of a link that stands where the run's file stood its own text is shown, and nothing of the file that it leads to.
+func TestGroundConflictLink(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	if o := Apply(t.Context(), g.input("r1")); o.Ending != Changed {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	secret := filepath.Join(g.dir, "shadow")
+	must(t, os.WriteFile(secret, []byte("root:canary\n"), 0o600))
+	must(t, os.Remove(g.main))
+	must(t, os.Symlink(secret, g.main))
+	must(t, os.Mkdir(filepath.Join(g.dir, "lib", "r1", "show"), 0o700)) // an earlier look was broken off
+	u := g.undo("r2", "r1")
+	u.Mask = "mh_masked() { cat; }"
+	o := Rollback(t.Context(), u)
+	if o.Ending != NeedsPerson || len(o.Conflicts) != 1 {
+		t.Fatalf("it ended %q (%s)", o.Ending, o.Reason)
+	}
+	if diff := o.Conflicts[0].Diff; strings.Contains(diff, "canary") || !strings.Contains(diff, "+a link to "+secret) {
+		t.Errorf("it shows\n%s", diff)
 	}
 }

@@ -16,7 +16,7 @@ import (
 const maxSent = 32 << 20
 
 // Send makes a run's folder on a host of the controller's copy, by one command: for a host whose own folder is gone or damaged. A folder that is
-// there is moved to RUN.old first, but for its journal. files are the run's scripts, by name, made of the manifest that is returned: there the
+// there is moved to .old.RUN first, but for its journal. files are the run's scripts, by name, made of the manifest that is returned: there the
 // original inodes are not to be had, so that content, owner and mode come back, but no time, ACL or label. A file "sent" tells that whatever
 // else the run wrote there is not known.
 func Send(ctx context.Context, h remote.Host, l journal.Layout, m Manifest, contents map[int][]byte, files func(Manifest) (map[string]string, error)) (*Manifest, error) {
@@ -82,7 +82,7 @@ if [ ! -f "$mh_to/journal" ]; then
   mh_dir=$mh_home
   [ "$mh_rc" -eq 0 ] || return 1
 fi
-if [ -d "$mh_dir" ]; then rm -rf "$mh_dir.old" && mv "$mh_dir" "$mh_dir.old" || return 1; fi
+if [ -d "$mh_dir" ]; then rm -rf "$mh_base/.old.$mh_run" && mv "$mh_dir" "$mh_base/.old.$mh_run" || return 1; fi
 mv "$mh_to" "$mh_dir" && mh_durable "$mh_dir/swapped" "$mh_dir" "$mh_base"
 }
 if mh_send_all; then mh_fact sent "$mh_run"; fi

@@ -17,6 +17,9 @@ mh_begin() {
   [ "$mh__sha" != cksum ] || mh_algo=cksum
   mh_ef=
   if [ / -ef / ] && ! [ / -ef /dev/null ]; then mh_ef=1; fi 2>/dev/null
+  # Where a link to a directory came in a name's place, mv would go through it but for -T (GNU, busybox).
+  mh_mv="mv -f"
+  case $(mv --help 2>&1) in *-T*) mh_mv="mv -fT" ;; esac
   mh_meta "$mh_dir" || return 1
   mh_me=$mh_uid
   cd / || return 1
@@ -147,7 +150,7 @@ mh_rename() {
   mh_may || return 1
   mh_there || { mh_why "the directory of $item_show is another one now"; return 1; }
   [ ! -d "$mh_name" ] || { mh_why "$item_show is a directory"; return 1; }
-  mv -f ./new "$mh_name" && mh_durable .. && cd .. && rmdir "$mh_room" || { mh_why "cannot put $item_show in place"; return 1; }
+  $mh_mv ./new "$mh_name" && mh_durable .. && cd .. && rmdir "$mh_room" || { mh_why "cannot put $item_show in place"; return 1; }
 }
 
 # mh_remove takes the item's name away.

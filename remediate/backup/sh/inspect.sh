@@ -41,7 +41,7 @@ mh_prune() {
       mh_fact kept "$mh_r a run has the host's lock"
     elif [ -d "$mh_d/guard" ] || [ -f "$mh_d/hooks" ]; then
       mh_fact kept "$mh_r its guard is armed"
-    elif mv "$mh_d" "$mh_base/.gone.$mh_r" && mh_durable "$mh_base" && rm -rf "$mh_base/.gone.$mh_r"; then
+    elif mv "$mh_d" "$mh_base/.gone.$mh_r" && mh_durable "$mh_base" && rm -rf "$mh_base/.gone.$mh_r" "$mh_base/.old.$mh_r"; then
       mh_fact gone "$mh_r"
     else
       mh_fact kept "$mh_r its folder cannot be removed"
