@@ -169,3 +169,34 @@ func TestServices(t *testing.T) {
 		}
 	}
 }
+
+// TestServicesAtBoot holds what a restore tells the service manager while the machine boots: it has read its links already, and waiting for it would
+// be waiting for this.
+func TestServicesAtBoot(t *testing.T) {
+	running := plan.Running{Active: true}
+	for _, c := range []struct {
+		manager       string
+		before, after plan.Running
+		want          string
+	}{
+		{"systemd", running, plan.Running{}, "systemctl --no-block start mta\n"},
+		{"systemd", plan.Running{}, running, "systemctl --no-block stop mta\n"},
+		{"smf", running, plan.Running{}, "svcadm enable mta\n"},
+		{"smf", plan.Running{}, running, "svcadm disable mta\n"},
+		{"sysv", running, plan.Running{}, ""},
+		{"sysv", plan.Running{}, running, ""},
+	} {
+		dir := t.TempDir()
+		m := backup.Manifest{Run: "r1", Items: []backup.Item{{Kind: plan.Unit, Path: "/etc/init.d/mta", Service: &plan.Service{
+			Manager: c.manager, Name: "mta", Before: c.before, After: c.after,
+		}}}}
+		if err := checkItems(m); err != nil {
+			t.Fatal(err)
+		}
+		script := journal.Script() + itemSh + serviceSh + data(m, usualPace) + "mh_setup; mh_dir=" + dir + "; mh_limit() { echo \"$@\"; }; mh_may() { :; }\n" +
+			"mkdir $mh_dir/swapped; item=1; mh_item 1; mh_what=test; mh_swap_service >/dev/null || exit; mh_boot=1; mh_back_service\n"
+		if out, err := exec.Command("dash", "-c", script).CombinedOutput(); err != nil || string(out) != c.want {
+			t.Errorf("%s, %+v: %v, said %q, want %q", c.manager, c.before, err, out, c.want)
+		}
+	}
+}

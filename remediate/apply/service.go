@@ -17,8 +17,9 @@ import (
 type manager struct {
 	start, stop []string
 	changed     []string // tells it that boot links moved
-	booting     []string // starts a service while the machine boots; nil: the links alone do it
-	links       bool     // boot links are what starts it at boot
+	// Start and stop a service while the machine boots, whose manager has read the links already; nil: the links alone do it.
+	bootStart, bootStop []string
+	links               bool // boot links are what starts it at boot
 }
 
 // managers are the init systems of facts.Snapshot.Init: systemctl(1), rc-service(8), svcadm(1M), startsrc and stopsrc (AIX), service(8) of
@@ -28,15 +29,20 @@ func managers() map[string]manager {
 	return map[string]manager{
 		"systemd": {
 			start: []string{"systemctl", "start", "NAME"}, stop: []string{"systemctl", "stop", "NAME"}, links: true,
-			changed: []string{"systemctl", "daemon-reload"}, booting: []string{"systemctl", "--no-block", "start", "NAME"},
+			changed: []string{"systemctl", "daemon-reload"},
+			// What is queued to be started is stopped by the replacing of its job (systemctl(1), --job-mode).
+			bootStart: []string{"systemctl", "--no-block", "start", "NAME"}, bootStop: []string{"systemctl", "--no-block", "stop", "NAME"},
 		},
 		"openrc": {start: []string{"rc-service", "NAME", "start"}, stop: []string{"rc-service", "NAME", "stop"}, links: true},
 		"sysv":   script,
 		"hpux":   script,
 		"none":   script,
-		"smf":    {start: []string{"svcadm", "enable", "-s", "NAME"}, stop: []string{"svcadm", "disable", "-s", "NAME"}, booting: []string{"svcadm", "enable", "NAME"}},
-		"src":    {start: []string{"startsrc", "-s", "NAME"}, stop: []string{"stopsrc", "-s", "NAME"}},
-		"bsd":    {start: []string{"service", "NAME", "onestart"}, stop: []string{"service", "NAME", "onestop"}},
+		"smf": {
+			start: []string{"svcadm", "enable", "-s", "NAME"}, stop: []string{"svcadm", "disable", "-s", "NAME"},
+			bootStart: []string{"svcadm", "enable", "NAME"}, bootStop: []string{"svcadm", "disable", "NAME"},
+		},
+		"src": {start: []string{"startsrc", "-s", "NAME"}, stop: []string{"stopsrc", "-s", "NAME"}},
+		"bsd": {start: []string{"service", "NAME", "onestart"}, stop: []string{"service", "NAME", "onestop"}},
 	}
 }
 
@@ -146,8 +152,8 @@ func services(m backup.Manifest) string {
 		}
 		man := managers()[it.Service.Manager]
 		fmt.Fprintf(&act, "%d.start) %s ;;\n%d.stop) %s ;;\n", i+1, serviceCommand(man.start, it), i+1, serviceCommand(man.stop, it))
-		if man.booting != nil {
-			fmt.Fprintf(&act, "%d.boot.start) %s ;;\n", i+1, serviceCommand(man.booting, it))
+		if man.bootStart != nil {
+			fmt.Fprintf(&act, "%d.boot.start) %s ;;\n%d.boot.stop) %s ;;\n", i+1, serviceCommand(man.bootStart, it), i+1, serviceCommand(man.bootStop, it))
 		}
 		if man.changed != nil && len(bootLinks(it)) > 0 {
 			fmt.Fprintf(&tell, "%d) %s ;;\n", i+1, serviceCommand(man.changed, it))
