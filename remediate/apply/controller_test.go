@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"mtaharden/remediate/backup"
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/plan"
@@ -249,23 +248,13 @@ func TestGround(t *testing.T) {
 // TestGroundCopy: a host that has lost the run's folder gets it back from the controller.
 func TestGroundCopy(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: what is saved must be root's")
-	}
-	g := newGround(t, time.Minute)
-	in := g.input("r1")
-	var kept backup.Manifest
-	var contents map[int][]byte
-	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
-	if o := Apply(t.Context(), in); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, kept := changed(t)
 	must(t, os.RemoveAll(filepath.Join(g.dir, "lib", "r1")))
 	u := Undo{Input: g.input("r2"), Of: "r1"}
 	if o := Rollback(t.Context(), u); o.Ending != Unchanged || o.Nothing || g.state() != "after" {
 		t.Errorf("without a copy it ended %s (%s): %q", o.Ending, o.Reason, g.state())
 	}
-	u.Run, u.Copy = "r3", func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+	u.Run, u.Copy = "r3", kept
 	if o := Rollback(t.Context(), u); o.Ending != RolledBack || g.state() != "before" || len(g.left()) > 0 {
 		t.Errorf("with a copy it ended %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
 	}
@@ -297,13 +286,7 @@ func TestAround(t *testing.T) {
 // TestGroundConflict: a file that somebody changed since stops a rollback, which touches nothing; --force keeps what it replaces.
 func TestGroundConflict(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: what is saved must be root's")
-	}
-	g := newGround(t, time.Minute)
-	if o := Apply(t.Context(), g.input("r1")); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, _ := changed(t)
 	must(t, os.WriteFile(g.main, []byte("relay = friends\n"), 0o644))
 	u := Undo{Input: g.input("r2"), Of: "r1"}
 	u.Mask = "mh_masked() { cat; }"

@@ -25,12 +25,18 @@ func TestGroundFaults(t *testing.T) {
 	if o := Apply(t.Context(), clean.input("r1")); o.Ending != Changed {
 		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
 	}
-	all, total := stepFaults(t, clean.ops)
-	t.Logf("%d operations of the controller; %d of %d cases", clean.ops, len(all), total)
+	eachFault(t, clean.ops, groundFault)
+}
+
+// eachFault runs a test for every fault of stepFaults, side by side.
+func eachFault(t *testing.T, ops int, run func(t *testing.T, op int, kind string)) {
+	t.Helper()
+	all, total := stepFaults(t, ops)
+	t.Logf("%d operations of the controller; %d of %d cases", ops, len(all), total)
 	for _, c := range all {
 		t.Run(fmt.Sprintf("%d-%s", c.op, c.kind), func(t *testing.T) {
 			t.Parallel()
-			groundFault(t, c.op, c.kind)
+			run(t, c.op, c.kind)
 		})
 	}
 }

@@ -15,6 +15,23 @@ import (
 	"mtaharden/remediate/remote"
 )
 
+// changed is a ground on which run r1 was confirmed, and the controller's copy of what it replaced.
+func changed(t *testing.T) (*ground, func() (*backup.Manifest, map[int][]byte, error)) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	in := g.input("r1")
+	var kept backup.Manifest
+	var contents map[int][]byte
+	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
+	if o := Apply(t.Context(), in); o.Ending != Changed {
+		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
+	}
+	return g, func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+}
+
 // undo is a rollback on the ground.
 func (g *ground) undo(run, of string) Undo {
 	u := Undo{Input: g.input(run), Of: of}
@@ -49,32 +66,19 @@ func (g *ground) ending(run string) Ending {
 // its way. A run of the tests takes a sample; MTALAB_FULL takes all.
 func TestGroundRollbackFaults(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 || testing.Short() {
-		t.Skip("needs root: what is saved must be root's; and it takes its time")
+	if testing.Short() {
+		t.Skip("it takes its time")
 	}
-	clean := newGround(t, time.Minute)
-	if o := Apply(t.Context(), clean.input("r1")); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	clean, _ := changed(t)
 	before := clean.ops
 	if o := Rollback(t.Context(), clean.undo("r2", "r1")); o.Ending != RolledBack {
 		t.Fatalf("the rollback ended %s (%s)", o.Ending, o.Reason)
 	}
-	all, total := stepFaults(t, clean.ops-before)
-	t.Logf("%d operations of the controller; %d of %d cases", clean.ops-before, len(all), total)
-	for _, c := range all {
-		t.Run(fmt.Sprintf("%d-%s", c.op, c.kind), func(t *testing.T) {
-			t.Parallel()
-			rollbackFault(t, c.op, c.kind)
-		})
-	}
+	eachFault(t, clean.ops-before, rollbackFault)
 }
 
 func rollbackFault(t *testing.T, op int, kind string) {
-	g := newGround(t, time.Minute)
-	if o := Apply(t.Context(), g.input("r1")); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, _ := changed(t)
 	g.d = 6 * time.Second
 	from := g.ops
 	g.fault = func(n int) string {
@@ -117,13 +121,7 @@ func rollbackFault(t *testing.T, op int, kind string) {
 // TestGroundConflictLate: what somebody writes between a rollback's look and its deed is left alone, and a person is asked.
 func TestGroundConflictLate(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: what is saved must be root's")
-	}
-	g := newGround(t, time.Minute)
-	if o := Apply(t.Context(), g.input("r1")); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, _ := changed(t)
 	u := g.undo("r2", "r1")
 	u.Mask = "mh_masked() { cat; }"
 	undo := u.rooms.undo
@@ -146,24 +144,14 @@ func TestGroundConflictLate(t *testing.T) {
 // TestGroundCopyTwice: a rollback from the controller's copy that was stopped is as good the second time.
 func TestGroundCopyTwice(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: what is saved must be root's")
-	}
-	g := newGround(t, time.Minute)
-	in := g.input("r1")
-	var kept backup.Manifest
-	var contents map[int][]byte
-	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
-	if o := Apply(t.Context(), in); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, kept := changed(t)
 	must(t, os.RemoveAll(filepath.Join(g.dir, "lib", "r1")))
 	after, err := os.ReadFile(g.main)
 	must(t, err)
 	must(t, os.WriteFile(g.main, []byte("relay = friends\n"), 0o644))
 	for n, want := range []Ending{NeedsPerson, RolledBack} {
 		u := g.undo(fmt.Sprintf("r%d", n+2), "r1")
-		u.Mask, u.Copy = "mh_masked() { cat; }", func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+		u.Mask, u.Copy = "mh_masked() { cat; }", kept
 		if o := Rollback(t.Context(), u); o.Ending != want || o.Nothing {
 			t.Errorf("rollback %d ended %q (%s, nothing %v): %q", n+1, o.Ending, o.Reason, o.Nothing, g.state())
 		}
@@ -195,20 +183,10 @@ func TestGroundNoManifest(t *testing.T) {
 // TestGroundDamaged: a host whose manifest of the run is damaged is put back from the controller's copy.
 func TestGroundDamaged(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: what is saved must be root's")
-	}
-	g := newGround(t, time.Minute)
-	in := g.input("r1")
-	var kept backup.Manifest
-	var contents map[int][]byte
-	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
-	if o := Apply(t.Context(), in); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, kept := changed(t)
 	must(t, os.WriteFile(filepath.Join(g.dir, "lib", "r1", "manifest"), []byte(`{"run":"r1","items":[{`), 0o600))
 	u := g.undo("r2", "r1")
-	u.Copy = func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+	u.Copy = kept
 	if o := Rollback(t.Context(), u); o.Ending != RolledBack || o.Err != nil || g.state() != "before" || len(g.left()) > 0 {
 		t.Errorf("it ended %q (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
 	}
@@ -217,13 +195,7 @@ func TestGroundDamaged(t *testing.T) {
 // TestGroundConflictLink: of a link that stands where the run's file stood its own text is shown, and nothing of the file that it leads to.
 func TestGroundConflictLink(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: what is saved must be root's")
-	}
-	g := newGround(t, time.Minute)
-	if o := Apply(t.Context(), g.input("r1")); o.Ending != Changed {
-		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
-	}
+	g, _ := changed(t)
 	secret := filepath.Join(g.dir, "shadow")
 	must(t, os.WriteFile(secret, []byte("root:canary\n"), 0o600))
 	must(t, os.Remove(g.main))
