@@ -66,6 +66,12 @@ func (e *editor) removeAll(key string, fixes []mta.Fix) error {
 	if strings.HasPrefix(name, "hostlist ") {
 		changed = keepLoopback(text, changed, sep)
 	}
+	if endsNegated(changed, sep) && !endsNegated(text, sep) {
+		if strings.HasPrefix(strings.TrimSpace(text), `"`) {
+			return fmt.Errorf("%s: cannot take %q out of %s: what is left would hold everything, and its value is in quotes", f.Path, fixes[0].Value, name)
+		}
+		changed = appended(changed, sep, "!*")
+	}
 	e.put(f, change{From: from, To: to, New: changed, fix: fixes[0]})
 	return nil
 }
@@ -80,14 +86,31 @@ func keepLoopback(before, after string, sep byte) string {
 		if !holds(before, sep, addr) || holds(after, sep, addr) {
 			continue
 		}
-		list, by := spans(after, sep)
-		item := strings.ReplaceAll(addr.String(), string(by), string(by)+string(by))
-		if slices.ContainsFunc(list, func(s span) bool { return s.item != "" }) {
-			item = string(by) + " " + item
-		}
-		after = strings.TrimRight(after, " \t") + " " + item
+		after = appended(after, sep, addr.String())
 	}
 	return after
+}
+
+// appended is a list as written with one more item.
+func appended(text string, sep byte, item string) string {
+	list, by := spans(text, sep)
+	item = strings.ReplaceAll(item, string(by), string(by)+string(by))
+	if slices.ContainsFunc(list, func(s span) bool { return s.item != "" }) {
+		item = string(by) + " " + item
+	}
+	return strings.TrimRight(text, " \t") + " " + item
+}
+
+// endsNegated says whether the last item of a list as written begins with "!": whatever such a list does not name is in it (exim specification,
+// "Negated items in lists").
+func endsNegated(text string, sep byte) bool {
+	list, _ := spans(text, sep)
+	for _, s := range slices.Backward(list) {
+		if s.item != "" {
+			return strings.HasPrefix(s.item, "!")
+		}
+	}
+	return false
 }
 
 // holds says whether an item of a list as written is that address, a network of it, or everybody.
