@@ -12,10 +12,10 @@ import (
 	"mtaharden/remediate/remote/remotetest"
 )
 
-// atOnce runs the tests eight at once: those of the lab mostly wait for their hosts.
+// atOnce runs the tests twelve at once: those of the lab mostly wait, for their hosts and for each other.
 type atOnce struct{ m *testing.M }
 
-func (a atOnce) Run() int { return remotetest.AtOnce(a.m) }
+func (a atOnce) Run() int { return remotetest.Parallel(a.m, 12) }
 
 func TestMain(m *testing.M) {
 	testscript.Main(atOnce{m}, map[string]func(){"mtaharden": main})
