@@ -159,7 +159,7 @@ ex_trace='
 match($0, /^>>>[ !\342\225\216]+/) { ex_p = substr($0, 1, RLENGTH); gsub(/[^> ]/, " ", ex_p); $0 = ex_p substr($0, RLENGTH + 1) }
 /^>>> *check dnssec/ { next }
 /^>>> *check [!a-z]/ { keep($1 " " $2 " " $3); next }
-/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: condition test)|^>>> .* router forced/ { keep($0); next }
+/^>>> *(processing|using ACL|end of ACL|ACL is|[a-z]+: (condition test|endpass))|^>>> .* router forced/ { keep($0); next }
 /configuration error|^Exim/ { keep($0) }'
 
 # What puts the dialogues of ex_queue, one process each, for 30 seconds: "$@" is the program. exim_turn takes its input and says how it

@@ -143,17 +143,19 @@ func (e *evaluator) subACL(c *cond, depth int, v *verdict) truth {
 	}
 	verb := e.verb
 	sub := e.walk(words[0], depth+1)
-	e.verb, e.thrown = verb, false
+	e.verb, e.thrown, e.torn = verb, false, false
 	for name, old := range held {
 		e.vars[name] = old
 	}
 	var t truth
-	thrown := later // allowed below "accept" and "discard" alone (acl.c)
+	thrown := later // allowed below "accept" and "discard" alone; elsewhere it is an error, below "warn" too (acl.c)
 	if verb == "accept" || verb == "discard" {
-		thrown, e.thrown = maybe, sub.ends == discards && !c.Neg
+		thrown, e.thrown = maybe, sub.ends == discards
 		if e.thrown {
 			thrown = yes
 		}
+	} else {
+		e.torn = sub.ends&discards != 0
 	}
 	for end, means := range map[ending]truth{accepts: yes, denies: no, defers: later, discards: thrown} {
 		if sub.ends&end != 0 {

@@ -60,6 +60,7 @@ type evaluator struct {
 	verb    string           // of the block that is walked
 	ignored bool             // the condition that was looked at is as if it were not there
 	thrown  bool             // an ACL that it calls throws the message away
+	torn    bool             // one does where that is an error
 	unread  map[string]bool  // tables that the snapshot does not hold, where somebody wants to know
 	mistake string           // what in the configuration makes a temporary error, "" for none
 }
@@ -102,11 +103,14 @@ func (e *evaluator) blocks(name string, blocks []*block, depth int) verdict {
 			v.add(denies, reason{b.At, "too long to follow"})
 			return v
 		}
-		e.why, e.verb, e.thrown = nil, b.Verb, false
+		e.why, e.verb, e.thrown, e.torn = nil, b.Verb, false, false
 		t, afterEndpass := e.conditions(b, depth, &v)
 		because := append([]reason{{b.At, b.describe()}}, e.why...)
-		if t&later != 0 && b.Verb != "warn" {
+		if t&later != 0 && (b.Verb != "warn" || e.torn) {
 			v.add(defers, because...)
+		}
+		if t == later && e.torn {
+			return v
 		}
 		if t&yes != 0 {
 			if e.thrown {
@@ -211,6 +215,9 @@ func (e *evaluator) conditions(b *block, depth int, v *verdict) (t, afterEndpass
 		one := e.condition(c, depth, v)
 		if e.ignored {
 			continue
+		}
+		if e.thrown && c.Name == "acl" {
+			return t&(later|no) | yes, passed // negated or not, and whatever stands behind it (acl.c)
 		}
 		if e.free && one&maybe == maybe && (c.Name == "hosts" || c.Name == "domains") && c.Neg == (b.Verb == "deny" || b.Verb == "drop") {
 			one = no // a table that neither a stranger nor the domain that was asked about is assumed to be in

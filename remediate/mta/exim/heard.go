@@ -131,6 +131,10 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 		a.Outcome = judge.Refused
 		m.doubt(&a)
 	}
+	if read := m.fromConfig(q).Outcome; d.lost != "" && (foreign || d.lost != "recipient") && x.code() >= 400 && a.Outcome != read && a.Outcome != judge.CannotTell {
+		a.Outcome = judge.CannotTell
+		a.Text = "the verification of the " + d.lost + " failed before, and for another it may not: " + a.Text
+	}
 	return a
 }
 

@@ -299,6 +299,14 @@ func (e *evaluator) listedRoute(o map[string]string, address string) truth {
 	return no
 }
 
+// qualified is a new address with the domain that it gets where it has none.
+func (c *config) qualified(address string) string {
+	if strings.Contains(address, "@") {
+		return address
+	}
+	return address + "@" + c.option("qualify_recipient", c.qualify)
+}
+
 // redirect follows the new addresses of a redirect router (chapter 22). What a file or a table of the site's says is a destination
 // of its own.
 func (e *evaluator) redirect(o map[string]string, address string, verifying bool, depth int) (routes, truth) {
@@ -334,14 +342,19 @@ func (e *evaluator) redirect(o map[string]string, address string, verifying bool
 		return routes{to: toLocal}, no
 	}
 	if strings.Contains(data, "${lookup") && len(e.why) > from {
-		return routes{to: toLocal, why: e.why[from:]}, no
+		why := e.why[from:]
+		out := routes{to: toLocal, why: why}
+		if verifying && !strings.ContainsAny(text, ",\n<\" ") { // one new address is verified itself (specification §42.2)
+			if out.to = e.route(e.cfg.qualified(text), verifying, depth+1).to; out.to&toRemote != 0 {
+				out.to = out.to&^toRemote | toLocal
+			}
+		}
+		return out, no
 	}
 	if strings.ContainsAny(text, ",\n<\" ") {
 		return routes{to: toLocal | toRemote}, no
 	}
-	if !strings.Contains(text, "@") {
-		text += "@" + e.cfg.option("qualify_recipient", e.cfg.qualify)
-	}
+	text = e.cfg.qualified(text)
 	if strings.EqualFold(text, address) {
 		return routes{}, yes // a router does not run twice for one address
 	}

@@ -217,7 +217,7 @@ func nesting(text string) int {
 	switch {
 	case strings.HasPrefix(text, "using ACL "):
 		return 1
-	case strings.HasPrefix(text, "end of ACL "), strings.Contains(text, ": condition test deferred in ") && !strings.HasPrefix(text, "warn:"):
+	case strings.HasPrefix(text, "end of ACL "), strings.Contains(text, ": endpass encountered"), strings.Contains(text, ": condition test deferred in ") && !strings.HasPrefix(text, "warn:"):
 		return -1
 	}
 	return 0
@@ -230,17 +230,18 @@ type decision struct {
 	verify string // recipient, sender, helo …: the last condition that was looked at was verify
 	passed bool   // the outermost ACL accepted
 	failed bool   // a router said no in so many words (:fail:)
+	lost   string // sender, helo …: what was verified in a block before, and was not met for that
 }
 
 func decide(trace []string) decision {
 	var d decision
-	depth := 0
+	depth, negated := 0, false
 	for _, line := range trace {
 		text := unmarked(line)
 		depth += nesting(text)
 		switch {
 		case strings.HasPrefix(text, "processing \"") && depth <= 1:
-			d = decision{}
+			d = decision{lost: d.lost}
 			rest := strings.TrimPrefix(text, "processing \"")
 			d.verb, rest, _ = strings.Cut(rest, "\"")
 			rest = strings.TrimSuffix(strings.TrimSpace(rest), ")")
@@ -257,7 +258,11 @@ func decide(trace []string) decision {
 			d.verify = ""
 			if _, what, ok := strings.Cut(text, "verify = "); ok {
 				d.verify, _, _ = strings.Cut(what, "/")
+				d.verify = strings.TrimSpace(d.verify)
 			}
+			negated = strings.HasPrefix(strings.TrimSpace(strings.TrimPrefix(text, "check ")), "!")
+		case strings.Contains(text, ": condition test failed in ") && d.verify != "" && !negated && d.lost == "":
+			d.lost = d.verify
 		case d.verify != "" && strings.Contains(text, "forced address failure"), d.verify != "" && strings.Contains(text, "router forced"):
 			d.failed = true
 		}
