@@ -14,10 +14,10 @@ type Line struct {
 }
 
 // LineStates are the states of a Line. Of an item: swapped; ours (what the run put there is there), already (what stood before is there),
-// conflict (neither), restored, displaced (restored, and what was neither lies in displaced/), failed. Of the run: reloaded, confirmed,
+// conflict (neither), lost (beside ours or conflict: what stood before is not to be had any more), restored, displaced (restored, and what was neither lies in displaced/), failed. Of the run: reloaded, confirmed,
 // fenced, locked, busy, failed.
 func LineStates() []string {
-	return []string{"swapped", "ours", "already", "conflict", "restored", "displaced", "failed", "reloaded", "confirmed", "fenced", "locked", "busy"}
+	return []string{"swapped", "ours", "already", "conflict", "lost", "restored", "displaced", "failed", "reloaded", "confirmed", "fenced", "locked", "busy"}
 }
 
 // The bounds of what a script prints.

@@ -126,21 +126,9 @@ func (u *undoing) save(ctx context.Context) error {
 // bring gives a host whose own folder of the run is gone or damaged the controller's copy of it. It is done before the lock is taken: the run's
 // own scripts are what undoes it.
 func (u *undoing) bring(ctx context.Context) error {
-	if u.in.Copy == nil {
-		return nil
-	}
-	rec, err := u.rooms.record(ctx, u.host, u.in.Of)
-	if err != nil {
+	how, err := u.lacking(ctx)
+	if err != nil || how == "" {
 		return err
-	}
-	_, damaged := backup.Decode(rec.Manifest)
-	refused := rec.State(string(Swap)) == "" && rec.State(string(restoring)) == string(Done) // it may have saved nothing
-	if rec.Folder && (damaged == nil || refused) {
-		return nil
-	}
-	how := "has no folder"
-	if rec.Folder {
-		how = "has a damaged folder"
 	}
 	m, contents, err := u.in.Copy()
 	if err != nil {
@@ -152,6 +140,36 @@ func (u *undoing) bring(ctx context.Context) error {
 	u.brought = true
 	u.out.Warnings = append(u.out.Warnings, "the host "+how+" of the run: content, owner and mode come back from this controller's copy, times do not")
 	return nil
+}
+
+// lacking says what a rollback misses in the host's own folder of the run; "" where it misses nothing, or undoable says why there is nothing to do.
+func (u *undoing) lacking(ctx context.Context) (string, error) {
+	rec, err := u.rooms.record(ctx, u.host, u.in.Of)
+	if err != nil {
+		return "", err
+	}
+	_, damaged := backup.Decode(rec.Manifest)
+	switch {
+	case !rec.Folder && u.in.Copy != nil:
+		return "has no folder", nil
+	case !rec.Folder || rec.State(string(Swap)) == "" && rec.State(string(restoring)) == string(Done): // the latter may have saved nothing
+		return "", nil
+	case damaged != nil && u.in.Copy != nil:
+		return "has a damaged folder", nil
+	case damaged != nil || rec.State(string(Swap)) == "":
+		return "", nil
+	}
+	lines, err := u.rooms.survey(ctx, u.host, u.in.Of)
+	if err != nil {
+		return "", err
+	}
+	if !slices.ContainsFunc(lines, func(l Line) bool { return l.State == "lost" }) {
+		return "", nil
+	}
+	if u.in.Copy == nil {
+		return "", fmt.Errorf("%w: the host has damaged contents of run %s, and this controller no copy", ErrRefused, u.in.Of)
+	}
+	return "has damaged contents", nil
 }
 
 // undoable says whether there is something of a run to undo.

@@ -192,6 +192,43 @@ func TestGroundDamaged(t *testing.T) {
 	}
 }
 
+// TestGroundFlippedBit: one of a content's two places may be damaged, nothing is touched where both are, and the controller's copy puts it right.
+func TestGroundFlippedBit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		damaged []string
+		copied  bool
+		want    Ending
+	}{
+		{"the copy", []string{"copy"}, false, RolledBack},
+		{"the original", []string{"keep"}, false, RolledBack},
+		{"both", []string{"copy", "keep"}, false, Unchanged},
+		{"both, and a copy of the controller's", []string{"copy", "keep"}, true, RolledBack},
+	} {
+		g, kept := changed(t)
+		for _, place := range c.damaged {
+			name := filepath.Join(g.dir, "lib", "r1", place, "1")
+			text, err := os.ReadFile(name)
+			must(t, err)
+			text[0] ^= 1
+			must(t, os.WriteFile(name, text, 0o600))
+		}
+		before := g.state()
+		u := g.undo("r2", "r1")
+		if c.copied {
+			u.Copy = kept
+		}
+		o := Rollback(t.Context(), u)
+		if o.Ending != c.want || len(g.left()) > 0 || (o.Err == nil) != (c.want == RolledBack) {
+			t.Errorf("%s: it ended %q (%s), left %v", c.name, o.Ending, o.Reason, g.left())
+		}
+		if state := g.state(); c.want == Unchanged && (state != before || !strings.Contains(o.Reason, "damaged contents")) || c.want == RolledBack && state != "before" {
+			t.Errorf("%s: %q, %s", c.name, state, o.Reason)
+		}
+	}
+}
+
 // TestGroundConflictLink: of a link that stands where the run's file stood its own text is shown, and nothing of the file that it leads to.
 func TestGroundConflictLink(t *testing.T) {
 	t.Parallel()

@@ -129,10 +129,20 @@ mh_survey() {
     ours) mh_ours=$((mh_ours + 1)) ;;
     esac
     [ -z "$mh_dry$1" ] || mh_tell "$item" "$mh_state" "$item_show"
+    [ -z "$mh_dry" ] || [ "$mh_state" = already ] || mh_saved || mh_tell "$item" lost "$item_show"
     item=$((item - 1))
   done
   cd /
 }
+
+# mh_saved says whether what stood before the item is still to be had.
+mh_saved() {
+  case $item_kind/$was_kind in mode/* | service/* | */absent) return 0 ;; esac
+  mh_original || mh_whole "$mh_dir/copy/$item" "$was_sum"
+}
+
+# mh_original says whether the inode that stood there is kept, and holds what it held.
+mh_original() { [ -n "$item_kept" ] && [ -f "$mh_dir/keep/$item" ] && mh_is "$mh_dir/keep/$item" "$was_sum" "$mh_dir/copy/$item"; }
 
 mh_restore() {
   mh_survey ''
@@ -261,8 +271,7 @@ mh_back() {
     return
   fi
   mh_build || { mh_why "cannot make a directory beside $item_show"; return 1; }
-  if [ -n "$item_kept" ] && [ -f "$mh_dir/keep/$item" ] && mh_is "$mh_dir/keep/$item" "$was_sum" "$mh_dir/copy/$item" &&
-    ln "$mh_dir/keep/$item" ./new 2>/dev/null; then
+  if mh_original && ln "$mh_dir/keep/$item" ./new 2>/dev/null; then
     mh_own ./new "$was_uid" "$was_gid" "$was_mode" || { mh_why "cannot set owner and mode of $item_show"; return 1; }
   else
     mh_recopy || return 1
