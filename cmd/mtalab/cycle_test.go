@@ -167,6 +167,27 @@ func TestManifest(t *testing.T) {
 	}
 }
 
+// TestDressedTime: a dressed file has a time of its own, and none before 1970.
+func TestDressedTime(t *testing.T) {
+	root := t.TempDir()
+	file := filepath.Join(root, "f")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for was, want := range map[int64]int64{0: 0, 59: 0, 60: 0, 1_700_000_000: 1_699_999_940} {
+		if err := os.Chtimes(file, time.Unix(was, 0), time.Unix(was, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := dressFile(root, "/f"); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(file)
+		if err != nil || !st.ModTime().Equal(time.Unix(want, 123456789)) {
+			t.Errorf("%d became %v, %v; want %d", was, st.ModTime(), err, want)
+		}
+	}
+}
+
 func TestInRoot(t *testing.T) {
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "a/b"), 0o755); err != nil {

@@ -120,7 +120,8 @@ func lostMail(before, after map[string]string) []string {
 }
 
 // dressFile gives a file what a change must keep and a host's image never has: an ACL (acl(5): as it is stored, a version and entries of tag, permission
-// and id), an attribute, and a time of its own. Its mode stays what it is.
+// and id), an attribute, and a time of its own. Its mode stays what it is. The time is none before 1970, which make(1) takes for one to come: it
+// would build anew for ever what Debian's Makefile of sendmail makes of the file.
 func dressFile(root, path string) error {
 	name, err := inRoot(root, path)
 	if err != nil {
@@ -146,7 +147,11 @@ func dressFile(root, path string) error {
 	if err := unix.Setxattr(name, "user.mtalab", []byte("kept"), 0); err != nil {
 		return fmt.Errorf("cannot give %s an attribute: %w", path, err)
 	}
-	when := st.ModTime().Add(-time.Minute).Truncate(time.Second).Add(123456789)
+	when := st.ModTime().Add(-time.Minute)
+	if when.Unix() < 0 {
+		when = time.Unix(0, 0)
+	}
+	when = when.Truncate(time.Second).Add(123456789)
 	return os.Chtimes(name, when, when)
 }
 
