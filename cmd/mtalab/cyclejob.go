@@ -149,7 +149,11 @@ func (c *cycle) untouched(ctx context.Context, by string) error {
 	if err != nil {
 		return err
 	}
-	if diff := unlike(c.files, files); diff != "" {
+	before := c.files
+	if c.stopped() {
+		before, files = begun(before), begun(files)
+	}
+	if diff := unlike(before, files); diff != "" {
 		return fmt.Errorf("%s left other files:\n%s", by, lastLines(diff, 30))
 	}
 	serves, err := c.listens(ctx)
