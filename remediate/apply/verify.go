@@ -249,7 +249,7 @@ func known(j *Judgement, p way, where Where) bool {
 
 // planned says whether the plan means to take a way of relaying away from a client that the host lets in by what it has: one let in by an entry
 // of an installation that the plan changes, or one of its own network that no inventory declares and that rode on a hole which lets in
-// strangers too, or on a line that the plan changes. Who was seen to relay so is in the plan's impact. Local mail, people who have logged in,
+// strangers too, on a line that the plan changes, or on a default in whose place the plan sets something. Who was seen to relay so is in the plan's impact. Local mail, people who have logged in,
 // this machine and declared networks are never meant.
 func planned(h plan.HostPlan, p way, before *Judgement) bool {
 	q := p.q
@@ -293,8 +293,12 @@ func takesAway(h plan.HostPlan, install string) bool {
 	})
 }
 
-// changes says whether the plan takes a line of a file out, or makes another of it, as its diff shows.
+// changes says whether the plan takes a line of a file out, or makes another of it, as its diff shows; or sets what nothing on the host did: a
+// place without file and line is a default, and its text begins with the setting's name.
 func changes(h plan.HostPlan, l judge.Line) bool {
+	if name, _, _ := strings.Cut(l.Text, " "); l.File == "" && l.Line == 0 && name != "" {
+		return slices.ContainsFunc(h.Changes, func(c plan.Change) bool { return slices.Contains(addedSettings(c.Diff), name) })
+	}
 	return l.Line > 0 && slices.ContainsFunc(h.Changes, func(c plan.Change) bool {
 		return c.Path == l.File && slices.Contains(removedLines(c.Diff), l.Line)
 	})
@@ -317,6 +321,18 @@ func removedLines(diff string) []int {
 			at++
 		default:
 			at++
+		}
+	}
+	return out
+}
+
+// addedSettings are the names that a unified difference sets, as "NAME = VALUE", in lines that it puts in.
+func addedSettings(diff string) []string {
+	var out []string
+	for line := range strings.Lines(diff) {
+		text, added := strings.CutPrefix(line, "+")
+		if name, _, set := strings.Cut(text, "="); added && set && !strings.HasPrefix(line, "+++ ") {
+			out = append(out, strings.TrimSpace(name))
 		}
 	}
 	return out

@@ -102,6 +102,35 @@ func TestPlannedLoss(t *testing.T) {
 	}
 }
 
+// TestPlannedDefault: a network that a default let in is taken away on purpose where the plan sets what stood for it, and that alone.
+func TestPlannedDefault(t *testing.T) {
+	own := judge.Question{Class: judge.Own, Form: "plain", ClientAddr: "fd00::1", Verb: judge.Rcpt}
+	for _, c := range []struct {
+		name string
+		diff string
+		line judge.Line
+		lost bool
+	}{
+		{"it is set", "+++ /m\n@@ -1,1 +1,2 @@\n a\n+mynetworks = 127.0.0.0/8\n", judge.Line{Text: "mynetworks holds [fd00::]/64"}, false},
+		{"without spaces", "+++ /m\n@@ -1,1 +1,2 @@\n a\n+mynetworks=127.0.0.0/8\n", judge.Line{Text: "mynetworks holds [fd00::]/64"}, false},
+		{"another is set", "+++ /m\n@@ -1,1 +1,2 @@\n a\n+mynetworks_style = host\n", judge.Line{Text: "mynetworks holds [fd00::]/64"}, true},
+		{"it stands there already", "+++ /m\n@@ -1,2 +1,2 @@\n mynetworks = 127.0.0.0/8\n-a = 1\n+a = 2\n", judge.Line{Text: "mynetworks holds [fd00::]/64"}, true},
+		{"it is taken out", "+++ /m\n@@ -1,2 +1,1 @@\n-mynetworks = 127.0.0.0/8\n a\n", judge.Line{Text: "mynetworks holds [fd00::]/64"}, true},
+		{"a line of another file", "+++ /m\n@@ -1,1 +1,2 @@\n a\n+mynetworks = 127.0.0.0/8\n", judge.Line{File: "/t", Line: 3, Text: "mynetworks holds [fd00::]/64"}, true},
+		{"no word", "+++ /m\n@@ -1,1 +1,2 @@\n a\n+ = 1\n", judge.Line{}, true},
+	} {
+		h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Changes: []plan.Change{{Path: "/m", Diff: c.diff}}}
+		of := func(o judge.Outcome) *Judgement {
+			return &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}}, Answers: [][]judge.Answer{{
+				{Question: own, Outcome: o, Because: []judge.Line{c.line}},
+			}}}
+		}
+		if lost := Lost(h, of(judge.Relayed), of(judge.Refused), InStage); (len(lost) > 0) != c.lost {
+			t.Errorf("%s: lost %q", c.name, lost)
+		}
+	}
+}
+
 // TestLostOffers: what a listener offered everybody it still offers, AUTH under TLS alone being enough.
 func TestLostOffers(t *testing.T) {
 	full := Offer{Listener: "0.0.0.0:25", Alive: true, StartTLS: true, Auth: []string{"PLAIN", "PLAIN"}}
