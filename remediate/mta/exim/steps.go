@@ -2,6 +2,7 @@ package exim
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"mtaharden/remediate/facts"
@@ -76,7 +77,8 @@ until alive || [ $n -ge 10 ]; do
 done
 stays 2`
 
-// reload tells the daemon to read its configuration again, and has a daemon run in the end.
+// reload tells the daemon to read its configuration again, by starting it anew where a reload would take its listeners away, and has a daemon
+// run in the end.
 func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	if !in.Active {
 		return nil
@@ -85,9 +87,13 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	if in.Program == "/usr/sbin/exim4" {
 		service = "exim4"
 	}
+	verbs := []string{"reload", "restart"}
+	if losesRoot(s, in) {
+		verbs[0] = "restart"
+	}
 	both := func(how ...string) []remote.Cmd {
 		argv := []string{"/bin/sh", "-c", reloadOrStart, "sh", pidPath(s, in)}
-		for i, verb := range []string{"reload", "restart"} {
+		for i, verb := range verbs {
 			if i > 0 {
 				argv = append(argv, "--")
 			}
@@ -96,7 +102,11 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 			}
 		}
 		command := strings.Join(how, " ")
-		return []remote.Cmd{{Argv: argv, Say: strings.ReplaceAll(command, "VERB", "reload") + ", or where no daemon runs then " + strings.ReplaceAll(command, "VERB", "restart")}}
+		say := strings.ReplaceAll(command, "VERB", verbs[0])
+		if verbs[0] != "restart" {
+			say += ", or where no daemon runs then " + strings.ReplaceAll(command, "VERB", "restart")
+		}
+		return []remote.Cmd{{Argv: argv, Say: say}}
 	}
 	switch {
 	case in.Instance != "" || in.Config == "" || s.Init == "":
@@ -109,6 +119,18 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 		return both("rc-service", service, "VERB")
 	}
 	return hangup(s, in)
+}
+
+// losesRoot says whether the daemon was started with a configuration of another name. At a HUP it runs itself anew as the Exim user, who may not
+// choose one ("exim user lost privilege for using -C option"): it then has no right to bind port 25, goes on without a listener, and tries again
+// every 30 seconds (seen of 4.96; spec, -C).
+func losesRoot(s *facts.Snapshot, in mta.Install) bool {
+	pid := s.Fact(keyOf(s, in) + ":pid")
+	return slices.ContainsFunc(s.Processes, func(p facts.Process) bool {
+		return pid == strconv.Itoa(p.PID) && len(p.Argv) > 1 && slices.ContainsFunc(p.Argv[1:], func(a string) bool {
+			return strings.HasPrefix(a, "-C")
+		})
+	})
 }
 
 // pidPath is where the daemon writes its number.
