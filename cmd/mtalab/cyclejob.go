@@ -150,7 +150,7 @@ func (c *cycle) untouched(ctx context.Context, by string) error {
 		return err
 	}
 	before := c.files
-	if c.stopped() {
+	if !slices.ContainsFunc(c.planned.Changes, func(change struct{ Path, Kind string }) bool { return change.Path == madeAtStart }) {
 		before, files = begun(before), begun(files)
 	}
 	if diff := unlike(before, files); diff != "" {
