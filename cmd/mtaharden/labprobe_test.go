@@ -73,7 +73,7 @@ func openings() map[string]string {
 func TestLabProbe(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	for _, host := range []string{l.host(t, "deb11-postfix", "deb12-postfix"), "deb13-sendmail", l.host(t, "deb11-exim", "deb12-exim")} {
+	for _, host := range []string{"deb12-sudo-postfix", "deb13-sendmail", l.host(t, "deb11-exim", "deb12-exim")} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)
@@ -137,7 +137,6 @@ func TestLabDeliver(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := filepath.Join(filepath.Dir(filepath.Dir(inv.Defaults.Identity)), "sink.jsonl")
-	old := l.host(t, "deb11-postfix", "deb12-postfix")
 	for _, c := range []struct {
 		host, name      string
 		script          string
@@ -146,11 +145,11 @@ func TestLabDeliver(t *testing.T) {
 		verdict, form   string
 		of, says, never string
 	}{
-		{old, "it arrives", openings()["postfix"], true, exitFound, "proven", "plain", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", "delivery unproven"},
-		{"deb13-postfix", "a filter takes it away later", openings()["postfix"] + "postconf -e 'header_checks = regexp:/etc/postfix/filter'\necho '/^Subject: relay test/ DISCARD' >/etc/postfix/filter\n", false,
+		{"deb12-sudo-postfix", "it arrives", openings()["postfix"], true, exitFound, "proven", "plain", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", "delivery unproven"},
+		{"deb12-sysvinit-postfix", "a filter takes it away later", openings()["postfix"] + "postconf -e 'header_checks = regexp:/etc/postfix/filter'\necho '/^Subject: relay test/ DISCARD' >/etc/postfix/filter\n", false,
 			exitFound, "relays", "plain", "relays", "accepts a message, delivery unproven: 250 2.0.0 Ok: queued as ", "arrived"},
 		{"deb13-postfix", "a server behind sends it on", routedOn, true, exitFound, "proven", "percent-name", "proven", "and it arrived: 250 2.0.0 Ok: queued as ", ""},
-		{old, "any account is taken, and no more", "postconf -e 'mydestination = localhost' 'relay_domains = $myhostname' 'allow_untrusted_routing = yes'\n", false,
+		{"deb12-sudo-postfix", "any account is taken, and no more", "postconf -e 'mydestination = localhost' 'relay_domains = $myhostname' 'allow_untrusted_routing = yes'\n", false,
 			exitIncomplete, "cannot-tell", "percent-name", "unproven", "accepts a message, delivery unproven: 250 2.0.0 Ok: queued as ", "arrived"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

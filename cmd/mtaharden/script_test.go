@@ -12,23 +12,29 @@ import (
 	"mtaharden/remediate/remote/remotetest"
 )
 
-// atOnce runs the tests twelve at once: those of the lab mostly wait, for their hosts and for each other.
+// atOnce runs the tests all at once: those of the lab mostly wait, for their hosts and for each other, and who waits must hold none up whose host
+// is free. Scripts have turns of their own.
 type atOnce struct{ m *testing.M }
 
-func (a atOnce) Run() int { return remotetest.Parallel(a.m, 12) }
+func (a atOnce) Run() int { return remotetest.Parallel(a.m, 40) }
 
 func TestMain(m *testing.M) {
 	testscript.Main(atOnce{m}, map[string]func(){"mtaharden": main})
 }
 
+// scriptsAtOnce is how many scripts are run at a time: they compute.
+const scriptsAtOnce = 4
+
 // TestScript runs the command line as users type it: testdata/script/*.txtar.
 func TestScript(t *testing.T) {
 	t.Parallel()
-	hosts := newScriptHosts(t)
+	hosts, turns := newScriptHosts(t), make(chan struct{}, scriptsAtOnce)
 	testscript.Run(t, testscript.Params{
 		Dir:           "../../testdata/script",
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") == "1",
 		Setup: func(e *testscript.Env) error {
+			turns <- struct{}{}
+			e.Defer(func() { <-turns })
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
 			return nil
 		},
