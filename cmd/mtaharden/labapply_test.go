@@ -32,6 +32,7 @@ func TestLabApply(t *testing.T) {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)
+			t.Cleanup(func() { l.putBack(t, host) })
 			l.plantDemo(t, host, mtaOf(host))
 			before := l.on(t, host, treeSh)
 			state := filepath.Join(t.TempDir(), "state")

@@ -23,6 +23,7 @@ func TestLabRetire(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)
 			l := l.retiring(t, host)
+			t.Cleanup(func() { l.putBack(t, host) })
 			l.plantDemo(t, host, "postfix")
 			before, was := l.on(t, host, treeSh), l.on(t, host, retiredSh)
 			if strings.HasPrefix(was, "0\n") || !strings.Contains(was, links) {

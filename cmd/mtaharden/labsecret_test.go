@@ -123,11 +123,15 @@ func plant(t *testing.T, l lab, host string, files map[string]string) {
 	if out, err := exec.Command(l.program, "plant", host, tree).CombinedOutput(); err != nil {
 		t.Fatalf("cannot plant %s: %v\n%s", host, err, out)
 	}
-	t.Cleanup(func() {
-		if out, err := exec.Command(l.program, "plant", host, t.TempDir()).CombinedOutput(); err != nil {
-			t.Errorf("cannot put %s back: %v\n%s", host, err, out)
-		}
-	})
+	t.Cleanup(func() { l.putBack(t, host) })
+}
+
+// putBack puts a host back to its image.
+func (l lab) putBack(t *testing.T, host string) {
+	t.Helper()
+	if out, err := exec.Command(l.program, "plant", host, t.TempDir()).CombinedOutput(); err != nil {
+		t.Errorf("cannot put %s back: %v\n%s", host, err, out)
+	}
 }
 
 // grep looks for the canary in every file below dir, and returns how many there are and the size of the largest.
