@@ -72,8 +72,9 @@ done
 eval "$2" >&2
 tail -n 1 /var/lib/mtaharden/*/journal`
 
-// faultTreeSh is treeSh, whatever disk the configuration is on.
-var faultTreeSh = strings.Replace(treeSh, " -xdev", "", 1)
+// faultTreeSh is treeSh, whatever disk the configuration is on, without the seed that sysvinit's /etc/init.d/urandom writes anew at each boot
+// (systemd's is in /var/lib/systemd, which treeSh leaves out).
+var faultTreeSh = strings.NewReplacer(" -xdev", "", `\( -path `, `\( -path /var/lib/urandom/random-seed -o -path `).Replace(treeSh)
 
 // daemonsSh counts the processes of the MTA that nothing but init has started.
 const daemonsSh = `ps -e -o ppid= -o comm= | awk '$1 == 1 && $2 ~ /^(master|exim4|sendmail|sendmail-mta)$/' | sort | uniq -c`
