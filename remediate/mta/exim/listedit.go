@@ -47,7 +47,7 @@ func (e *editor) removeAll(key string, fixes []mta.Fix) error {
 			return err
 		}
 		from, to = v.From, v.To
-		if strings.Contains(v.Value, ";") {
+		if semicolons(v.Value) != v.Value { // where it begins with "<" it names its separator itself
 			sep = ';'
 		}
 	case strings.HasPrefix(name, "acl "):
