@@ -290,7 +290,9 @@ exim_dialogues() {
 	esac
 	exim_named "$ex_out"
 	exim_odd "$ex_out"
-	exim_ask "$ex_out" "" "VRFY root@$ex_local" "VRFY probe7nobody@$ex_local" "EXPN postmaster@$ex_local" "EXPN root@$ex_local" HELP
+	for ex_i in "" $ex_others; do
+		exim_ask "$ex_out" "$ex_i" "VRFY root@$ex_local" "VRFY probe7nobody@$ex_local" "EXPN postmaster@$ex_local" "EXPN root@$ex_local" HELP
+	done
 	for ex_i in $ex_outs; do exim_named "$ex_i"; done
 	for ex_i in 127.0.0.1 ::1 $ex_own; do exim_plain "$ex_i"; done
 	exim_login
