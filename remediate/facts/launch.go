@@ -36,7 +36,7 @@ func Collect(ctx context.Context, h remote.Host, parts ...string) (*Snapshot, []
 // CollectInstalled runs the copy of the collector that is installed on the host, by the words of the inventory's collect_command. A copy
 // that is not this program's (or has other parts) gives ErrDigest beside the Snapshot, which then may not be judged.
 func CollectInstalled(ctx context.Context, h remote.Host, command []string, parts ...string) (*Snapshot, []byte, error) {
-	s, raw, err := run(ctx, h, remote.Cmd{Argv: command}, "")
+	s, raw, err := run(ctx, h, remote.Cmd{Argv: command, Bare: true}, "")
 	if err == nil && s.Digest != ScriptDigest(parts...) {
 		err = fmt.Errorf("cannot use the snapshot of %s: %w: it says %.16s, this program's is %.16s",
 			strings.Join(command, " "), ErrDigest, Printable(s.Digest), ScriptDigest(parts...))

@@ -33,6 +33,7 @@ type Cmd struct {
 	Argv  []string // the words of the command; a transport quotes them for the login shell (sh, csh and fish read them alike)
 	Stdin []byte   // standard input; nil is an empty one
 	Say   string   // what it does, in a line for people, where its words are a script; "" lets the words speak
+	Bare  bool     // the login may run these words and no others (a restricted shell, a forced command): nothing is put before them
 }
 
 // Line is the command in one line for people.

@@ -88,7 +88,10 @@ func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]b
 	}
 	e := remote.NewExchange(c, limit, sudo)
 	e.Hear(heard)
-	argv := e.Begin(c.Argv)
+	argv := c.Argv
+	if !c.Bare {
+		argv = e.Begin(argv)
+	}
 	if sudo != nil {
 		argv = sudo.Argv(argv)
 	}
