@@ -215,7 +215,11 @@ func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
 		if !asked && known(after, there, where) {
 			continue // no judge can tell, and none says no
 		}
-		lost = append(lost, p.String())
+		if !asked && where == InStage { // a copy has no listener to lose: the judge had no time for the question
+			lost = append(lost, p.String()+" was not asked about again")
+			continue
+		}
+		lost = append(lost, p.String()+" is lost")
 	}
 	return lost
 }
@@ -353,5 +357,5 @@ func (p way) String() string {
 	if q.Listener != "" {
 		text += " at " + q.Listener
 	}
-	return text + " is lost"
+	return text
 }

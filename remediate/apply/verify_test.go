@@ -62,6 +62,9 @@ func TestLost(t *testing.T) {
 			if (got == "") != (c.lost == "") || !strings.Contains(got, c.lost) {
 				t.Errorf("%s: lost %q, want %q", c.name, got, c.lost)
 			}
+			if got != "" && strings.HasSuffix(got, " was not asked about again") != (c.after == "" && where == InStage) {
+				t.Errorf("%s, where %v: %q", c.name, where, got)
+			}
 		}
 	}
 }
