@@ -156,10 +156,7 @@ func (j *Judgement) ways(where Where) map[way]bool {
 		}
 		key := keyOf(j.Result.Installs[i])
 		for _, a := range answers {
-			p := way{key, a.Question}
-			if where == InStage {
-				p.q.Listener = ""
-			}
+			p := wayOf(key, a.Question, where)
 			switch a.Outcome {
 			case judge.Relayed, judge.Delivered:
 				if _, said := out[p]; !said {
@@ -171,6 +168,18 @@ func (j *Judgement) ways(where Where) map[way]bool {
 		}
 	}
 	return out
+}
+
+// wayOf is the way that a question is about. A copy has no listeners. From where somebody logs in is any stranger's address: another one where a
+// plan takes a network away that held the first.
+func wayOf(install string, q judge.Question, where Where) way {
+	if where == InStage {
+		q.Listener = ""
+	}
+	if q.User != "" && q.Class == judge.Outside {
+		q.ClientAddr = ""
+	}
+	return way{install, q}
 }
 
 // legitimate says whether mail that goes this way is what a mail server is for: to its own recipients from anywhere, and from its own
@@ -238,14 +247,8 @@ func known(j *Judgement, p way, where Where) bool {
 		if i >= len(j.Result.Installs) || keyOf(j.Result.Installs[i]) != p.install {
 			continue
 		}
-		for _, a := range answers {
-			q := a.Question
-			if where == InStage {
-				q.Listener = ""
-			}
-			if q == p.q {
-				return true
-			}
+		if slices.ContainsFunc(answers, func(a judge.Answer) bool { return wayOf(p.install, a.Question, where) == p }) {
+			return true
 		}
 	}
 	return false

@@ -69,6 +69,23 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestLoginFromElsewhere: who has logged in is asked about at a stranger's address, which is another one where the plan takes a network away.
+func TestLoginFromElsewhere(t *testing.T) {
+	of := func(addr string, o judge.Outcome) *Judgement {
+		q := judge.Question{Class: judge.Outside, Form: "plain", ClientAddr: addr, User: "u", Verb: judge.Rcpt}
+		return &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}}, Answers: [][]judge.Answer{{{Question: q, Outcome: o}}}}
+	}
+	h := plan.HostPlan{Installs: []plan.Install{{MTA: "m"}}, Changes: []plan.Change{{Path: "/x"}}}
+	for _, where := range []Where{Live, InStage} {
+		if lost := Lost(h, of("203.0.113.9", judge.Relayed), of("198.51.100.7", judge.Relayed), where); len(lost) > 0 {
+			t.Errorf("%v: %q", where, lost)
+		}
+		if lost := Lost(h, of("203.0.113.9", judge.Relayed), of("198.51.100.7", judge.Refused), where); len(lost) != 1 {
+			t.Errorf("%v, refused: %q", where, lost)
+		}
+	}
+}
+
 // TestPlannedLoss: what the own network loses is meant where it rode on a hole that let strangers in too, or on a line that the plan changes;
 // never where the inventory declares the network.
 func TestPlannedLoss(t *testing.T) {
