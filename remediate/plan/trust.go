@@ -250,9 +250,9 @@ func (s *subject) effective(t mta.Trust) (judge.Outcome, []Evidence) {
 		switch {
 		case a.Outcome == judge.Relayed, a.Outcome == judge.Delivered && t.Kind == "recipient":
 			return judge.Relayed, []Evidence{said(a)}
-		case a.Outcome == judge.CannotTell, a.Outcome == judge.Dead:
+		case a.Outcome == judge.CannotTell, a.Outcome == judge.Dead, a.Outcome == judge.Delivered: // mail that stays here shows nothing of relaying
 			open = a.Text
-		case a.Outcome == judge.Refused, a.Outcome == judge.Delivered:
+		case a.Outcome == judge.Refused:
 			shown = true
 		}
 	}

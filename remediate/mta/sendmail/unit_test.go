@@ -165,3 +165,28 @@ func TestRecipient(t *testing.T) {
 		}
 	}
 }
+
+// TestDeclared: an entry that names a sender or a client says nothing of the recipient, whatever domain they have in common.
+func TestDeclared(t *testing.T) {
+	for _, c := range []struct {
+		entry, recipient string
+		want             bool
+	}{
+		{"access:to:example.org", "a@example.org", true},
+		{"access:to:example.org", "a@host.example.org", true},
+		{"access:to:example.org", "a@xexample.org", false},
+		{"R:example.org", "a@example.org", true},
+		{"access:example.org", "a@example.org", true},
+		{"access:to:a@example.org", "a@example.org", true},
+		{"access:a@example.org", "b@example.org", false},
+		{"access:from:a@example.org", "b@example.org", false},
+		{"access:from:example.org", "b@example.org", false},
+		{"access:connect:example.org", "b@example.org", false},
+		{"access:to:org", "b@example.org", false},
+		{"auth", "b@example.org", false},
+	} {
+		if got := declared(judge.Question{Entry: c.entry, Recipient: c.recipient}); got != c.want {
+			t.Errorf("%s, %s: %v", c.entry, c.recipient, got)
+		}
+	}
+}

@@ -121,15 +121,16 @@ func aboutRelay(flat string) bool {
 	return !has || strings.HasPrefix(code, "5.7.1") || strings.HasPrefix(code, "4.7.1")
 }
 
-// declared reports whether the recipient lies in the domain that the entry names, and that is no whole top-level domain.
+// declared reports whether the recipient is one that the entry names, or lies in its domain, and that is no whole top-level domain. What names
+// clients or senders says nothing of recipients.
 func declared(q judge.Question) bool {
 	_, word, ok := strings.Cut(q.Entry, ":")
-	if !ok {
+	key := splitKey(word)
+	switch {
+	case !ok || key.tag != "" && key.tag != "to":
 		return false
+	case strings.Contains(key.what, "@"):
+		return strings.EqualFold(q.Recipient, key.what)
 	}
-	word = splitKey(word).what
-	if _, domain, has := strings.Cut(word, "@"); has && domain != "" {
-		word = domain
-	}
-	return strings.Contains(word, ".") && (strings.HasSuffix(q.Recipient, "@"+word) || strings.HasSuffix(q.Recipient, "."+word))
+	return strings.Contains(key.what, ".") && (strings.HasSuffix(q.Recipient, "@"+key.what) || strings.HasSuffix(q.Recipient, "."+key.what))
 }
