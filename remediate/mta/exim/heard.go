@@ -131,11 +131,19 @@ func (m *model) recipientAnswer(q judge.Question, x, mail exchange) judge.Answer
 		a.Outcome = judge.Refused
 		m.doubt(&a)
 	}
-	if read := m.fromConfig(q).Outcome; d.lost != "" && (foreign || d.lost != "recipient") && x.code() >= 400 && a.Outcome != read && a.Outcome != judge.CannotTell {
-		a.Outcome = judge.CannotTell
-		a.Text = "the verification of the " + d.lost + " failed before, and for another it may not: " + a.Text
+	if d.lost != "" && (foreign || d.lost != "recipient") && x.code() >= 400 {
+		m.unsettle(&a, d.lost)
 	}
 	return a
+}
+
+// unsettle takes back a refusal that an earlier verification of lost may have led to, but where the reading says the same.
+func (m *model) unsettle(a *judge.Answer, lost string) {
+	if a.Outcome == judge.CannotTell || a.Outcome == m.fromConfig(a.Question).Outcome {
+		return
+	}
+	a.Outcome = judge.CannotTell
+	a.Text = "the verification of the " + lost + " failed before, and for another it may not: " + a.Text
 }
 
 // taken judges a recipient that Exim took, by where the routers send it.
