@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,23 +167,10 @@ func endsConfirmed(t *testing.T, h *inventory.Host, run string) {
 	}
 }
 
-// labProgram is mtalab, built where mtalab test does not name itself.
-func labProgram(t *testing.T) string {
-	t.Helper()
-	if program := os.Getenv("MTALAB_PROGRAM"); program != "" {
-		return program
-	}
-	lab := filepath.Join(t.TempDir(), "mtalab")
-	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the lab: %v\n%s", err, out)
-	}
-	return lab
-}
-
 // endsByBoot reboots the host and holds that the run was over when its MTA started.
 func endsByBoot(t *testing.T, h *inventory.Host, run string) {
 	t.Helper()
-	if out, err := exec.Command(labProgram(t), "reboot", h.Name).CombinedOutput(); err != nil {
+	if out, err := exec.Command(remotetest.LabProgram(t), "reboot", h.Name).CombinedOutput(); err != nil {
 		t.Fatalf("reboot: %v\n%s", err, out)
 	}
 	awaitEnd(t, h, run)

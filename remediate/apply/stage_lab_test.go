@@ -83,7 +83,7 @@ func TestLabStage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab := labProgram(t)
+	lab := remotetest.LabProgram(t)
 	cases := labCases(t)
 	if os.Getenv("MTALAB_FULL") != "1" {
 		all := len(cases)

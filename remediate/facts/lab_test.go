@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -46,7 +45,7 @@ func TestLabChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab := labProgram(t)
+	lab := remotetest.LabProgram(t)
 	for _, c := range []struct{ host, plant string }{
 		{"deb12-postfix", ""}, {"deb12-sendmail", ""}, {"deb12-exim", ""}, {"deb13-exim", "testdata/acting.txtar"},
 	} {
@@ -61,19 +60,6 @@ func TestLabChangesNothing(t *testing.T) {
 			quietHost(t, lab, inv.Hosts[i], c.plant)
 		})
 	}
-}
-
-// labProgram is mtalab, built where mtalab test does not name itself.
-func labProgram(t *testing.T) string {
-	t.Helper()
-	if program := os.Getenv("MTALAB_PROGRAM"); program != "" {
-		return program
-	}
-	lab := filepath.Join(t.TempDir(), "mtalab")
-	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the lab: %v\n%s", err, out)
-	}
-	return lab
 }
 
 func indexOf(inv *inventory.Inventory, name string) int {

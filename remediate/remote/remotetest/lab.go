@@ -3,6 +3,8 @@ package remotetest
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -75,4 +77,17 @@ func flock(name string, how int) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", name, err)
 	}
 	return f, nil
+}
+
+// LabProgram is mtalab, built where mtalab test does not name itself.
+func LabProgram(t testing.TB) string {
+	t.Helper()
+	if program := os.Getenv("MTALAB_PROGRAM"); program != "" {
+		return program
+	}
+	lab := filepath.Join(t.TempDir(), "mtalab")
+	if out, err := exec.Command("go", "build", "-o", lab, "mtaharden/cmd/mtalab").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the lab: %v\n%s", err, out)
+	}
+	return lab
 }
