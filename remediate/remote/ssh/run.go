@@ -47,7 +47,7 @@ func (h *host) end(why string) {
 	})
 }
 
-// keepAlive asks an idle connection whether it lives, and ends it after three intervals of silence.
+// keepAlive asks an idle connection whether it lives, and ends it after KeepAliveMax intervals of silence.
 func (h *host) keepAlive() {
 	tick := time.NewTicker(h.t.KeepAlive)
 	defer tick.Stop()
@@ -58,7 +58,7 @@ func (h *host) keepAlive() {
 			return
 		case <-tick.C:
 		}
-		if silence := h.conn.silence(); silence >= 3*h.t.KeepAlive {
+		if silence := h.conn.silence(); silence >= time.Duration(h.t.KeepAliveMax)*h.t.KeepAlive {
 			h.end(fmt.Sprintf("the host was silent for %s", silence.Round(time.Second/10)))
 			return
 		} else if silence < h.t.KeepAlive || !asking.CompareAndSwap(false, true) {

@@ -20,6 +20,10 @@ type Target struct {
 
 	// Identities are private key files, tried in this order before the agent's other keys. One that does not exist is passed over, as ssh does.
 	Identities []string
+	// IdentitiesOnly keeps the agent's other keys from being offered (ssh_config(5)).
+	IdentitiesOnly bool
+	// Certificates are certificate files for keys of Identities or of the agent, beside KEY-cert.pub next to each key. One that does not exist is passed over.
+	Certificates []string
 	// Passphrase opens an encrypted key file. It is called before any connection is made, once for each key that the agent does not hold. nil: such keys are passed over.
 	Passphrase func(file string) ([]byte, error)
 	// Agent is the ssh-agent's socket (SSH_AUTH_SOCK); "" is none.
@@ -47,11 +51,17 @@ type Target struct {
 	// BecomePassword answers sudo, in answer to its prompt alone. nil: sudo must not ask (sudo -n).
 	BecomePassword func() (string, error)
 
+	// Algorithms are what is asked for, in this order.
+	Algorithms Algorithms
+	// NotFollowed names what ssh_config asks for and this program cannot do, each with its place: it is said where the login then fails.
+	NotFollowed []string
+
 	// AllowLegacy adds, after all others, algorithms that are broken or too weak. What was used is in Transport.Legacy.
 	AllowLegacy bool
 	Timeouts    remote.Timeouts
-	// KeepAlive is how often an idle connection is asked whether it lives; three unanswered ones end it. 0 is 15 s.
-	KeepAlive time.Duration
+	// KeepAlive is how often an idle connection is asked whether it lives; 0 is 15 s. KeepAliveMax unanswered ones end it; 0 is 3.
+	KeepAlive    time.Duration
+	KeepAliveMax int
 	// Connect makes the connection; nil is a TCP connection of this machine's own.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
 	// Trace gets what ssh -v would print, a line a call; nil is none. It may be called from several goroutines, and is never given a secret.
@@ -66,6 +76,7 @@ func (t Target) withDefaults() Target {
 	t.Timeouts.Login = cmp.Or(t.Timeouts.Login, 20*time.Second)
 	t.Timeouts.Run = cmp.Or(t.Timeouts.Run, 180*time.Second)
 	t.KeepAlive = cmp.Or(t.KeepAlive, 15*time.Second)
+	t.KeepAliveMax = cmp.Or(t.KeepAliveMax, 3)
 	if t.Connect == nil {
 		t.Connect = new(net.Dialer).DialContext
 	}
