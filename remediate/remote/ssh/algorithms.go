@@ -1,5 +1,12 @@
 package ssh
 
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
 // Algorithms are lists of names, the most wanted first, as ssh_config(5) gives them. nil is the program's own choice. What is not safe is
 // asked for where AllowLegacy is set alone, whatever a list says.
 type Algorithms struct {
@@ -11,4 +18,121 @@ type Algorithms struct {
 
 	// HostKeysInOrder says that HostKeys stand in an order that somebody wrote down: it is kept, and known_hosts is not asked which comes first.
 	HostKeysInOrder bool
+}
+
+// chosen is what is asked for: the wanted ones that are safe, or all safe ones where nothing is said. Broken ones come last, and only where they are allowed.
+func chosen(keyword string, wanted, safe, broken []string, legacy bool) ([]string, error) {
+	var list []string
+	for _, name := range wanted {
+		if contains(safe, name) && !contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if wanted == nil {
+		list = append(list, safe...)
+	}
+	if legacy {
+		list = append(list, broken...)
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	for _, name := range wanted {
+		if contains(broken, name) {
+			return nil, fmt.Errorf("%s of ssh_config leaves only what is not safe: %s (allow_legacy_ssh of the inventory allows it for a host)", keyword, clean(strings.Join(wanted, ",")))
+		}
+	}
+	return nil, fmt.Errorf("%s of ssh_config leaves nothing that this program has: %s", keyword, clean(strings.Join(wanted, ",")))
+}
+
+// config asks for safe algorithms alone; broken ones come last, and only where the target allows them.
+func (t Target) config(known *knownHosts) (*ssh.ClientConfig, error) {
+	safe, broken := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
+	c := &ssh.ClientConfig{User: t.User, ClientVersion: "SSH-2.0-mtaharden"}
+	safe.HostKeys = append([]string{ssh.KeyAlgoED25519}, safe.HostKeys...)
+	for _, one := range []struct {
+		keyword              string
+		wanted, safe, broken []string
+		into                 *[]string
+	}{
+		{"KexAlgorithms", t.Algorithms.KeyExchanges, safe.KeyExchanges, broken.KeyExchanges, &c.KeyExchanges},
+		{"Ciphers", t.Algorithms.Ciphers, safe.Ciphers, broken.Ciphers, &c.Ciphers},
+		{"MACs", t.Algorithms.MACs, safe.MACs, broken.MACs, &c.MACs},
+		{"HostKeyAlgorithms", t.Algorithms.HostKeys, safe.HostKeys, broken.HostKeys, &c.HostKeyAlgorithms},
+	} {
+		list, err := chosen(one.keyword, one.wanted, one.safe, one.broken, t.AllowLegacy)
+		if err != nil {
+			return nil, err
+		}
+		*one.into = list
+	}
+	if !t.Algorithms.HostKeysInOrder {
+		c.HostKeyAlgorithms = known.order(t.names(), c.HostKeyAlgorithms)
+	}
+	return c, nil
+}
+
+// order puts those of known keys first: a host that shows the key we know is not mistaken for a changed one because it has others. The
+// rest follow, so that a changed key is seen and named, and not an empty intersection. Certificates are asked for where an authority is known alone.
+func (k *knownHosts) order(names, all []string) []string {
+	var known []knownLine
+	for _, n := range names {
+		if known = k.of(n); len(known) > 0 {
+			break
+		}
+	}
+	var list []string
+	take := func(algos []string, want func(string) bool) {
+		for _, a := range algos {
+			if want(a) && contains(all, a) && !contains(list, a) {
+				list = append(list, a)
+			}
+		}
+	}
+	isCert := func(a string) bool { return strings.Contains(a, "-cert-") }
+	for _, l := range known {
+		if l.marker == "cert-authority" {
+			take(all, isCert)
+		}
+	}
+	for _, l := range known {
+		if l.marker == "" {
+			take(formats(l.key.Type()), func(string) bool { return true })
+		}
+	}
+	take(all, func(a string) bool { return !isCert(a) })
+	if len(list) == 0 { // certificates alone are wanted
+		return all
+	}
+	return list
+}
+
+// formats are the signature algorithms of a key of type typ, the best first (RFC 8332).
+func formats(typ string) []string {
+	if typ == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
+	}
+	return []string{typ}
+}
+
+// weak names the algorithms in use that are no longer thought safe.
+func weak(c ssh.ConnMetadata) []string {
+	meta, ok := c.(ssh.AlgorithmsConnMetadata)
+	if !ok {
+		return nil
+	}
+	broken, used := ssh.InsecureAlgorithms(), meta.Algorithms()
+	var list []string
+	note := func(kind, algo string, bad []string) {
+		if contains(bad, algo) && !contains(list, kind+" "+algo) {
+			list = append(list, kind+" "+algo)
+		}
+	}
+	note("key exchange", used.KeyExchange, broken.KeyExchanges)
+	note("host key", used.HostKey, broken.HostKeys)
+	for _, d := range []ssh.DirectionAlgorithms{used.Read, used.Write} {
+		note("cipher", d.Cipher, broken.Ciphers)
+		note("mac", d.MAC, append(broken.MACs, ssh.HMACSHA1))
+	}
+	return list
 }

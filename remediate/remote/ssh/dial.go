@@ -36,10 +36,7 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	if t.AcceptedKeys != "" {
 		files = append(append([]string{}, files...), t.AcceptedKeys)
 	}
-	known, err := t.Known.read(files)
-	if err != nil {
-		return nil, remote.Wrap(opConnect, t.Name, remote.ErrHostKey, err)
-	}
+	known := t.Known.read(files)
 	for _, p := range known.problems {
 		t.tracef("%s", p)
 	}
@@ -86,13 +83,16 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	})
 	var hostKey string
 	var untrusted error
-	config := t.config()
+	config, err := t.config(known)
+	if err != nil {
+		conn.Close()
+		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+	}
 	config.BannerCallback = func(message string) error {
 		l.banner = clean(message)
 		t.tracef("the host's banner: %s", message)
 		return nil
 	}
-	config.HostKeyAlgorithms = known.algorithms(t.names(), t.AllowLegacy)
 	config.AuthCallback = l.next
 	config.HostKeyCallback = hostKeyFunc(func(key ssh.PublicKey) error {
 		hostKey = describe(key)
@@ -120,43 +120,6 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 
 func hostKeyFunc(f func(ssh.PublicKey) error) ssh.HostKeyCallback {
 	return func(_ string, _ net.Addr, key ssh.PublicKey) error { return f(key) }
-}
-
-// config asks for safe algorithms alone; broken ones come last, and only where the target allows them.
-func (t Target) config() *ssh.ClientConfig {
-	safe, broken := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
-	if t.AllowLegacy {
-		safe.KeyExchanges = append(safe.KeyExchanges, broken.KeyExchanges...)
-		safe.Ciphers = append(safe.Ciphers, broken.Ciphers...)
-		safe.MACs = append(safe.MACs, broken.MACs...)
-	}
-	return &ssh.ClientConfig{
-		Config:        ssh.Config{KeyExchanges: safe.KeyExchanges, Ciphers: safe.Ciphers, MACs: safe.MACs},
-		User:          t.User,
-		ClientVersion: "SSH-2.0-mtaharden",
-	}
-}
-
-// weak names the algorithms in use that are no longer thought safe.
-func weak(c ssh.ConnMetadata) []string {
-	meta, ok := c.(ssh.AlgorithmsConnMetadata)
-	if !ok {
-		return nil
-	}
-	broken, used := ssh.InsecureAlgorithms(), meta.Algorithms()
-	var list []string
-	note := func(kind, algo string, bad []string) {
-		if contains(bad, algo) && !contains(list, kind+" "+algo) {
-			list = append(list, kind+" "+algo)
-		}
-	}
-	note("key exchange", used.KeyExchange, broken.KeyExchanges)
-	note("host key", used.HostKey, broken.HostKeys)
-	for _, d := range []ssh.DirectionAlgorithms{used.Read, used.Write} {
-		note("cipher", d.Cipher, broken.Ciphers)
-		note("mac", d.MAC, append(broken.MACs, ssh.HMACSHA1))
-	}
-	return list
 }
 
 // failure names the phase in which a login ended, and why.

@@ -1,88 +1,173 @@
 package ssh
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // describe names a key as ssh-keygen -l does.
 func describe(key ssh.PublicKey) string {
+	key, kind := plainKey(key), key.Type()
+	return kind + " " + ssh.FingerprintSHA256(key)
+}
+
+// plainKey is the key that a certificate is for.
+func plainKey(key ssh.PublicKey) ssh.PublicKey {
 	if cert, ok := key.(*ssh.Certificate); ok {
-		return cert.Type() + " " + ssh.FingerprintSHA256(cert.Key)
+		return cert.Key
 	}
-	return key.Type() + " " + ssh.FingerprintSHA256(key)
+	return key
+}
+
+func same(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
+// names are what the target's key is looked up under, in order, as known_hosts has it. ssh looks a host on another port than 22 up without the port too, when
+// no line names it with the port. An alias stands for both host and port. A name beyond ASCII is looked up in its DNS form first, then as it is written.
+func (t Target) names() []string {
+	if t.HostKeyAlias != "" {
+		return []string{usual(strings.ToLower(t.HostKeyAlias))}
+	}
+	var names []string
+	for _, host := range []string{asciiName(t.Address), t.Address} {
+		host = strings.ToLower(host)
+		if t.Port != 22 {
+			names = append(names, "["+host+"]:"+strconv.Itoa(t.Port))
+		}
+		names = append(names, host)
+	}
+	return slices.Compact(names)
+}
+
+// principal is the name that a host's certificate must be for.
+func (t Target) principal() string {
+	if t.HostKeyAlias != "" {
+		return strings.ToLower(t.HostKeyAlias)
+	}
+	return strings.ToLower(asciiName(t.Address))
+}
+
+// judgement is what known_hosts files say of a key that a host has proven to hold.
+type judgement struct {
+	trusted bool
+	revoked *knownLine  // the line that revokes it
+	keys    []knownLine // other keys that are known for the host
+	cas     []knownLine // authorities that are known for the host, and did not sign
+	err     error       // what is wrong with a certificate of a known authority
+}
+
+func (j judgement) unknown() bool {
+	return !j.trusted && j.revoked == nil && len(j.keys) == 0 && j.err == nil
+}
+
+// check judges key under the first name that any line has. A name without its port is asked only whether the key is trusted or revoked.
+func (k *knownHosts) check(t Target, key ssh.PublicKey) judgement {
+	names := t.names()
+	first := k.checkName(names[0], t.principal(), key)
+	for _, name := range names[1:] {
+		if !first.unknown() {
+			break
+		}
+		if next := k.checkName(name, t.principal(), key); next.trusted || next.revoked != nil || next.err != nil {
+			return next
+		} else if t.Port == 22 || strings.HasPrefix(name, "[") {
+			first = next
+		}
+	}
+	return first
+}
+
+func (k *knownHosts) checkName(name, principal string, key ssh.PublicKey) judgement {
+	var j judgement
+	lines := k.of(name)
+	cert, _ := key.(*ssh.Certificate)
+	for _, l := range lines {
+		if l.marker == "revoked" && (same(l.key, plainKey(key)) || cert != nil && same(l.key, cert.SignatureKey)) {
+			return judgement{revoked: &l}
+		}
+	}
+	for _, l := range lines {
+		if l.marker == "cert-authority" && cert != nil && same(l.key, cert.SignatureKey) {
+			err := checkCertificate(cert, principal)
+			return judgement{trusted: err == nil, err: err}
+		}
+	}
+	for _, l := range lines {
+		switch { // of a certificate that nobody known has signed, the key in it may be known, as for ssh
+		case l.marker == "" && same(l.key, plainKey(key)):
+			return judgement{trusted: true}
+		case l.marker == "":
+			j.keys = append(j.keys, l)
+		case l.marker == "cert-authority":
+			j.cas = append(j.cas, l)
+		}
+	}
+	return j
+}
+
+// checkCertificate judges a host's certificate whose authority is known. Its principals may be patterns (ssh-keygen(1), CERTIFICATES).
+func checkCertificate(cert *ssh.Certificate, name string) error {
+	if cert.CertType != ssh.HostCert {
+		return errors.New("its certificate is for a user and not for a host")
+	}
+	for _, p := range cert.ValidPrincipals {
+		if like(strings.ToLower(p), name) {
+			name = p
+			break
+		}
+	}
+	return new(ssh.CertChecker).CheckCert(name, cert)
 }
 
 // trust decides whether key may be the target's. It is asked after the host has proven that it holds the key.
 func (t Target) trust(k *knownHosts, key ssh.PublicKey) error {
 	t.tracef("host key %s", describe(key))
-	err := k.check(t.names(), key)
-	if err == nil {
+	j := k.check(t, key)
+	switch {
+	case j.trusted:
 		return nil
-	}
-	if knownhosts.IsHostUnknown(err) && t.AcceptNew && t.AcceptedKeys != "" {
+	case j.unknown() && t.AcceptNew && t.AcceptedKeys != "":
 		return t.acceptNew(key)
 	}
-	return k.explain(t, key, err)
+	return k.explain(t, key, j)
 }
 
 // explain turns what check found into a message with every fact that a person needs to decide.
-func (k *knownHosts) explain(t Target, key ssh.PublicKey, err error) error {
-	var revoked *xknownhosts.RevokedError
-	var mismatch *xknownhosts.KeyError
+func (k *knownHosts) explain(t Target, key ssh.PublicKey, j judgement) error {
+	listed := func(lines []knownLine) (out []string) {
+		for _, l := range lines {
+			out = append(out, describe(l.key)+" ("+l.where()+")")
+		}
+		return out
+	}
 	switch {
-	case errors.As(err, &revoked):
-		return fmt.Errorf("the host key %s is revoked at %s", describe(key), k.where(revoked.Revoked))
-	case !errors.As(err, &mismatch):
-		return fmt.Errorf("the host key %s is not accepted: %v", describe(key), err)
-	case len(mismatch.Want) == 0:
-		msg := fmt.Sprintf("the host key is not known: the host shows %s and no line for %s is in %s",
-			describe(key), strings.Join(t.lookedUp(), " or "), strings.Join(k.files, ", "))
-		if len(k.problems) > 0 {
-			msg += "; " + strings.Join(k.problems[:min(len(k.problems), 3)], "; ")
-		}
-		return errors.New(msg)
+	case j.revoked != nil:
+		return fmt.Errorf("the host key %s is revoked at %s", describe(key), j.revoked.where())
+	case j.err != nil:
+		return fmt.Errorf("the host key %s is not accepted: %v", describe(key), j.err)
+	case len(j.keys) > 0:
+		return fmt.Errorf("the host key has changed: the host shows %s, known is %s", describe(key), strings.Join(listed(j.keys), ", "))
+	case len(j.cas) > 0:
+		return fmt.Errorf("the host key is not known: the host shows %s, which is not signed by %s", describe(key), strings.Join(listed(j.cas), " or "))
 	}
-	isCA := map[string]bool{}
-	for _, n := range t.names() {
-		for _, known := range k.db.HostKeys(n) {
-			isCA[string(known.Marshal())] = isCA[string(known.Marshal())] || known.Cert
-		}
+	msg := fmt.Sprintf("the host key is not known: the host shows %s and no line for %s is in %s",
+		describe(key), strings.Join(t.names(), " or "), strings.Join(k.files, ", "))
+	if len(k.problems) > 0 {
+		msg += "; " + strings.Join(k.problems[:min(len(k.problems), 3)], "; ")
 	}
-	var plainKeys, cas []string
-	for _, want := range mismatch.Want {
-		at := describe(want.Key) + " (" + k.where(want) + ")"
-		if isCA[string(want.Key.Marshal())] {
-			cas = append(cas, at)
-		} else {
-			plainKeys = append(plainKeys, at)
-		}
-	}
-	if len(plainKeys) == 0 {
-		return fmt.Errorf("the host key is not known: the host shows %s, which is not signed by %s", describe(key), strings.Join(cas, " or "))
-	}
-	return fmt.Errorf("the host key has changed: the host shows %s, known is %s", describe(key), strings.Join(plainKeys, ", "))
-}
-
-// lookedUp are the names as they would stand in a known_hosts file.
-func (t Target) lookedUp() []string {
-	var out []string
-	for _, n := range t.names() {
-		out = append(out, knownhosts.Normalize(n))
-	}
-	return out
+	return errors.New(msg)
 }
 
 // acceptNew writes key as the target's to the program's own file. The file is locked and looked at again: another run may have met the host just now,
@@ -96,26 +181,28 @@ func (t Target) acceptNew(key ssh.PublicKey) error {
 		return fmt.Errorf("cannot remember the host key: %v", err)
 	}
 	defer f.Close()
-	now, err := readKnownHosts([]string{t.AcceptedKeys})
-	if err != nil {
+	now := readKnownHosts([]string{t.AcceptedKeys})
+	name := t.names()[0]
+	switch j := now.checkName(name, t.principal(), key); {
+	case j.trusted:
+		return nil
+	case !j.unknown():
+		return now.explain(t, key, j)
+	}
+	if err := appendLine(f, name+" "+string(ssh.MarshalAuthorizedKey(plainKey(key)))); err != nil {
 		return fmt.Errorf("cannot remember the host key: %v", err)
 	}
-	err = now.check(t.names()[:1], key)
-	if err == nil {
-		return nil
-	}
-	if !knownhosts.IsHostUnknown(err) {
-		return now.explain(t, key, err)
-	}
-	if cert, ok := key.(*ssh.Certificate); ok {
-		key = cert.Key
-	}
-	line := knownhosts.Line(t.names()[:1], key) + "\n"
+	t.tracef("host key %s taken on first sight and written to %s", describe(key), t.AcceptedKeys)
+	return nil
+}
+
+// appendLine writes line durably; a line before it that was cut off stays on its own.
+func appendLine(f *lockedfile.File, line string) error {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err == nil && end > 0 {
 		last := make([]byte, 1)
 		if _, err = f.ReadAt(last, end-1); err == nil && last[0] != '\n' {
-			line = "\n" + line // a line that was cut off stays on its own
+			line = "\n" + line
 		}
 	}
 	if err == nil {
@@ -124,9 +211,9 @@ func (t Target) acceptNew(key ssh.PublicKey) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err != nil {
-		return fmt.Errorf("cannot remember the host key: %v", err)
-	}
-	t.tracef("host key %s taken on first sight and written to %s", describe(key), t.AcceptedKeys)
-	return nil
+	return err
+}
+
+func (t Target) endpoint() string {
+	return net.JoinHostPort(asciiName(t.Address), strconv.Itoa(t.Port))
 }

@@ -2,38 +2,49 @@ package ssh
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"net"
 	"os"
-	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
+
+// knownLine is one line of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+type knownLine struct {
+	marker string // "", "cert-authority" or "revoked"
+	hosts  string // in lower case; a hashed one as it stands
+	key    ssh.PublicKey
+	file   string
+	line   int
+}
+
+func (l knownLine) where() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
 
 // knownHosts is what some known_hosts files say.
 type knownHosts struct {
-	db       *knownhosts.HostKeyDB
-	real     map[string]string // copy without its bad lines → the file it is of
-	files    []string          // as they were named
-	problems []string          // "FILE:LINE: cannot …" for each line or file that was passed over
+	files    []string // as they were named
+	lines    []knownLine
+	plain    map[string][]int // lines by each of their names; those with a pattern, a negation or a hash are in others
+	others   []int
+	problems []string // "FILE:LINE: cannot …" for each line or file that was passed over
 }
 
 // KnownFiles keeps what known_hosts files say, so that the targets of a run read each list of files once: a fleet's file has a line for each of its hosts.
 // What is written to a file meanwhile is not seen. The zero value is ready, for several goroutines too; nil keeps nothing.
 type KnownFiles struct {
 	mu    sync.Mutex
-	lists map[string]func() (*knownHosts, error) // by the files' names
+	lists map[string]func() *knownHosts // by the files' names
 }
 
-func (k *KnownFiles) read(files []string) (*knownHosts, error) {
+func (k *KnownFiles) read(files []string) *knownHosts {
 	if k == nil {
 		return readKnownHosts(files)
 	}
@@ -41,9 +52,9 @@ func (k *KnownFiles) read(files []string) (*knownHosts, error) {
 	key := strings.Join(files, "\x00")
 	read := k.lists[key]
 	if read == nil {
-		read = sync.OnceValues(func() (*knownHosts, error) { return readKnownHosts(files) })
+		read = sync.OnceValue(func() *knownHosts { return readKnownHosts(files) })
 		if k.lists == nil {
-			k.lists = map[string]func() (*knownHosts, error){}
+			k.lists = map[string]func() *knownHosts{}
 		}
 		k.lists[key] = read
 	}
@@ -52,204 +63,186 @@ func (k *KnownFiles) read(files []string) (*knownHosts, error) {
 }
 
 // Problems returns what is wrong with known_hosts files, one "FILE:LINE: …" for each line that is passed over because it cannot be read.
-func Problems(files ...string) []string {
-	k, err := readKnownHosts(files)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	return k.problems
-}
+func Problems(files ...string) []string { return readKnownHosts(files).problems }
 
-// readKnownHosts reads files. A missing one is empty, as for ssh. The library gives a file up at its first bad line; so where there is one, a copy without bad
-// lines is read in the file's place, and the lines are named in problems.
-func readKnownHosts(files []string) (*knownHosts, error) {
-	k := &knownHosts{files: files, real: map[string]string{}}
-	var present []string
+const (
+	maxKnownFile = 64 << 20 // bytes of one file: some hundred thousand keys
+	maxKnownLine = 32 << 10
+)
+
+// readKnownHosts reads files. A missing one is empty, as for ssh; a line that cannot be read costs that line alone.
+func readKnownHosts(files []string) *knownHosts {
+	k := &knownHosts{files: files, plain: map[string][]int{}}
 	for _, f := range files {
-		switch info, err := os.Stat(f); {
+		data, err := readKnownFile(f)
+		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			k.problems = append(k.problems, fmt.Sprintf("cannot read %s: %v", f, err))
-		case !info.Mode().IsRegular():
-			if f != os.DevNull {
-				k.problems = append(k.problems, fmt.Sprintf("cannot read %s: it is no regular file", f))
-			}
 		default:
-			present = append(present, f)
+			k.parse(f, data)
 		}
 	}
-	db, err := knownhosts.NewDB(present...)
-	if err != nil {
-		db, err = k.readTolerantly(present)
+	for i, l := range k.lines {
+		k.index(i, l.hosts)
 	}
-	k.db = db
-	return k, err
+	return k
 }
 
-func (k *knownHosts) readTolerantly(files []string) (*knownhosts.HostKeyDB, error) {
-	dir, err := os.MkdirTemp("", "mtaharden-known-hosts-")
-	if err != nil {
-		return nil, fmt.Errorf("cannot read known hosts: %v", err)
-	}
-	defer os.RemoveAll(dir)
-	var copies []string
-	for i, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			k.problems = append(k.problems, fmt.Sprintf("cannot read %s: %v", f, err))
-			continue
-		}
-		c := filepath.Join(dir, strconv.Itoa(i))
-		if err := k.copyGoodLines(f, c, data); err != nil {
-			return nil, err
-		}
-		k.real[c] = f
-		copies = append(copies, c)
-	}
-	return knownhosts.NewDB(copies...)
-}
-
-var lineError = regexp.MustCompile(`^knownhosts: .*?:(\d+): (.*)$`)
-
-// copyGoodLines writes data to the file copy with its bad lines made empty, so that line numbers stay.
-func (k *knownHosts) copyGoodLines(file, copy string, data []byte) error {
-	lines := bytes.Split(data, []byte("\n"))
-	pass := func(i int, why any) {
-		k.problems = append(k.problems, fmt.Sprintf("%s:%d: cannot read this line: %v", file, i+1, why))
-		lines[i] = nil
-	}
-	for i, line := range lines {
-		switch trimmed := bytes.TrimSpace(line); {
-		case len(line) > 32<<10:
-			pass(i, "it is longer than 32 KiB")
-		case len(trimmed) == 0 || trimmed[0] == '#':
-		default:
-			if _, _, _, _, _, err := ssh.ParseKnownHosts(trimmed); err != nil {
-				pass(i, err)
-			}
-		}
-	}
-	for range len(lines) {
-		if err := os.WriteFile(copy, bytes.Join(lines, []byte("\n")), 0o600); err != nil {
-			return fmt.Errorf("cannot read known hosts: %v", err)
-		}
-		_, err := knownhosts.NewDB(copy)
-		if err == nil {
-			return nil
-		}
-		m := lineError.FindStringSubmatch(err.Error())
-		if m == nil {
-			return fmt.Errorf("cannot read %s: %v", file, err)
-		}
-		n, _ := strconv.Atoi(m[1])
-		if n < 1 || n > len(lines) || lines[n-1] == nil {
-			return fmt.Errorf("cannot read %s: %v", file, err)
-		}
-		pass(n-1, m[2])
-	}
-	return nil
-}
-
-// where returns FILE:LINE of a known key.
-func (k *knownHosts) where(key xknownhosts.KnownKey) string {
-	file := key.Filename
-	if r, ok := k.real[file]; ok {
-		file = r
-	}
-	return file + ":" + strconv.Itoa(key.Line)
-}
-
-// names are the "host:port" under which the target's key is looked up, in order. ssh looks a host on another port than 22 up without the port too, when
-// no line names it with the port. An alias stands for both host and port.
-func (t Target) names() []string {
+func readKnownFile(name string) ([]byte, error) {
+	info, err := os.Stat(name)
 	switch {
-	case strings.HasPrefix(t.HostKeyAlias, "["):
-		return []string{t.HostKeyAlias}
-	case t.HostKeyAlias != "":
-		return []string{net.JoinHostPort(t.HostKeyAlias, "22")}
+	case err != nil:
+		return nil, err
+	case name == os.DevNull:
+		return nil, nil
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no regular file")
 	}
-	host := strings.ToLower(t.Address)
-	names := []string{net.JoinHostPort(host, strconv.Itoa(t.Port))}
-	if t.Port != 22 {
-		names = append(names, net.JoinHostPort(host, "22"))
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	return names
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxKnownFile+1))
+	if err == nil && len(data) > maxKnownFile {
+		err = fmt.Errorf("it is larger than %d MiB", maxKnownFile>>20)
+	}
+	return data, err
 }
 
-// nowhere stands for the address that the library wants beside the name; the name alone decides.
-var nowhere = &net.TCPAddr{IP: net.IPv4zero}
-
-// check judges a key that the host has proven to hold. The error is nil, a *xknownhosts.KeyError (no line in Want: unknown), a *RevokedError, or a certificate's.
-func (k *knownHosts) check(names []string, key ssh.PublicKey) error {
-	err := k.checkName(names[0], key)
-	if len(names) > 1 && knownhosts.IsHostUnknown(err) {
-		var revoked *xknownhosts.RevokedError
-		if second := k.checkName(names[1], key); second == nil || errors.As(second, &revoked) {
-			return second
+func (k *knownHosts) parse(file string, data []byte) {
+	number := 0
+	for text := range bytes.Lines(data) {
+		number++
+		l, err := parseKnownLine(bytes.TrimSpace(text))
+		switch {
+		case err != nil:
+			k.problems = append(k.problems, fmt.Sprintf("%s:%d: cannot read this line: %v", file, number, err))
+		case l != nil:
+			l.file, l.line = file, number
+			k.lines = append(k.lines, *l)
 		}
 	}
-	return err
 }
 
-func (k *knownHosts) checkName(name string, key ssh.PublicKey) error {
-	callback := k.db.HostKeyCallback()
-	cert, ok := key.(*ssh.Certificate)
+// parseKnownLine reads one line; nil is one that says nothing.
+func parseKnownLine(text []byte) (*knownLine, error) {
+	if len(text) == 0 || text[0] == '#' {
+		return nil, nil
+	}
+	if len(text) > maxKnownLine {
+		return nil, fmt.Errorf("it is longer than %d KiB", maxKnownLine>>10)
+	}
+	marker, hosts, key, _, _, err := ssh.ParseKnownHosts(text)
+	if err != nil {
+		return nil, err
+	}
+	if marker != "" && marker != "cert-authority" && marker != "revoked" {
+		return nil, fmt.Errorf("@%s is no marker", marker)
+	}
+	names := strings.Join(hosts, ",")
+	if strings.HasPrefix(names, "|") {
+		_, _, err = hashed(names)
+	} else {
+		names = strings.ToLower(names)
+	}
+	return &knownLine{marker: marker, hosts: names, key: key}, err
+}
+
+func (k *knownHosts) index(i int, hosts string) {
+	if strings.HasPrefix(hosts, "|") || strings.ContainsAny(hosts, "*?!") {
+		k.others = append(k.others, i)
+		return
+	}
+	for name := range strings.SplitSeq(hosts, ",") {
+		k.plain[usual(name)] = append(k.plain[usual(name)], i)
+	}
+}
+
+// usual is a name as ssh looks it up: without brackets where no port or ssh's own follows. Other programs write those.
+func usual(name string) string {
+	inner, ok := strings.CutPrefix(name, "[")
 	if !ok {
-		return callback(name, nowhere, key)
+		return name
 	}
-	for _, known := range k.db.HostKeys(name) {
-		if known.Cert && bytes.Equal(known.Marshal(), cert.SignatureKey.Marshal()) {
-			return callback(name, nowhere, key)
-		}
+	inner = strings.TrimSuffix(inner, ":22")
+	if host, ok := strings.CutSuffix(inner, "]"); ok {
+		return host
 	}
-	return callback(name, nowhere, cert.Key) // signed by nobody known: the key in it may be known, as for ssh
+	return name
 }
 
-// algorithms are the host-key algorithms to ask for, those of known keys first: a host that shows the key we know is not mistaken for a changed one
-// because it has others. The rest follow, so that a changed key is seen and named, and not an empty intersection.
-func (k *knownHosts) algorithms(names []string, legacy bool) []string {
-	var known []knownhosts.PublicKey
-	for _, n := range names {
-		if known = k.db.HostKeys(n); len(known) > 0 {
-			break
+// of are the lines for a name, in the order of the files.
+func (k *knownHosts) of(name string) []knownLine {
+	at := slices.Clone(k.plain[name])
+	for _, i := range k.others {
+		if k.lines[i].matches(name) {
+			at = append(at, i)
 		}
 	}
-	all := append([]string{ssh.KeyAlgoED25519}, ssh.SupportedAlgorithms().HostKeys...)
-	if legacy {
-		all = append(all, ssh.InsecureAlgorithms().HostKeys...)
+	slices.Sort(at)
+	var out []knownLine
+	for _, i := range slices.Compact(at) {
+		out = append(out, k.lines[i])
 	}
-	certs := false
-	for _, key := range known {
-		certs = certs || key.Cert
+	return out
+}
+
+// matches compares as match_hostname of OpenSSH does: patterns over the name with its port, a negated one excludes.
+func (l knownLine) matches(name string) bool {
+	if strings.HasPrefix(l.hosts, "|") {
+		salt, sum, err := hashed(l.hosts)
+		mac := hmac.New(sha1.New, salt)
+		mac.Write([]byte(name))
+		return err == nil && hmac.Equal(mac.Sum(nil), sum)
 	}
-	var first, rest []string
-	for _, key := range known {
-		if !key.Cert {
-			first = append(first, formats(key.Type())...)
-		}
-	}
-	list := make([]string, 0, len(all))
-	take := func(algos []string, want func(string) bool) {
-		for _, a := range algos {
-			if want(a) && contains(all, a) && !contains(list, a) {
-				list = append(list, a)
+	found := false
+	for pattern := range strings.SplitSeq(l.hosts, ",") {
+		bare, negated := strings.CutPrefix(pattern, "!")
+		if like(usual(bare), name) {
+			if negated {
+				return false
 			}
+			found = true
 		}
 	}
-	isCert := func(a string) bool { return strings.Contains(a, "-cert-") }
-	if certs {
-		take(all, isCert)
-	}
-	rest = all
-	take(first, func(string) bool { return true })
-	take(rest, func(a string) bool { return !isCert(a) })
-	return list
+	return found
 }
 
-// formats are the signature algorithms of a key of type typ, the best first (RFC 8332).
-func formats(typ string) []string {
-	if typ == ssh.KeyAlgoRSA {
-		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
+// hashed takes "|1|SALT|HASH" apart.
+func hashed(field string) (salt, sum []byte, err error) {
+	parts := strings.Split(field, "|")
+	if len(parts) != 4 || parts[0] != "" || parts[1] != "1" {
+		return nil, nil, errors.New("its hashed name is not |1|SALT|HASH")
 	}
-	return []string{typ}
+	salt, err = base64.StdEncoding.DecodeString(parts[2])
+	if err == nil {
+		sum, err = base64.StdEncoding.DecodeString(parts[3])
+	}
+	if err == nil && len(sum) != sha1.Size {
+		err = errors.New("its hash has not the length of one")
+	}
+	return salt, sum, err
+}
+
+// like says whether name is of the form of pattern, in which * is any text and ? any one byte.
+func like(pattern, name string) bool {
+	p, n, star, mark := 0, 0, -1, 0
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, n
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
+			p++
+			n++
+		case star >= 0:
+			mark++
+			p, n = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"net"
-	"strconv"
 	"time"
 
 	"mtaharden/remediate/remote"
@@ -85,8 +84,6 @@ func (t Target) withDefaults() Target {
 	}
 	return t
 }
-
-func (t Target) endpoint() string { return net.JoinHostPort(t.Address, strconv.Itoa(t.Port)) }
 
 // becomes reports whether commands need a way to root.
 func (t Target) becomes() bool { return t.Become == "sudo" && t.User != "root" }
