@@ -20,7 +20,9 @@ func Command(nonce string, parts ...string) remote.Cmd {
 }
 
 func command(nonce, script string) remote.Cmd {
-	return remote.Launch(nonce, Strip(script))
+	c := remote.Launch(nonce, Strip(script))
+	c.Tells = true // no section of it may take longer than 75 s
+	return c
 }
 
 // Nonce returns a word that nobody can guess.
@@ -36,7 +38,7 @@ func Collect(ctx context.Context, h remote.Host, parts ...string) (*Snapshot, []
 // CollectInstalled runs the copy of the collector that is installed on the host, by the words of the inventory's collect_command. A copy
 // that is not this program's (or has other parts) gives ErrDigest beside the Snapshot, which then may not be judged.
 func CollectInstalled(ctx context.Context, h remote.Host, command []string, parts ...string) (*Snapshot, []byte, error) {
-	s, raw, err := run(ctx, h, remote.Cmd{Argv: command, Bare: true}, "")
+	s, raw, err := run(ctx, h, remote.Cmd{Argv: command, Bare: true, Tells: true}, "")
 	if err == nil && s.Digest != ScriptDigest(parts...) {
 		err = fmt.Errorf("cannot use the snapshot of %s: %w: it says %.16s, this program's is %.16s",
 			strings.Join(command, " "), ErrDigest, Printable(s.Digest), ScriptDigest(parts...))

@@ -70,6 +70,13 @@ func (e *Exchange) Begin(argv []string) []string {
 	return append([]string{"/bin/sh", "-c", "echo " + mark + `; exec "$@"`, "sh"}, argv...)
 }
 
+// Begun reports whether the command's own output has begun; true where nothing tells it from what stands before.
+func (e *Exchange) Begun() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.begin == ""
+}
+
 // noiseLimit is how many bytes may stand before a command's own output; where more have come and it never said that it begins, all is its own.
 const noiseLimit = 1 << 20
 

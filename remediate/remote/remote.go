@@ -33,6 +33,7 @@ type Cmd struct {
 	Argv  []string // the words of the command; a transport quotes them for the login shell (sh, csh and fish read them alike)
 	Stdin []byte   // standard input; nil is an empty one
 	Say   string   // what it does, in a line for people, where its words are a script; "" lets the words speak
+	Tells bool     // it writes to standard output all the while: one that is long silent hangs (Timeouts.Idle)
 	Bare  bool     // the login may run these words and no others (a restricted shell, a forced command): nothing is put before them
 }
 
@@ -96,11 +97,29 @@ type Dialer interface {
 	Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// Timeouts bound each phase of reaching a host; zero means the transport's default.
+// Timeouts bound each phase of reaching a host, each from its own beginning; zero means the default.
 type Timeouts struct {
-	Dial  time.Duration // TCP connect; default 10 s
-	Login time.Duration // key exchange and authentication; default 20 s
-	Run   time.Duration // one command from start to end; default 180 s
+	Dial        time.Duration // TCP connect; default 10 s
+	Banner      time.Duration // from the connection to the line in which the server names its version; default: Login
+	KeyExchange time.Duration // from there until the host has proven its key; default: Login
+	Auth        time.Duration // from there until it lets us in; default: Login. A person who is asked gets longer
+	Channel     time.Duration // the opening of a channel; default: Login
+	Login       time.Duration // each of the four above whose own is not said, and the way to root; default 20 s
+	Idle        time.Duration // how long a command that tells how it goes (Cmd.Tells) may be silent; default 120 s
+	Run         time.Duration // one command from start to end; default 180 s
+}
+
+// Filled returns t with every zero value made its default.
+func (t Timeouts) Filled() Timeouts {
+	t.Dial = cmp.Or(t.Dial, 10*time.Second)
+	t.Login = cmp.Or(t.Login, 20*time.Second)
+	t.Banner = cmp.Or(t.Banner, t.Login)
+	t.KeyExchange = cmp.Or(t.KeyExchange, t.Login)
+	t.Auth = cmp.Or(t.Auth, t.Login)
+	t.Channel = cmp.Or(t.Channel, t.Login)
+	t.Idle = cmp.Or(t.Idle, 120*time.Second)
+	t.Run = cmp.Or(t.Run, 180*time.Second)
+	return t
 }
 
 // Error is a failure at a host: what was tried, on whom, and why it failed.

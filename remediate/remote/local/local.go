@@ -37,9 +37,7 @@ type host struct {
 // Dial returns this machine. Nothing is tried before the first command.
 func Dial(_ context.Context, t Target) (remote.Host, error) {
 	t.Name = cmp.Or(t.Name, "localhost")
-	t.Timeouts.Dial = cmp.Or(t.Timeouts.Dial, 10*time.Second)
-	t.Timeouts.Login = cmp.Or(t.Timeouts.Login, 20*time.Second)
-	t.Timeouts.Run = cmp.Or(t.Timeouts.Run, 180*time.Second)
+	t.Timeouts = t.Timeouts.Filled()
 	if t.Trace == nil {
 		t.Trace = func(string) {}
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -223,11 +224,14 @@ type login struct {
 	banner    string // what it last said to people
 	keysSent  bool
 	pwSent    bool
-	asked     string        // a question that could not be answered
-	err       error         // why no password could be given
-	person    string        // what a person had to do
-	limit     time.Duration // of the login
-	patience  func()        // gives the login the time that a person takes
+	asked     string // a question that could not be answered
+	err       error  // why no password could be given
+	person    string // what a person had to do
+
+	clockMu sync.Mutex
+	clock   *time.Timer   // ends the login
+	phase   int           // inBanner, …
+	limit   time.Duration // of the phase
 }
 
 // errRefused ends an authentication when nothing is left to offer; refusal says the rest.

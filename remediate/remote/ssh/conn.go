@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"sync"
@@ -18,22 +19,47 @@ func (t Target) tracef(format string, args ...any) {
 // watched is the connection underneath, which remembers what a failed login is explained with and when the host was last heard.
 type watched struct {
 	net.Conn
+	named func() // called once, when the server has named its version; nil: nobody wants to know
+
 	mu    sync.Mutex
 	first []byte // the first bytes that came, at most 200
+	line  []byte // the line that is coming, until the version has come; at most 255 bytes (RFC 4253, 4.2)
 	heard time.Time
 	gone  bool // a read has failed
+	known bool // the version has come
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	was := w.known
 	if n > 0 {
 		w.heard = time.Now()
 		w.first = append(w.first, p[:min(n, max(200-len(w.first), 0))]...)
+		w.look(p[:n])
 	}
 	w.gone = w.gone || err != nil
+	is := w.known
+	w.mu.Unlock()
+	if is && !was && w.named != nil {
+		w.named()
+	}
 	return n, err
+}
+
+// look looks for the line that begins with "SSH-", and passes over those before it.
+func (w *watched) look(p []byte) {
+	for _, c := range p {
+		switch {
+		case w.known:
+			return
+		case c == '\n':
+			w.known = bytes.HasPrefix(w.line, []byte("SSH-"))
+			w.line = w.line[:0]
+		case len(w.line) < 255:
+			w.line = append(w.line, c)
+		}
+	}
 }
 
 // over reports whether the other side has ended the connection.

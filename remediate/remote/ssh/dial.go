@@ -66,17 +66,37 @@ func (t Target) connect(ctx context.Context) (*watched, error) {
 	return &watched{Conn: promptly(conn), heard: time.Now()}, nil
 }
 
-// login does key exchange and authentication on conn within their own time.
+// The phases of a login, each with its own time.
+const (
+	inBanner = iota
+	inKeyExchange
+	inAuth
+)
+
+// enter begins a phase of the login.
+func (l *login) enter(phase int) {
+	l.clockMu.Lock()
+	defer l.clockMu.Unlock()
+	l.phase, l.limit = phase, [...]time.Duration{l.t.Timeouts.Banner, l.t.Timeouts.KeyExchange, l.t.Timeouts.Auth}[phase]
+	l.clock.Reset(l.limit)
+}
+
+// patience gives the login the time that a person takes.
+func (l *login) patience() {
+	l.clockMu.Lock()
+	defer l.clockMu.Unlock()
+	l.limit = max(l.limit, typing)
+	l.clock.Reset(l.limit)
+}
+
+// login does key exchange and authentication on conn, each within its own time.
 func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, ring *keyring) (remote.Host, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &login{t: t, ring: ring, conn: conn, limit: t.Timeouts.Login}
-	clock := time.AfterFunc(l.limit, func() { cancel(context.DeadlineExceeded) })
-	defer clock.Stop()
-	l.patience = func() {
-		l.limit = max(l.limit, typing)
-		clock.Reset(l.limit)
-	}
+	l := &login{t: t, ring: ring, conn: conn, clock: time.AfterFunc(time.Hour, func() { cancel(context.DeadlineExceeded) })}
+	defer l.clock.Stop()
+	conn.named = func() { l.enter(inKeyExchange) }
+	l.enter(inBanner)
 	stop := context.AfterFunc(ctx, func() {
 		conn.Close()
 		ring.close() // an agent that waits for a touch holds the login too
@@ -97,6 +117,7 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	config.HostKeyCallback = hostKeyFunc(func(key ssh.PublicKey) error {
 		hostKey = describe(key)
 		untrusted = t.trust(known, key)
+		l.enter(inAuth)
 		return untrusted
 	})
 	c, chans, reqs, err := ssh.NewClientConn(conn, t.endpoint(), config)
@@ -134,7 +155,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	case ctx.Err() != nil && !late:
 		return unreachable(context.Cause(ctx))
 	case late:
-		return unreachable(fmt.Errorf("%s within %s", l.phase(keySeen), l.limit))
+		return unreachable(l.late())
 	case errors.As(err, &algo):
 		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(algo.RequestedAlgorithms, ", "))))
 	case errors.Is(err, errRefused):
@@ -151,17 +172,20 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	return unreachable(fmt.Errorf("the host ended the login: %s", reason(err)))
 }
 
-// phase says what was being waited for.
-func (l *login) phase(keySeen bool) string {
+// late says what was waited for in vain.
+func (l *login) late() error {
+	l.clockMu.Lock()
+	defer l.clockMu.Unlock()
+	what := "the authentication was not finished"
 	switch {
-	case l.conn.greeting() == "":
-		return "the connection was made, but no SSH greeting came"
-	case !strings.Contains(l.conn.greeting(), "SSH-"):
-		return fmt.Sprintf("no SSH greeting came (but %q)", clean(l.conn.greeting()))
-	case !keySeen:
-		return "the key exchange was not finished"
+	case l.phase == inKeyExchange:
+		what = "the key exchange was not finished"
+	case l.phase == inBanner && l.conn.greeting() == "":
+		what = "the connection was made, but no SSH greeting came"
+	case l.phase == inBanner:
+		what = fmt.Sprintf("no SSH greeting came (but %q)", clean(l.conn.greeting()))
 	}
-	return "the authentication was not finished"
+	return fmt.Errorf("%s within %s", what, l.limit)
 }
 
 func reason(err error) string {

@@ -3,8 +3,6 @@ package ssh_test
 import (
 	"context"
 	"errors"
-	"io"
-	"math"
 	"net"
 	"os"
 	"runtime"
@@ -99,108 +97,6 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	t.Errorf("still running:\n%s", stacks)
-}
-
-// proxy is a connection on which everything takes half of delay each way.
-type proxy struct{ delay time.Duration }
-
-func (p *proxy) connect(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	ours, theirs := net.Pipe()
-	go p.carry(conn, theirs)
-	go p.carry(theirs, conn)
-	return ours, nil
-}
-
-type parcel struct {
-	due  time.Time
-	data []byte
-}
-
-// carry takes bytes over, each half a round trip later.
-func (p *proxy) carry(to io.WriteCloser, from io.ReadCloser) {
-	way := make(chan parcel, 10000)
-	go func() {
-		defer to.Close()
-		for x := range way {
-			time.Sleep(time.Until(x.due))
-			if _, err := to.Write(x.data); err != nil {
-				from.Close()
-			}
-		}
-	}()
-	defer close(way)
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if n > 0 {
-			way <- parcel{time.Now().Add(p.delay / 2), append([]byte{}, buf[:n]...)}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// once logs in and runs cat with so much input at so much delay, and returns how long each took.
-func once(t *testing.T, target ssh.Target, delay time.Duration, input int) (login, run time.Duration) {
-	t.Helper()
-	p := &proxy{delay: delay}
-	target.Connect, target.Trace = p.connect, nil
-	began := time.Now()
-	h := dial(t, target)
-	login = time.Since(began)
-	began = time.Now()
-	if _, err := h.Run(t.Context(), remote.Cmd{Argv: []string{"/bin/sh", "-c", "cat"}, Stdin: []byte(strings.Repeat("x", input))}, 1<<20); err != nil {
-		t.Fatal(err)
-	}
-	return login, time.Since(began)
-}
-
-// roundTrips checks how many round trips a login and a command cost: the slope of the least time over two delays. A busy machine adds time and never takes it
-// away, so the least of several tries is taken, as many as it needs.
-func roundTrips(t *testing.T, what string, target ssh.Target, input int, wantRun float64) {
-	t.Helper()
-	const near, far = 80 * time.Millisecond, 320 * time.Millisecond // long enough to hide the 40 ms of a delayed acknowledgement
-	least := [4]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour}
-	var login, run float64
-	for range 16 {
-		l1, r1 := once(t, target, near, input)
-		l2, r2 := once(t, target, far, input)
-		for i, d := range []time.Duration{l1, r1, l2, r2} {
-			least[i] = min(least[i], d)
-		}
-		login, run = float64(least[2]-least[0])/float64(far-near), float64(least[3]-least[1])/float64(far-near)
-		if math.Abs(login-6) < 0.5 && math.Abs(run-wantRun) < 0.5 {
-			break
-		}
-	}
-	t.Logf("%s: login %.2f round trips (TCP's own not counted), run %.2f", what, login, run)
-	if math.Abs(login-6) >= 0.5 || math.Abs(run-wantRun) >= 0.5 {
-		t.Errorf("%s: login %.2f round trips, want 6; run %.2f, want %.0f", what, login, run, wantRun)
-	}
-}
-
-// TestRoundTrips: a command and 20 kB of input cost two round trips: one opens the channel, one carries command, input and output.
-func TestRoundTrips(t *testing.T) {
-	roundTrips(t, "in-process server", newTarget(t, &remotetest.Server{}), 20000, 2)
-}
-
-// TestRoundTripsOpenSSH: sshd opens a session with a window of 0 bytes and widens it when the command has begun, so input costs one round trip more there,
-// whoever the client is; a password one more still.
-func TestRoundTripsOpenSSH(t *testing.T) {
-	o := startOpenSSH(t, anyRelease(t))
-	roundTrips(t, "OpenSSH, no input", o.target(t, "root"), 0, 2)
-	roundTrips(t, "OpenSSH, input", o.target(t, "root"), 20000, 3)
-	free := o.target(t, "free")
-	free.Become = "sudo"
-	roundTrips(t, "OpenSSH, input, sudo that does not ask", free, 20000, 3)
-	asked := o.target(t, "dashy")
-	asked.Become, asked.BecomePassword = "sudo", given(secret)
-	roundTrips(t, "OpenSSH, input, sudo that asks", asked, 20000, 4)
 }
 
 // TestSudoByItsWords: sudo's conversation with a program of that name, for what a real one cannot be brought to do in a test.

@@ -106,6 +106,9 @@ func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]b
 	h.t.tracef("running a command of %d bytes with %d bytes of input: %s", len(line), len(c.Stdin), line)
 	r := &running{h: h, ch: ch, e: e, ended: make(chan struct{})}
 	r.output.Store(time.Now().UnixNano())
+	if c.Tells {
+		go r.watchIdle(h.t.Timeouts.Idle)
+	}
 	result, err := r.carry(ctx, line, reqs, sudo != nil)
 	h.t.tracef("exit status %d, %d bytes of output, %d of standard error", result.Exit, len(result.Stdout), len(result.Stderr))
 	if errors.Is(err, remote.ErrPrivilege) {
@@ -114,14 +117,14 @@ func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]b
 	return result, remote.Wrap(op, h.t.Name, remote.ErrCut, err)
 }
 
-// open opens a channel within the time of a login.
+// open opens a channel within its time.
 func (h *host) open(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
 	if why := h.lost.Load(); why != nil {
 		return nil, nil, fmt.Errorf("the connection is closed: %s", *why)
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.t.Timeouts.Login)
+	ctx, cancel := context.WithTimeoutCause(ctx, h.t.Timeouts.Channel, fmt.Errorf("the host opened no channel within %s", h.t.Timeouts.Channel))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { h.end(fmt.Sprintf("the host opened no channel within %s", h.t.Timeouts.Login)) })
+	stop := context.AfterFunc(ctx, func() { h.end(context.Cause(ctx).Error()) })
 	ch, reqs, err := h.client.OpenChannel("session", nil)
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -143,6 +146,7 @@ type running struct {
 	ended    chan struct{}
 	status   *int // set before ended is closed, where the host told it
 	released atomic.Bool
+	begun    atomic.Bool
 	stuck    atomic.Bool // sudo did not get to the command in its time
 }
 
@@ -180,6 +184,7 @@ func (r *running) outcome() (remote.Result, error) {
 	if r.status != nil {
 		return r.e.Result(*r.status)
 	}
+	begun := r.e.Begun()
 	result, err := r.e.Result(-1)
 	if errors.Is(err, remote.ErrCut) {
 		return result, err
@@ -194,6 +199,9 @@ func (r *running) outcome() (remote.Result, error) {
 		_, said := r.e.Waiting()
 		return result, remote.Stuck(why, said)
 	}
+	if !begun {
+		why += "; the login shell never came to the command: its start-up files may wait for something"
+	}
 	return result, errors.New(why)
 }
 
@@ -201,7 +209,11 @@ func (r *running) outcome() (remote.Result, error) {
 func (r *running) take(w io.Writer, from io.Reader) {
 	_, err := io.Copy(writerFunc(func(p []byte) (int, error) {
 		r.output.Store(time.Now().UnixNano())
-		return w.Write(p)
+		n, err := w.Write(p)
+		if !r.begun.Load() && r.e.Begun() && !r.begun.Swap(true) {
+			r.h.t.tracef("the command has begun")
+		}
+		return n, err
 	}), from)
 	if errors.Is(err, remote.ErrCut) {
 		r.release()
@@ -235,6 +247,23 @@ func (r *running) requests(reqs <-chan *ssh.Request) {
 		}
 		if req.WantReply {
 			req.Reply(req.Type == "exit-status" || req.Type == "exit-signal", nil)
+		}
+	}
+}
+
+// watchIdle ends a command that says nothing for so long.
+func (r *running) watchIdle(limit time.Duration) {
+	tick := time.NewTicker(max(limit/10, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ended:
+			return
+		case <-tick.C:
+		}
+		if time.Since(time.Unix(0, r.output.Load())) > limit {
+			r.abort(fmt.Sprintf("it said nothing for %s", limit))
+			return
 		}
 	}
 }

@@ -71,9 +71,7 @@ type Target struct {
 func (t Target) withDefaults() Target {
 	t.Name = cmp.Or(t.Name, t.Address)
 	t.Port = cmp.Or(t.Port, 22)
-	t.Timeouts.Dial = cmp.Or(t.Timeouts.Dial, 10*time.Second)
-	t.Timeouts.Login = cmp.Or(t.Timeouts.Login, 20*time.Second)
-	t.Timeouts.Run = cmp.Or(t.Timeouts.Run, 180*time.Second)
+	t.Timeouts = t.Timeouts.Filled()
 	t.KeepAlive = cmp.Or(t.KeepAlive, 15*time.Second)
 	t.KeepAliveMax = cmp.Or(t.KeepAliveMax, 3)
 	if t.Connect == nil {

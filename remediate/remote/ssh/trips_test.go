@@ -1,0 +1,118 @@
+package ssh_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mtaharden/remediate"
+	"mtaharden/remediate/facts"
+	"mtaharden/remediate/mta/all"
+	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/remotetest"
+	"mtaharden/remediate/remote/ssh"
+)
+
+// counted is a host that tells of each piece of output as it comes.
+type counted struct {
+	remote.Host
+	came func()
+}
+
+func (c counted) Run(ctx context.Context, cmd remote.Cmd, limit int) (remote.Result, error) {
+	return c.Host.(remote.Keeper).Keep(ctx, cmd, limit, func([]byte) { c.came() })
+}
+
+// once logs in over a long link and does something there, and returns how many round trips lie before the end of the login, the host's word that the
+// command runs and the last byte of its output, from the beginning of the TCP connection on.
+func once(t *testing.T, target ssh.Target, link *remotetest.Link, do func(remote.Host) error) (trips [3]float64) {
+	t.Helper()
+	target.Connect = link.Dial
+	target.Trace = func(line string) {
+		if line == "the command has begun" && trips[1] == 0 {
+			trips[1] = link.Trips()
+		}
+	}
+	h, err := ssh.Dial(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	trips[0] = link.Trips()
+	if err := do(counted{h, func() { trips[2] = link.Trips() }}); err != nil {
+		t.Fatal(err)
+	}
+	return trips
+}
+
+// roundTrips checks how many round trips a login and a command cost: the least of several tries, as many as it needs.
+func roundTrips(t *testing.T, what string, target ssh.Target, do func(remote.Host) error, want [3]float64) {
+	t.Helper()
+	var least [3]float64
+	for n := range 16 {
+		trips := once(t, target, &remotetest.Link{Delay: 50 * time.Millisecond}, do)
+		for i := range trips {
+			if n == 0 || trips[i] < least[i] {
+				least[i] = trips[i]
+			}
+		}
+		if least == want {
+			break
+		}
+	}
+	t.Logf("%s: logged in after %g round trips, the first byte after %g, the last after %g", what, least[0], least[1], least[2])
+	if least != want {
+		t.Errorf("%s: login, first and last byte after %v round trips, want %v", what, least, want)
+	}
+}
+
+// cat runs cat with so much input.
+func cat(input int) func(remote.Host) error {
+	return func(h remote.Host) error {
+		r, err := h.Run(context.Background(), remote.Cmd{Argv: []string{"/bin/sh", "-c", "echo begun; cat"}, Stdin: []byte(strings.Repeat("x", input))}, 1<<20)
+		if err == nil && len(r.Stdout) != len("begun\n")+input {
+			err = errors.New("not all of the input came back")
+		}
+		return err
+	}
+}
+
+// audit collects all that an audit does.
+func audit(h remote.Host) error {
+	s, _, err := facts.Collect(context.Background(), h, remediate.Parts(all.Drivers())...)
+	if err == nil && !s.Complete {
+		err = errors.New("the snapshot is not complete")
+	}
+	return err
+}
+
+// TestRoundTrips: a command and 20 kB of input cost two round trips: one opens the channel, one carries command, input and output.
+func TestRoundTrips(t *testing.T) {
+	roundTrips(t, "in-process server", newTarget(t, &remotetest.Server{}), cat(20000), [3]float64{7, 9, 9})
+}
+
+// TestRoundTripsOpenSSH: sshd opens a session with a window of 0 bytes and widens it when the command has begun, so input costs one round trip more there,
+// whoever the client is; a password one more still.
+func TestRoundTripsOpenSSH(t *testing.T) {
+	o := startOpenSSH(t, anyRelease(t))
+	free := o.target(t, "free")
+	free.Become = "sudo"
+	asked := o.target(t, "dashy")
+	asked.Become, asked.BecomePassword = "sudo", given(secret)
+	for _, c := range []struct {
+		what   string
+		target ssh.Target
+		do     func(remote.Host) error
+		want   [3]float64
+	}{
+		{"no input", o.target(t, "root"), cat(0), [3]float64{7, 9, 9}},
+		{"input", o.target(t, "root"), cat(20000), [3]float64{7, 9, 10}},
+		{"audit", o.target(t, "root"), audit, [3]float64{7, 9, 10}},
+		{"audit, sudo that does not ask", free, audit, [3]float64{7, 9, 10}},
+		{"audit, sudo that asks", asked, audit, [3]float64{7, 10, 11}},
+	} {
+		roundTrips(t, c.what, c.target, c.do, c.want)
+	}
+}
