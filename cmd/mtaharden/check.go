@@ -55,6 +55,7 @@ func (r *reach) checkHosts(c *cobra.Command, hosts []*inventory.Host) error {
 	if err != nil {
 		return err
 	}
+	d.unlock(c.Context(), hosts)
 	found := checkAll(c, d.dial, all.Drivers(), hosts, r.forks)
 	if err := r.writeFound(out, found); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)

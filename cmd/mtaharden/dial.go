@@ -24,6 +24,7 @@ type dialer struct {
 	reach    *reach
 	accepted string // the program's own known_hosts; "" where there is no place for it
 	known    ssh.KnownFiles
+	notify   func(text string)
 	trace    func(host string) func(string)
 }
 
@@ -43,6 +44,11 @@ func newDialer(r *reach, stderr io.Writer) (*dialer, error) {
 			defer mu.Unlock()
 			fmt.Fprintf(stderr, "%s: %s\n", host, facts.Printable(line))
 		}
+	}
+	d.notify = func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(stderr, "mtaharden: %s\n", facts.Printable(text))
 	}
 	return d, nil
 }
@@ -73,8 +79,10 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		HostKeyAlias: h.HostKeyAlias,
 		AcceptedKeys: d.accepted,
 		Known:        &d.known,
+		Keys:         d.reach.keys,
+		Notify:       d.notify,
 		AcceptNew:    h.AcceptNew || d.reach.acceptNew,
-		Agent:        os.Getenv("SSH_AUTH_SOCK"),
+		Agent:        ssh.AgentSocket("", inventory.Home(), os.Getenv),
 		Become:       h.Become,
 		AllowLegacy:  h.AllowLegacySSH,
 		Password:     d.reach.password,
@@ -89,10 +97,7 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		t.User = me.Username
 	}
 	d.defaultFiles(&t)
-	t.Passphrase = func(file string) ([]byte, error) {
-		secret, err := d.reach.prompt.ask("passphrase of " + file)
-		return []byte(secret), err
-	}
+	t.Passphrase = d.reach.prompt.passphrase
 	if !d.reach.batch {
 		t.Answer = func(question string, echo bool) (string, error) {
 			return d.reach.prompt.fresh(h.Name+" asks: "+question, echo)
@@ -108,10 +113,22 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 	return t, nil
 }
 
+// unlock asks for the passphrases of the hosts' keys, each once, before any host is connected to.
+func (d *dialer) unlock(ctx context.Context, hosts []*inventory.Host) {
+	var targets []ssh.Target
+	for _, h := range hosts {
+		if t, err := d.target(h); err == nil { // what is wrong with it is said where it is dialled
+			targets = append(targets, t)
+		}
+	}
+	d.reach.keys.Unlock(ctx, targets)
+}
+
 // defaultFiles are ssh's own: the keys and known_hosts of the user and the machine.
 func (d *dialer) defaultFiles(t *ssh.Target) {
 	home := inventory.Home()
-	if t.Identities == nil && home != "" {
+	t.Unnamed = t.Identities == nil
+	if t.Unnamed && home != "" {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 			t.Identities = append(t.Identities, filepath.Join(home, ".ssh", name))
 		}

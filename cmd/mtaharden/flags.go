@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mtaharden/inventory"
+	"mtaharden/remediate/remote/ssh"
 )
 
 // reach are the flags of every command that reaches hosts.
@@ -33,6 +34,7 @@ type reach struct {
 	timeLimit  time.Duration
 
 	prompt           *prompter
+	keys             *ssh.Keys              // read, and asked for, once in a run
 	password, become func() (string, error) // what was read from the two file descriptors; nil where none was named
 	inv              *inventory.Inventory   // what load has read
 }
@@ -74,6 +76,7 @@ func (r *reach) check(c *cobra.Command) error {
 		return usageError(c, fmt.Errorf("--limit needs an inventory (-i)"))
 	}
 	r.lowerForks(c.ErrOrStderr())
+	r.keys = &ssh.Keys{}
 	r.prompt = &prompter{batch: r.batch, done: c.Context().Done()}
 	return r.readSecrets(c)
 }

@@ -88,6 +88,19 @@ func (p *prompter) ask(what string) (string, error) {
 	return answer()
 }
 
+// passphrase asks for the passphrase of a key file; a second try says that the first was wrong.
+func (p *prompter) passphrase(file string, try int) ([]byte, error) {
+	what := "passphrase of " + file
+	if try > 1 {
+		what = "that does not open it; " + what
+	}
+	secret, err := p.read(what, false)
+	if err == nil && secret == "" {
+		err = errors.New("no passphrase was given")
+	}
+	return []byte(secret), err
+}
+
 // fresh asks for what serves once, each time anew: a one-time code. It is shown as it is typed where echo says so.
 func (p *prompter) fresh(what string, echo bool) (string, error) { return p.read(what, echo) }
 

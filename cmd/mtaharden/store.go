@@ -79,6 +79,7 @@ func (k *looking) places(c *cobra.Command) ([]place, error) {
 	if k.local {
 		return []place{{"localhost", d.thisMachine}}, nil
 	}
+	d.unlock(c.Context(), hosts)
 	var out []place
 	for _, h := range hosts {
 		out = append(out, place{h.Name, func(ctx context.Context) (remote.Host, error) { return d.enter(ctx, h) }})

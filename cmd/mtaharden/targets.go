@@ -46,6 +46,7 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 		t.Rules, err = rules.of(nil)
 		return []remediate.Target{t}, err
 	}
+	d.unlock(c.Context(), hosts)
 	var out []remediate.Target
 	for _, h := range hosts {
 		t, err := target(inv, h, rules)

@@ -45,6 +45,11 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	for _, n := range ring.notes {
 		t.tracef("%s", n)
 	}
+	leave, err := t.Keys.queue(ctx, ring)
+	if err != nil {
+		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+	}
+	defer leave()
 	conn, err := t.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -93,7 +98,7 @@ func (l *login) patience() {
 func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, ring *keyring) (remote.Host, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &login{t: t, ring: ring, conn: conn, clock: time.AfterFunc(time.Hour, func() { cancel(context.DeadlineExceeded) })}
+	l := &login{t: t, ctx: ctx, ring: ring, conn: conn, clock: time.AfterFunc(time.Hour, func() { cancel(context.DeadlineExceeded) })}
 	defer l.clock.Stop()
 	conn.named = func() { l.enter(inKeyExchange) }
 	l.enter(inBanner)
@@ -161,7 +166,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	case errors.Is(err, errRefused):
 		return remote.Wrap(opLogin, name, remote.ErrAuth, l.refusal())
 	case l.begun && (l.keysSent || l.pwSent):
-		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s", l.refusal(), reason(err)))
+		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s%s", l.refusal(), reason(err), tooMany(err)))
 	case !keySeen && strings.Contains(l.conn.greeting(), "Not allowed at this time"):
 		return unreachable(errors.New("the host turns this address away for a while, after failed logins from here (sshd_config(5), PerSourcePenalties)"))
 	case !keySeen && strings.Contains(l.conn.greeting(), "Exceeded MaxStartups"):

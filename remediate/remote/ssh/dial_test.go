@@ -122,7 +122,7 @@ var failures = []struct {
 	}, remote.ErrAuth, []string{"it is encrypted, no passphrase was given"}},
 	{"wrong passphrase", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) {
 		file, _ := remotetest.NewKeyFile(t, "open sesame")
-		x.Identities, x.Passphrase = []string{file}, func(string) ([]byte, error) { return []byte("close"), nil }
+		x.Identities, x.Passphrase = []string{file}, func(string, int) ([]byte, error) { return []byte("close"), nil }
 	}, remote.ErrAuth, []string{"the passphrase does not open it"}},
 	{"key others may read", &remotetest.Server{}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) { os.Chmod(x.Identities[0], 0o644) }, remote.ErrAuth, []string{"others may read it (mode 0644)"}},
 	{"wrong password", &remotetest.Server{Password: "right"}, func(t testing.TB, _ *remotetest.Server, x *ssh.Target) {

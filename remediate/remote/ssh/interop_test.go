@@ -244,8 +244,8 @@ func (o *openSSH) testAgent(t *testing.T) {
 	var offered int
 	target.Trace = func(line string) { offered += strings.Count(line, "offering ") }
 	dial(t, target)
-	if offered != 5 {
-		t.Errorf("%d keys were offered, want 5", offered)
+	if offered != 6 {
+		t.Errorf("%d keys were offered, want 6", offered)
 	}
 }
 

@@ -23,10 +23,18 @@ type Target struct {
 	IdentitiesOnly bool
 	// Certificates are certificate files for keys of Identities or of the agent, beside KEY-cert.pub next to each key. One that does not exist is passed over.
 	Certificates []string
-	// Passphrase opens an encrypted key file. It is called before any connection is made, once for each key that the agent does not hold. nil: such keys are passed over.
-	Passphrase func(file string) ([]byte, error)
-	// Agent is the ssh-agent's socket (SSH_AUTH_SOCK); "" is none.
+	// Unnamed says that nobody named Identities: they are those that ssh tries of itself. They come after the agent's keys then, and no passphrase is
+	// asked for where the agent holds any.
+	Unnamed bool
+	// Keys keeps what was read of Identities, and whose turn it is at a hardware key, for the other targets of a run. nil: for this target alone.
+	Keys *Keys
+	// Passphrase opens an encrypted key file that the agent does not hold. It is called before any connection is made, for each file once in a run and
+	// again, with the number of the try, where it gave a wrong one. nil: such keys are passed over.
+	Passphrase func(file string, try int) ([]byte, error)
+	// Agent is the ssh-agent's socket; "" is none. See AgentSocket.
 	Agent string
+	// Notify tells a person at once what the login waits for: a touch. nil: nobody. It may be called from several goroutines.
+	Notify func(text string)
 	// Password logs in where no key is accepted. It is called once at most, and only when the server offers to take a password. nil: none.
 	Password func() (string, error)
 
@@ -76,6 +84,12 @@ func (t Target) withDefaults() Target {
 	t.KeepAliveMax = cmp.Or(t.KeepAliveMax, 3)
 	if t.Connect == nil {
 		t.Connect = new(net.Dialer).DialContext
+	}
+	if t.Keys == nil {
+		t.Keys = &Keys{}
+	}
+	if t.Notify == nil {
+		t.Notify = func(string) {}
 	}
 	if t.Trace == nil {
 		t.Trace = func(string) {}
