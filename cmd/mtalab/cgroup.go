@@ -182,7 +182,17 @@ func (l *Lab) leader(name string) int {
 
 // processor is the processor's time that everything in the lab has used so far (cgroup-v2: cpu.stat, which needs no controller).
 func (c cgroups) processor() (time.Duration, error) {
-	file := filepath.Join(c.unified, c.top, "cpu.stat")
+	return processorIn(filepath.Join(c.unified, c.top))
+}
+
+// usage is likewise that of one host since it was started; 0 of one that is down.
+func (c cgroups) usage(name string) time.Duration {
+	used, _ := processorIn(filepath.Join(c.unified, c.top, name))
+	return used
+}
+
+func processorIn(dir string) (time.Duration, error) {
+	file := filepath.Join(dir, "cpu.stat")
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err

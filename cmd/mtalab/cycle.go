@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ func cycleCommand() *cobra.Command {
 	f.BoolVar(&run.full, "full", false, "run each recipe on every release and variant it holds for")
 	f.StringSliceVar(&run.hosts, "host", nil, "on hosts with `PART` in their name alone")
 	f.IntVar(&run.workers, "workers", 3, "hosts that are worked on at a time")
+	f.StringVar(&run.record, "record", "", "write down in `FILE` how each ended, and leave out what it has as ended well")
 	f.BoolVar(&install, "install", false, "install what this machine lacks")
 	return c
 }
@@ -48,6 +50,7 @@ type cycleRun struct {
 	seed    string
 	full    bool
 	workers int
+	record  string // a file; empty: none
 	out     io.Writer
 }
 
@@ -65,26 +68,26 @@ func (l *Lab) Cycle(ctx context.Context, run cycleRun) error {
 	if err := l.ground(ctx); err != nil {
 		return err
 	}
-	byHost := map[string][]*cycleJob{}
-	var hosts []Host
-	for _, j := range jobs {
-		if len(byHost[j.host.Name]) == 0 {
-			hosts = append(hosts, j.host)
-		}
-		byHost[j.host.Name] = append(byHost[j.host.Name], j)
+	record, seen, err := openRecord(ctx, filepath.Dir(filepath.Dir(l.Source)), run.record)
+	if err != nil {
+		return err
 	}
-	slices.SortStableFunc(hosts, func(a, b Host) int { return len(byHost[b.Name]) - len(byHost[a.Name]) })
+	todo := due(jobs, seen)
+	if done := len(jobs) - len(todo); done > 0 {
+		fmt.Fprintf(run.out, "%d of %d cycles are left out: %s has them as ended well\n", done, len(jobs), run.record)
+	}
 	var mu sync.Mutex
-	_ = eachHost(hosts, max(run.workers, 1), func(h Host) error {
-		for _, j := range byHost[h.Name] {
-			l.cycleOne(ctx, program, j)
-			mu.Lock()
-			fmt.Fprint(run.out, j.line())
-			mu.Unlock()
+	var unwritten error
+	inTurns(todo, func(j *cycleJob) string { return j.host.Name }, run.workers, func(j *cycleJob) {
+		l.cycleOne(ctx, program, j)
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprint(run.out, j.line())
+		if ctx.Err() == nil { // what was cut says nothing
+			unwritten = errors.Join(unwritten, record.add(j))
 		}
-		return nil
 	})
-	return summariseCycles(run, jobs)
+	return errors.Join(unwritten, summariseCycles(run, todo))
 }
 
 // cycleJobs are the vulnerable recipes, those of a driver's MTA, each on the hosts it is run on.
@@ -200,6 +203,8 @@ type cycleJob struct {
 	recipeJob
 	changed   bool // apply changed the host, and the rollback put it back
 	unfixable int  // findings that are left to a person
+	phases    []phase
+	processor time.Duration // of mtaharden's commands
 }
 
 func (j *cycleJob) fail(format string, args ...any) {
@@ -226,7 +231,7 @@ func (l *Lab) cycleOne(ctx context.Context, program string, j *cycleJob) {
 	defer unlock()
 	quiet := *l
 	quiet.log = io.Discard
-	if err := quiet.plantJob(ctx, &j.recipeJob); err != nil {
+	if err := j.timed(l, "plant", func() error { return quiet.plantJob(ctx, &j.recipeJob) }); err != nil {
 		j.fail("%v", err)
 		return
 	}

@@ -55,20 +55,27 @@ func (c *cycle) end() { _ = os.RemoveAll(c.dir) }
 
 // through is the cycle's story. Its error ends it; what is wrong and ends nothing is in the job.
 func (c *cycle) through(ctx context.Context) error {
-	if err := c.before(ctx); err != nil {
+	part := func(name string, do func(context.Context) error) error {
+		return c.timed(c.lab, name, func() error { return do(ctx) })
+	}
+	if err := part("before", c.before); err != nil {
 		return err
 	}
-	applied, err := c.apply(ctx)
+	var applied changeHost
+	err := part("apply", func(ctx context.Context) (err error) {
+		applied, err = c.apply(ctx)
+		return err
+	})
 	if err != nil || !c.changed {
 		return err
 	}
-	if err := c.after(ctx, applied); err != nil {
+	if err := part("after", func(ctx context.Context) error { return c.after(ctx, applied) }); err != nil {
 		return err
 	}
-	if err := c.again(ctx); err != nil {
+	if err := part("again", c.again); err != nil {
 		return err
 	}
-	return c.rollback(ctx, applied.Run)
+	return part("rollback", func(ctx context.Context) error { return c.rollback(ctx, applied.Run) })
 }
 
 // run is one command of the program at this host. status is what it must end with, one of them.
@@ -80,6 +87,9 @@ func (c *cycle) run(ctx context.Context, status []int, args ...string) (changeHo
 	var out, errout bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errout
 	ended, err := commandStatus(command.Run())
+	if state := command.ProcessState; state != nil {
+		c.processor += state.UserTime() + state.SystemTime()
+	}
 	if err != nil {
 		return changeHost{}, fmt.Errorf("cannot run mtaharden %s: %v", args[0], err)
 	}
@@ -109,15 +119,17 @@ func (c *cycle) before(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if c.files, err = c.lab.manifest(c.host); err != nil {
+	if err := c.timed(c.lab, "  a manifest", func() error { c.files, err = c.lab.manifest(ctx, c.host); return err }); err != nil {
 		return err
 	}
 	if c.serves, err = c.listens(ctx); err != nil {
 		return err
 	}
-	c.takes = c.lab.legitimate(ctx, c.host, c.recipe)
-	c.relayed = c.lab.callerFrom("outside", c.host, c.recipe.Port, c.recipe.IPv6).witness(true, false).accepted()
-	return nil
+	return c.timed(c.lab, "  a look", func() error {
+		c.takes = c.lab.legitimate(ctx, c.host, c.recipe)
+		c.relayed = c.lab.callerFrom("outside", c.host, c.recipe.Port, c.recipe.IPv6).witness(true, false).accepted()
+		return nil
+	})
 }
 
 // apply carries the plan out, or sees it refused in the words that the recipe gives.
@@ -145,7 +157,7 @@ func (c *cycle) apply(ctx context.Context) (changeHost, error) {
 
 // untouched fails where the host's tree or listeners are not those of before.
 func (c *cycle) untouched(ctx context.Context, by string) error {
-	files, err := c.lab.manifest(c.host)
+	files, err := c.lab.manifest(ctx, c.host)
 	if err != nil {
 		return err
 	}
@@ -184,7 +196,7 @@ func (c *cycle) after(ctx context.Context, applied changeHost) error {
 
 // again applies to the mended host: nothing is to be done, and what is left is shown.
 func (c *cycle) again(ctx context.Context) error {
-	was, err := c.lab.manifest(c.host)
+	was, err := c.lab.manifest(ctx, c.host)
 	if err != nil {
 		return err
 	}
@@ -196,7 +208,7 @@ func (c *cycle) again(ctx context.Context) error {
 		return fmt.Errorf("a second apply left the host %s: %s %s", h.Outcome, h.Sentence, h.Reason)
 	}
 	c.wrong = append(c.wrong, sameFindings("a second apply reports other findings than the audit before it", h.Findings, c.verified)...)
-	is, err := c.lab.manifest(c.host)
+	is, err := c.lab.manifest(ctx, c.host)
 	if err != nil {
 		return err
 	}

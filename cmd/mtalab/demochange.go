@@ -17,7 +17,7 @@ import (
 // changeDemo goes on where the demonstration's audit ended: a plan is saved, carried out, looked at from outside, and taken back, and
 // every file is then what it was.
 func (l *Lab) changeDemo(ctx context.Context, program, inventory string, jobs []*recipeJob) error {
-	before, err := l.manifests(jobs)
+	before, err := l.manifests(ctx, jobs)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (l *Lab) changeDemo(ctx context.Context, program, inventory string, jobs []
 	if _, err := l.showProgram(ctx, io.Discard, 0, program, "rollback", string(run[1]), "-i", inventory, "--yes"); err != nil {
 		return err
 	}
-	after, err := l.manifests(jobs)
+	after, err := l.manifests(ctx, jobs)
 	if err != nil {
 		return err
 	}
@@ -80,10 +80,10 @@ func (l *Lab) closed(j *recipeJob) error {
 	return nil
 }
 
-func (l *Lab) manifests(jobs []*recipeJob) ([]string, error) {
+func (l *Lab) manifests(ctx context.Context, jobs []*recipeJob) ([]string, error) {
 	var out []string
 	for _, j := range jobs {
-		text, err := l.manifest(j.host)
+		text, err := l.manifest(ctx, j.host)
 		if err != nil {
 			return nil, err
 		}

@@ -26,6 +26,7 @@ type Lab struct {
 	cgroups  cgroups
 	log      io.Writer
 	logMu    *sync.Mutex
+	images   *imageManifests
 }
 
 // openLab reads the plan. It needs root and Linux, and touches nothing.
@@ -52,7 +53,8 @@ func openLab() (*Lab, error) {
 	}
 	return &Lab{
 		Catalog: catalog, Instance: instance, Source: source, cgroups: cg, log: os.Stderr, logMu: new(sync.Mutex),
-		Cache: envOr("MTALAB_CACHE", "/var/cache/mtalab"), State: envOr("MTALAB_STATE", "/var/lib/mtalab"),
+		images: &imageManifests{made: map[string]map[string]string{}},
+		Cache:  envOr("MTALAB_CACHE", "/var/cache/mtalab"), State: envOr("MTALAB_STATE", "/var/lib/mtalab"),
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,37 +17,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manifest is what a host is made of, a line for every file, link and folder: mode, owner, extended attributes (an ACL is one, acl(5)), of files
-// and links the time, too, a link's target, a file's size and hash. It is read from outside, through the overlay that is the host's root, so that it
-// rests on none of the host's own programs.
-func (l *Lab) manifest(h Host) (string, error) {
-	root := filepath.Join(l.hostDir(h.Name), "root")
-	var lines []string
+// treeManifest is what a tree is made of, by path a line for every file, link and folder: mode, owner, extended attributes (an ACL is one, acl(5)), of
+// files and links the time, too, a link's target, a file's size and hash. A host's is read from outside, through the overlay that is its root, so that
+// it rests on none of the host's own programs.
+func treeManifest(root string) (map[string]string, error) {
+	lines := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		rel := strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // gone since its folder was read
-			return nil
-		case err != nil:
+		if skip, err := leftOut(rel, d, err); skip {
 			return err
-		case left(rel, d.IsDir()):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
 		}
-		line, err := manifestLine(path, rel)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		lines = append(lines, line)
-		return err
+		return addLine(lines, path, rel)
 	})
-	if err != nil {
-		return "", fmt.Errorf("cannot list the files of %s: %w", h.Name, err)
+	return lines, err
+}
+
+// manifestText is a manifest as a text, in order.
+func manifestText(lines map[string]string) string {
+	return strings.Join(slices.Sorted(maps.Values(lines)), "")
+}
+
+// leftOut says whether a walk passes over an entry, and what it goes on with.
+func leftOut(rel string, d fs.DirEntry, err error) (bool, error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // gone since its folder was read
+		return true, nil
+	case err != nil:
+		return true, err
+	case left(rel, d.IsDir()) && d.IsDir():
+		return true, fs.SkipDir
 	}
-	slices.Sort(lines)
-	return strings.Join(lines, ""), nil
+	return left(rel, d.IsDir()), nil
+}
+
+func addLine(lines map[string]string, path, rel string) error {
+	line, err := manifestLine(path, rel)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	lines[rel] = line
+	return nil
 }
 
 // left says whether a path is left out: what runs by itself (logs, caches, mail under way and delivered, daemons' notes of themselves), and the program's own
