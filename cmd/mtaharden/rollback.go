@@ -107,6 +107,6 @@ func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) app
 			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: t.Dial, Judge: ch.judges.Of(t),
 			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name),
 		},
-		Of: of, Force: r.force, Copy: func() (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(of, name, r.opens) },
+		Of: of, Force: r.force, Copy: func(run string) (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(run, name, r.opens) },
 	})
 }

@@ -18,8 +18,8 @@ type Undo struct {
 	Input        // Run, About, Dial, Judge, Timeout and Tell count
 	Of    string // the run that is undone
 	Force bool   // what is neither what the run put there nor what stood before is moved aside and replaced
-	// Copy returns the controller's copy of the run, for a host that has lost its folder; nil has none.
-	Copy func() (*backup.Manifest, map[int][]byte, error)
+	// Copy returns the controller's copy of a run, for a host that has lost its folder; nil has none.
+	Copy func(run string) (*backup.Manifest, map[int][]byte, error)
 }
 
 // ErrLater: later runs changed the same files; they are undone first.
@@ -130,7 +130,7 @@ func (u *undoing) bring(ctx context.Context) error {
 	if err != nil || how == "" {
 		return err
 	}
-	m, contents, err := u.in.Copy()
+	m, contents, err := u.in.Copy(u.in.Of)
 	if err != nil {
 		return fmt.Errorf("%w: the host %s of run %s, and this controller no copy of use: %w", ErrRefused, how, u.in.Of, err)
 	}
@@ -150,6 +150,8 @@ func (u *undoing) lacking(ctx context.Context) (string, error) {
 	}
 	_, damaged := backup.Decode(rec.Manifest)
 	switch {
+	case rec.Held() || rec.Armed() || rec.Lock != nil && rec.State(string(Swap)) == "":
+		return "", nil // it has not ended: the lock shows what becomes of it, and its folder is its own
 	case !rec.Folder && u.in.Copy != nil:
 		return "has no folder", nil
 	case !rec.Folder || rec.State(string(Swap)) == "" && rec.State(string(restoring)) == string(Done): // the latter may have saved nothing

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 )
 
 // changed is a ground on which run r1 was confirmed, and the controller's copy of what it replaced.
-func changed(t *testing.T) (*ground, func() (*backup.Manifest, map[int][]byte, error)) {
+func changed(t *testing.T) (*ground, func(string) (*backup.Manifest, map[int][]byte, error)) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: what is saved must be root's")
@@ -29,7 +28,7 @@ func changed(t *testing.T) (*ground, func() (*backup.Manifest, map[int][]byte, e
 	if o := Apply(t.Context(), in); o.Ending != Changed {
 		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
 	}
-	return g, func() (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
+	return g, func(string) (*backup.Manifest, map[int][]byte, error) { return &kept, contents, nil }
 }
 
 // undo is a rollback on the ground.
@@ -174,7 +173,7 @@ func TestGroundNoManifest(t *testing.T) {
 		t.Fatalf("it ended %s (%s)", o.Ending, o.Reason)
 	}
 	u := g.undo("r2", "r1")
-	u.Copy = func() (*backup.Manifest, map[int][]byte, error) { return nil, nil, errors.New("there is none") }
+	u.Copy = noCopy
 	if o := Rollback(t.Context(), u); !o.Nothing || o.Ending != Unchanged || len(g.left()) > 0 {
 		t.Errorf("it ended %q (%s, nothing %v), left %v", o.Ending, o.Reason, o.Nothing, g.left())
 	}

@@ -1,0 +1,88 @@
+package apply
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mtaharden/remediate/backup"
+	"mtaharden/remediate/plan"
+	"mtaharden/remediate/remote"
+)
+
+// noCopy is a controller that has no copy of any run.
+func noCopy(string) (*backup.Manifest, map[int][]byte, error) {
+	return nil, nil, errors.New("there is none")
+}
+
+// flip changes a bit of both places that a run keeps the content of its first item in.
+func (g *ground) flip(run string) {
+	g.t.Helper()
+	for _, place := range []string{"copy", "keep"} {
+		name := filepath.Join(g.dir, "lib", run, place, "1")
+		text, err := os.ReadFile(name)
+		must(g.t, err)
+		text[0] ^= 1
+		must(g.t, os.WriteFile(name, text, 0o600))
+	}
+}
+
+// TestGroundBrokenOffEarly: a run that was broken off before it had saved anything is ended by the rollback that meets it, and left nothing to undo.
+func TestGroundBrokenOffEarly(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: what is saved must be root's")
+	}
+	g := newGround(t, time.Minute)
+	in := g.input("r1")
+	judge := in.Judge
+	in.Judge = func(context.Context, remote.Host, Where) (*Judgement, error) { panic(errKilled{}) }
+	if _, died := try(func() Outcome { return Apply(context.Background(), in) }); !died {
+		t.Fatal("the controller lives")
+	}
+	u := g.undo("r2", "r1")
+	u.Judge, u.Copy = judge, noCopy
+	if o := Rollback(t.Context(), u); !o.Nothing || o.Ending != Unchanged || len(g.left()) > 0 {
+		t.Errorf("it ended %q (%s, nothing %v), left %v", o.Ending, o.Reason, o.Nothing, g.left())
+	}
+}
+
+// TestGroundToDamaged: where a later run's contents are damaged, --to brings the copy of that run, and leaves the folders of others alone.
+func TestGroundToDamaged(t *testing.T) {
+	t.Parallel()
+	g, first := changed(t)
+	was, now := "relay = nobody\n", "relay = none at all\n"
+	at := strings.Index(was, "nobody")
+	in := g.input("r2")
+	in.Host.Changes = []plan.Change{{Kind: plan.EditFile, Path: g.main, PreHash: hash([]byte(was)), PostHash: hash([]byte(now)),
+		Edits: []plan.Edit{{Start: at, End: at + len("nobody"), OldHash: hash([]byte("nobody")), New: []byte("none at all")}}}}
+	in.Host.Expect[0].Before = plan.Pass
+	var kept backup.Manifest
+	var contents map[int][]byte
+	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }
+	if o := Apply(t.Context(), in); o.Ending != Changed {
+		t.Fatalf("the second run ended %s (%s)", o.Ending, o.Reason)
+	}
+	g.flip("r2")
+	manifest, err := os.ReadFile(filepath.Join(g.dir, "lib", "r1", "manifest"))
+	must(t, err)
+	u := g.undo("r3", "r1")
+	u.Copy = func(run string) (*backup.Manifest, map[int][]byte, error) {
+		if run == "r2" {
+			return &kept, contents, nil
+		}
+		return first(run)
+	}
+	o := RollbackTo(t.Context(), u)
+	if o.Ending != RolledBack || g.state() != "before" || len(g.left()) > 0 {
+		t.Errorf("it ended %q (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+	}
+	if again, err := os.ReadFile(filepath.Join(g.dir, "lib", "r1", "manifest")); err != nil || !bytes.Equal(again, manifest) {
+		t.Errorf("the folder of the run that was whole is another: %v\n%s", err, again)
+	}
+}
