@@ -52,6 +52,22 @@ func TestGroundBrokenOffEarly(t *testing.T) {
 	}
 }
 
+// TestGroundSentStands: a run whose folder was made anew and that then stays is what it was: its conflicts stop the rollback.
+func TestGroundSentStands(t *testing.T) {
+	t.Parallel()
+	g, kept := changed(t)
+	g.flip("r1")
+	must(t, os.WriteFile(g.main, []byte("relay = friends\n"), 0o644))
+	u := g.undo("r2", "r1")
+	u.Mask, u.Copy = "mh_masked() { cat; }", kept
+	if o := Rollback(t.Context(), u); o.Ending != NeedsPerson || len(g.left()) > 0 {
+		t.Errorf("it ended %q (%s), left %v", o.Ending, o.Reason, g.left())
+	}
+	if got := g.ending("r1"); got != Changed {
+		t.Errorf("the run that stands is %q", got)
+	}
+}
+
 // TestGroundToDamaged: where a later run's contents are damaged, --to brings the copy of that run, and leaves the folders of others alone.
 func TestGroundToDamaged(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 const maxSent = 32 << 20
 
 // Send makes a run's folder on a host of the controller's copy, by one command: for a host whose own folder is gone or damaged. A folder that is
-// there is moved to .old.RUN first, but for its journal. files are the run's scripts, by name, made of the manifest that is returned: there the
+// there is moved to .old.RUN first, but for what tells how the run stands. files are the run's scripts, by name, made of the manifest that is returned: there the
 // original inodes are not to be had, so that content, owner and mode come back, but no time, ACL or label. A file "sent" tells that whatever
 // else the run wrote there is not known.
 func Send(ctx context.Context, h remote.Host, l journal.Layout, m Manifest, contents map[int][]byte, files func(Manifest) (map[string]string, error)) (*Manifest, error) {
@@ -73,7 +73,7 @@ func sendScript(m Manifest, contents map[int][]byte, files func(Manifest) (map[s
 	b.WriteString(journal.Put(`"$mh_to"/`+journal.FileManifest, manifest) + "[ $? -eq 0 ] || return 1\n")
 	// How far the swap had come is not known here: restore.sh looks at every item.
 	b.WriteString(`: >"$mh_to/swapped/all" || return 1
-for mh_f in about journal; do [ ! -f "$mh_dir/$mh_f" ] || cp -p "$mh_dir/$mh_f" "$mh_to/$mh_f" || return 1; done
+for mh_f in about journal token owed end hooks hookdir; do [ ! -e "$mh_dir/$mh_f" ] || cp -pR "$mh_dir/$mh_f" "$mh_to/$mh_f" || return 1; done
 : >"$mh_to/sent" || return 1
 if [ ! -f "$mh_to/journal" ]; then
   mh_home=$mh_dir mh_dir=$mh_to
