@@ -68,6 +68,25 @@ func TestGroundSentStands(t *testing.T) {
 	}
 }
 
+// TestGroundSentNames: a file that a damaged folder still holds by a second name can be changed by the next run.
+func TestGroundSentNames(t *testing.T) {
+	t.Parallel()
+	g, kept := changed(t)
+	g.flip("r1")
+	must(t, os.Link(g.main, filepath.Join(g.dir, "lib", "r1", "keep", "9"))) // as of a file that the run built anew and found unchanged
+	must(t, os.WriteFile(g.main, []byte("relay = friends\n"), 0o644))
+	u := g.undo("r2", "r1")
+	u.Mask, u.Copy = "mh_masked() { cat; }", kept
+	if o := Rollback(t.Context(), u); o.Ending != NeedsPerson {
+		t.Fatalf("it ended %q (%s)", o.Ending, o.Reason)
+	}
+	must(t, os.WriteFile(g.main, []byte("relay = everybody\n"), 0o644))
+	must(t, os.Chmod(g.own, 0o644))
+	if o := Apply(t.Context(), g.input("r3")); o.Ending != Changed || g.state() != "after" {
+		t.Errorf("the next run ended %q (%s): %q", o.Ending, o.Reason, g.state())
+	}
+}
+
 // TestGroundToDamaged: where a later run's contents are damaged, --to brings the copy of that run, and leaves the folders of others alone.
 func TestGroundToDamaged(t *testing.T) {
 	t.Parallel()

@@ -111,7 +111,7 @@ mh_fresh() {
 # mh_single says whether the file has no name but this one and those that runs keep.
 mh_single() {
   [ "$mh_links" -gt 1 ] || return 0
-  mh_n=$(ls -i "$mh_base"/*/keep/ 2>/dev/null | awk -v i="$mh_inode" '$1 == i { n++ } END { print n + 1 }')
+  mh_n=$(ls -i "$mh_base"/*/keep/ "$mh_base"/.[!.]*/keep/ 2>/dev/null | awk -v i="$mh_inode" '$1 == i { n++ } END { print n + 1 }')
   [ "$mh_links" -le "$mh_n" ]
 }
 

@@ -216,7 +216,7 @@ mh_keep() {
 
 # mh_ours INODE prints how many names runs have of a file on their own file system.
 mh_ours() {
-  ls -i "$mh_base"/*/keep/* 2>/dev/null | awk -v inode="$1" '$1 == inode { n++ } END { print n + 0 }'
+  ls -i "$mh_base"/*/keep/* "$mh_base"/.[!.]*/keep/* 2>/dev/null | awk -v inode="$1" '$1 == inode { n++ } END { print n + 0 }'
 }
 
 # mh_copy FROM TO copies with all that cp can.
