@@ -147,7 +147,7 @@ func wait(ctx context.Context, cmd *exec.Cmd) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(2 * linger):
+	case <-time.After(linger / 6):
 		return context.Cause(ctx)
 	}
 }

@@ -3,9 +3,6 @@ package remotetest
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +22,7 @@ import (
 
 // Server is an SSH server on a loopback port. Its fields are set before Start.
 type Server struct {
+	Addr     string            // to listen on; "": a port of 127.0.0.1
 	User     string            // the account that may log in
 	Keys     []ssh.PublicKey   // accepted of it
 	Password string            // accepted of it; "" is none
@@ -39,6 +36,10 @@ type Server struct {
 
 	Forward func(network, addr string) (net.Conn, error) // makes the connections that are asked for (direct-tcpip); nil refuses them
 
+	// Answer stands in for commands: it has the command line and the streams, and returns the exit status. nil: the shell runs them.
+	Answer func(line string, stdin io.Reader, stdout, stderr io.Writer) int
+
+	Stall         Stall         // how it never comes to an end
 	SilentAccept  bool          // connections are taken and never spoken to
 	Greeting      string        // written instead of SSH
 	BannerDelay   time.Duration // before the version string
@@ -63,7 +64,11 @@ type Server struct {
 // Start runs the server until the test ends and returns its port.
 func (s *Server) Start(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at := s.Addr
+	if at == "" {
+		at = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +143,11 @@ func (s *Server) serve(conn net.Conn) {
 		case <-s.stop:
 		}
 	}
-	c, chans, reqs, err := ssh.NewServerConn(conn, s.config())
+	spoken, over := s.stalls(conn)
+	if over {
+		return
+	}
+	c, chans, reqs, err := ssh.NewServerConn(spoken, s.config())
 	if err != nil {
 		return
 	}
@@ -274,6 +283,11 @@ func (s *Server) exec(conn net.Conn, ch ssh.Channel, line string) {
 			}
 		}
 	}
+	if s.Answer != nil {
+		status := s.Answer(line, ch, out, ch.Stderr())
+		ch.SendRequest("exit-status", false, ssh.Marshal(struct{ S uint32 }{uint32(status)}))
+		return
+	}
 	shell := s.Shell
 	if len(shell) == 0 {
 		shell = []string{"/bin/sh"}
@@ -344,45 +358,4 @@ func (c *cutter) Write(p []byte) (int, error) {
 		return n, io.ErrClosedPipe
 	}
 	return n, nil
-}
-
-// NewSigner returns a new ed25519 key.
-func NewSigner(t testing.TB) ssh.Signer {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// NewKeyFile writes a new ed25519 private key, encrypted where phrase is not empty, and returns its path and public key.
-func NewKeyFile(t testing.TB, phrase string) (string, ssh.PublicKey) {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var block *pem.Block
-	if phrase == "" {
-		block, err = ssh.MarshalPrivateKey(key, "test")
-	} else {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "test", []byte(phrase))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "id_"+strings.ToLower(rand.Text()[:8]))
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pub, err := ssh.NewPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file, pub
 }

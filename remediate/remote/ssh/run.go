@@ -151,7 +151,7 @@ type running struct {
 }
 
 func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Request, become bool) (remote.Result, error) {
-	stop := context.AfterFunc(ctx, func() { r.abort(context.Cause(ctx).Error()) })
+	stop := context.AfterFunc(ctx, func() { r.late(ctx, context.Cause(ctx)) })
 	defer stop()
 	if become {
 		wait := r.h.t.Timeouts.Login
@@ -184,7 +184,6 @@ func (r *running) outcome() (remote.Result, error) {
 	if r.status != nil {
 		return r.e.Result(*r.status)
 	}
-	begun := r.e.Begun()
 	result, err := r.e.Result(-1)
 	if errors.Is(err, remote.ErrCut) {
 		return result, err
@@ -198,9 +197,6 @@ func (r *running) outcome() (remote.Result, error) {
 	if r.stuck.Load() {
 		_, said := r.e.Waiting()
 		return result, remote.Stuck(why, said)
-	}
-	if !begun {
-		why += "; the login shell never came to the command: its start-up files may wait for something"
 	}
 	return result, errors.New(why)
 }
@@ -262,7 +258,7 @@ func (r *running) watchIdle(limit time.Duration) {
 		case <-tick.C:
 		}
 		if time.Since(time.Unix(0, r.output.Load())) > limit {
-			r.abort(fmt.Sprintf("it said nothing for %s", limit))
+			r.late(context.Background(), fmt.Errorf("it said nothing for %s", limit))
 			return
 		}
 	}
@@ -298,9 +294,18 @@ func (r *running) release() {
 	}()
 }
 
+// late gives the command up when its time, or ctx, has ended.
+func (r *running) late(ctx context.Context, why error) {
+	text := why.Error()
+	if !errors.Is(ctx.Err(), context.Canceled) && !r.e.Begun() {
+		text += "; the login shell never came to the command: its start-up files may wait for something"
+	}
+	r.abort(text)
+}
+
 // abort gives the command up: it is told to end, and the connection is closed.
 func (r *running) abort(why string) {
-	timer := time.AfterFunc(time.Second, func() { r.h.end(why) })
+	timer := time.AfterFunc(linger/10, func() { r.h.end(why) })
 	r.ch.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"TERM"})) // best effort: OpenSSH before 7.9 does not know it
 	timer.Stop()
 	r.h.end(why)
