@@ -31,6 +31,11 @@ func edit(cfg *mta.Config, fixes []mta.Fix) ([]mta.File, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot edit the configuration: it was not read by this driver")
 	}
+	if m.snapshot != nil {
+		if err := reloads(m.snapshot, m.in); err != nil {
+			return nil, err
+		}
+	}
 	e := &editor{m: m, files: slices.Clone(cfg.Files), changes: map[string][]change{}, remove: map[string][]mta.Fix{}}
 	for _, f := range fixes {
 		if err := e.one(f); err != nil {

@@ -1,6 +1,7 @@
 package exim
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,54 +84,88 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	if !in.Active {
 		return nil
 	}
-	service := "exim"
-	if in.Program == "/usr/sbin/exim4" {
-		service = "exim4"
-	}
-	verbs := []string{"reload", "restart"}
-	if losesRoot(s, in) {
-		verbs[0] = "restart"
-	}
-	both := func(how ...string) []remote.Cmd {
-		argv := []string{"/bin/sh", "-c", reloadOrStart, "sh", pidPath(s, in)}
-		for i, verb := range verbs {
-			if i > 0 {
-				argv = append(argv, "--")
-			}
-			for _, w := range how {
-				argv = append(argv, strings.ReplaceAll(w, "VERB", verb))
-			}
-		}
-		command := strings.Join(how, " ")
-		say := strings.ReplaceAll(command, "VERB", verbs[0])
-		if verbs[0] != "restart" {
-			say += ", or where no daemon runs then " + strings.ReplaceAll(command, "VERB", "restart")
-		}
-		return []remote.Cmd{{Argv: argv, Say: say}}
-	}
-	switch {
-	case in.Instance != "" || in.Config == "" || s.Init == "":
+	words := manager(s, in)
+	switch loses := losesRoot(s, in); {
+	case loses && ownService(s, in):
+		return managed(s, in, words, "restart", "restart")
+	case loses || in.Instance != "" || words == nil:
 		return hangup(s, in)
-	case s.Init == "systemd":
-		return both("systemctl", "VERB", service+".service")
-	case s.Init == "sysv" && service == "exim4":
-		return both("/etc/init.d/exim4", "VERB")
-	case s.Init == "openrc":
-		return both("rc-service", service, "VERB")
 	}
-	return hangup(s, in)
+	return managed(s, in, words, "reload", "restart")
 }
 
-// losesRoot says whether the daemon was started with a configuration of another name. At a HUP it runs itself anew as the Exim user, who may not
-// choose one ("exim user lost privilege for using -C option"): it then has no right to bind port 25, goes on without a listener, and tries again
-// every 30 seconds (seen of 4.96; spec, -C).
+// managed reloads or starts anew by the service manager, and starts anew where that leaves no daemon.
+func managed(s *facts.Snapshot, in mta.Install, words []string, verbs ...string) []remote.Cmd {
+	argv := []string{"/bin/sh", "-c", reloadOrStart, "sh", pidPath(s, in)}
+	for i, verb := range verbs {
+		if i > 0 {
+			argv = append(argv, "--")
+		}
+		for _, w := range words {
+			argv = append(argv, strings.ReplaceAll(w, "VERB", verb))
+		}
+	}
+	command := strings.Join(words, " ")
+	say := strings.ReplaceAll(command, "VERB", verbs[0])
+	if verbs[0] != "restart" {
+		say += ", or where no daemon runs then " + strings.ReplaceAll(command, "VERB", "restart")
+	}
+	return []remote.Cmd{{Argv: argv, Say: say}}
+}
+
+// manager is how the init system is told of the service, with VERB for what it is to do; nil where there is none that is known.
+func manager(s *facts.Snapshot, in mta.Install) []string {
+	service := serviceOf(in)
+	switch {
+	case in.Config == "":
+	case s.Init == "systemd":
+		return []string{"systemctl", "VERB", service + ".service"}
+	case s.Init == "sysv" && service == "exim4":
+		return []string{"/etc/init.d/exim4", "VERB"}
+	case s.Init == "openrc":
+		return []string{"rc-service", service, "VERB"}
+	}
+	return nil
+}
+
+func serviceOf(in mta.Install) string {
+	if in.Program == "/usr/sbin/exim4" {
+		return "exim4"
+	}
+	return "exim"
+}
+
+// ownService says whether the daemon is the one that the init system's service started: it runs, or is started at boot where no more is known,
+// and there is no other daemon that it may have started.
+func ownService(s *facts.Snapshot, in mta.Install) bool {
+	var running []string
+	for _, i := range detect(s) {
+		if i.Active && i.Program == in.Program {
+			running = append(running, i.Config+i.Instance)
+		}
+	}
+	state := strings.Fields(s.Fact("service:" + serviceOf(in)))
+	return manager(s, in) != nil && len(running) <= 1 && len(state) > 1 && (state[1] == "active" || state[0] == "enabled" && state[1] == "-")
+}
+
+// losesRoot says whether the daemon was started with a configuration of another name, or with macros. At a HUP it runs itself anew as the Exim
+// user, who may choose neither ("exim user lost privilege for using -C option", "… -D option"): it then has no right to bind port 25, goes on
+// without a listener, and tries again every 30 seconds (seen of 4.96; spec, -C and -D).
 func losesRoot(s *facts.Snapshot, in mta.Install) bool {
 	pid := s.Fact(keyOf(s, in) + ":pid")
 	return slices.ContainsFunc(s.Processes, func(p facts.Process) bool {
 		return pid == strconv.Itoa(p.PID) && len(p.Argv) > 1 && slices.ContainsFunc(p.Argv[1:], func(a string) bool {
-			return strings.HasPrefix(a, "-C")
+			return strings.HasPrefix(a, "-C") || strings.HasPrefix(a, "-D")
 		})
 	})
+}
+
+// reloads fails where nothing is known that has the running daemon read a changed configuration and keep its port.
+func reloads(s *facts.Snapshot, in mta.Install) error {
+	if in.Active && losesRoot(s, in) && !ownService(s, in) {
+		return fmt.Errorf("cannot reload the daemon: a HUP would take the port of one that was started with -C or -D, and no service is known to have started it: change %s by hand, and start it anew as it was started", in.Config)
+	}
+	return nil
 }
 
 // pidPath is where the daemon writes its number.
