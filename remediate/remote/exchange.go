@@ -23,7 +23,8 @@ type Exchange struct {
 	err    []byte
 	errAll int
 	cut    error
-	sudo   *Sudo
+	become *Become
+	term   *terminal // nil: the command has three streams of its own
 	stdin  []byte
 	input  chan []byte // what Feed has to write, in order; closed when nothing more will come
 	closed bool
@@ -31,18 +32,21 @@ type Exchange struct {
 	begin  string // the line before the command's own output; "" where there is none, or it has passed
 }
 
-// NewExchange begins the conversation of c. At most limit bytes of standard output are taken; sudo is nil where root is not asked for.
-func NewExchange(c Cmd, limit int, sudo *Sudo) *Exchange {
-	e := &Exchange{limit: limit, sudo: sudo, stdin: c.Stdin, input: make(chan []byte, 3)}
-	if sudo == nil || !sudo.asks() {
+// NewExchange begins the conversation of c. At most limit bytes of standard output are taken; become is nil where root is not asked for.
+func NewExchange(c Cmd, limit int, become *Become) *Exchange {
+	e := &Exchange{limit: limit, become: become, stdin: c.Stdin, input: make(chan []byte, 4)}
+	if become != nil && become.tty {
+		e.term = newTerminal(become)
+	}
+	if become == nil || !become.waits() {
 		e.give(c.Stdin)
 		e.endInput()
 	}
 	return e
 }
 
-// Feed writes the standard input to w and closes it. Where sudo may ask for a password nothing is written before sudo has asked or the command
-// runs: so a password goes to sudo's own prompt alone, and no line of the input is ever taken for one.
+// Feed writes the standard input to w and closes it. Where a password may be asked for, nothing is written before it is asked for or the
+// command runs: so a password goes to a prompt alone, and no line of the input is ever taken for one.
 func (e *Exchange) Feed(w io.WriteCloser) {
 	defer w.Close()
 	for part := range e.input {
@@ -55,8 +59,11 @@ func (e *Exchange) Feed(w io.WriteCloser) {
 // Stdout takes the command's standard output. Write fails once the limit is passed.
 func (e *Exchange) Stdout() io.Writer { return writerFunc(e.takeOut) }
 
-// Stderr takes the command's standard error, and with it sudo's prompt and the mark that root has been reached.
+// Stderr takes the command's standard error, and with it the prompt and the mark that root has been reached.
 func (e *Exchange) Stderr() io.Writer { return writerFunc(e.takeErr) }
+
+// Terminal reports whether the command has to run on a terminal: its standard error then comes with its output, and its input has no end.
+func (e *Exchange) Terminal() bool { return e.term != nil }
 
 // Hear has heard called with the standard output as it comes. It is called before the command begins.
 func (e *Exchange) Hear(heard func([]byte)) { e.heard = heard }
@@ -87,21 +94,24 @@ func (e *Exchange) End() {
 	e.endInput()
 }
 
-// Waiting reports whether sudo has still to begin the command, and what it said so far.
+// Waiting reports whether the way to root has still to begin the command, and what it said so far.
 func (e *Exchange) Waiting() (waiting bool, said string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.sudo == nil || e.sudo.ready {
+	if e.become == nil || e.become.ready {
 		return false, ""
 	}
-	return true, lastLines(string(e.sudo.strip(e.err)), 2)
+	return true, lastLines(string(e.become.strip(e.err)), 2)
 }
 
-// Result is what the command left behind, for its exit status. The error is an ErrCut where the output was too long, an ErrPrivilege where sudo
-// did not let the command run.
+// Result is what the command left behind, for its exit status. The error is an ErrCut where the output was too long, an ErrPrivilege where the
+// command was not let run as root.
 func (e *Exchange) Result(exit int) (Result, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.term != nil {
+		e.output(e.term.rest())
+	}
 	if e.begin != "" { // it never came, or not to its end
 		out := e.take()
 		for n := len(e.begin); n > len(noncePrefix); n-- {
@@ -111,14 +121,19 @@ func (e *Exchange) Result(exit int) (Result, error) {
 		e.own(out)
 	}
 	r := Result{Stdout: e.out, Stderr: e.err, Exit: exit}
-	if e.sudo != nil {
-		r.Stderr = e.sudo.strip(e.err)
+	if e.become != nil {
+		r.Stderr = e.become.strip(e.err)
+	}
+	if e.term != nil {
+		if status, stderr, ok := e.term.status(); ok {
+			r.Exit, r.Stderr = status, append(r.Stderr, stderr...)
+		}
 	}
 	switch {
 	case e.cut != nil:
 		return r, e.cut
-	case e.sudo != nil && !e.sudo.ready:
-		return r, &cause{ErrPrivilege, e.sudo.refusal(r)}
+	case e.become != nil && !e.become.ready:
+		return r, &cause{ErrPrivilege, e.become.refusal(r)}
 	}
 	return r, nil
 }
@@ -126,6 +141,27 @@ func (e *Exchange) Result(exit int) (Result, error) {
 func (e *Exchange) takeOut(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.term == nil {
+		return e.output(p)
+	}
+	all := len(p)
+	if !e.become.ready {
+		before := len(e.err)
+		if _, err := e.said(p); err != nil || !e.become.ready {
+			return all, err
+		}
+		end := e.become.reached(e.err) // what follows the mark is the command's
+		p = p[max(end-before, 0):]
+		e.err = e.err[:end]
+	}
+	if _, err := e.output(e.term.output(p)); err != nil {
+		return 0, err
+	}
+	return all, nil
+}
+
+// output takes what the command wrote to standard output, and what its login shell wrote there before it.
+func (e *Exchange) output(p []byte) (int, error) {
 	if e.begin == "" {
 		return e.own(p)
 	}
@@ -172,30 +208,43 @@ func (e *Exchange) own(p []byte) (int, error) {
 func (e *Exchange) takeErr(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.said(p)
+}
+
+// said takes what was said on standard error, or on the terminal before root was reached.
+func (e *Exchange) said(p []byte) (int, error) {
 	e.errAll += len(p)
 	if e.errAll > stderrLimit {
 		e.cutOff(fmt.Errorf("it wrote more than %d bytes to standard error", stderrLimit))
 		return 0, e.cut
 	}
 	e.err = append(e.err, p[:min(len(p), max(stderrKeep-len(e.err), 0))]...)
-	if e.sudo != nil && !e.sudo.ready {
+	if e.become != nil && !e.become.ready {
 		e.converse()
 	}
 	return len(p), nil
 }
 
-// converse answers sudo. A second prompt means that the password was wrong: the input is closed, so that one run costs one failed attempt
+// endOfInput is the key that ends a line of input on a terminal (termios(3), VEOF).
+const endOfInput = "\x04"
+
+// converse answers who asks for a password. A second prompt means that it was wrong: the input is ended, so that one run costs one failed attempt
 // and not the three that sudo would take from the lines that follow.
 func (e *Exchange) converse() {
-	reply, done := e.sudo.heard(e.err)
+	reply, done := e.become.heard(e.err)
 	switch {
-	case e.sudo.ready && e.closed && e.sudo.asks():
-		e.cutOff(errors.New("sudo refused the password and began the command all the same, when its input was closed"))
-	case e.sudo.ready:
-		e.give(e.stdin)
+	case e.become.ready && e.closed && e.become.waits():
+		e.cutOff(fmt.Errorf("%s refused the password and began the command all the same, when its input was closed", e.become.name()))
+	case e.become.ready && e.become.waits():
+		e.give(append([]byte(e.become.sync+"\n"), e.stdin...))
+		e.endInput()
+	case e.become.ready:
 		e.endInput()
 	case reply != nil:
 		e.give(reply)
+	case done && e.term != nil:
+		e.give([]byte(endOfInput))
+		e.endInput()
 	case done:
 		e.endInput()
 	}
@@ -224,7 +273,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// Stuck is the ErrPrivilege of a sudo that neither refused nor began the command.
+// Stuck is the ErrPrivilege of a way to root that neither refused nor began the command.
 func Stuck(why, said string) error {
 	if said != "" {
 		why += "; it last said: " + said

@@ -21,7 +21,7 @@ func (s *sink) Close() error {
 }
 
 // converse plays a conversation: what sudo writes in turn, and after that the command's end. It returns what sudo or the command was given.
-func converse(s *Sudo, stdin string, stderr ...string) (given string, r Result, err error) {
+func converse(s *Become, stdin string, stderr ...string) (given string, r Result, err error) {
 	e := NewExchange(Cmd{Stdin: []byte(stdin)}, 100, s)
 	for _, chunk := range stderr {
 		io.WriteString(e.Stderr(), chunk)
@@ -42,28 +42,32 @@ func TestConversation(t *testing.T) {
 	cases := []struct {
 		name     string
 		password func() (string, error)
-		says     func(s *Sudo) []string
+		says     func(s *Become) []string
 		given    string
 		stderr   string
 		kind     error
 	}{
-		{"asked", password, func(s *Sudo) []string { return []string{"lecture\n", s.prompt, "\n", s.mark + "\nout\n"} }, "secret\nINPUT", "lecture\n\nout\n", nil},
-		{"prompt in pieces", password, func(s *Sudo) []string { return []string{s.prompt[:5], s.prompt[5:], s.mark[:3], s.mark[3:], "\n"} }, "secret\nINPUT", "", nil},
-		{"not asked", password, func(s *Sudo) []string { return []string{s.mark + "\n"} }, "INPUT", "", nil},
-		{"sudo -n", nil, func(s *Sudo) []string { return []string{s.mark + "\n"} }, "INPUT", "", nil},
-		{"asked twice", password, func(s *Sudo) []string { return []string{s.prompt, "Sorry, try again.\n", s.prompt, s.prompt} }, "secret\n", "Sorry, try again.\n", ErrPrivilege},
-		{"refused", nil, func(s *Sudo) []string { return []string{"sudo: a password is required\n"} }, "INPUT", "sudo: a password is required\n", ErrPrivilege},
-		{"no password", func() (string, error) { return "", errors.New("gone") }, func(s *Sudo) []string { return []string{s.prompt} }, "", "", ErrPrivilege},
-		{"two lines for a password", func() (string, error) { return "a\nb", nil }, func(s *Sudo) []string { return []string{s.prompt} }, "", "", ErrPrivilege},
-		{"the mark of another run", password, func(s *Sudo) []string { return []string{"mtaharden-0000000000000000-root\n"} }, "", "mtaharden-0000000000000000-root\n", ErrPrivilege},
-		{"PAM's own prompt", password, func(s *Sudo) []string { return []string{"[sudo] 암호: ", s.mark + "\n"} }, "secret\nINPUT", "[sudo] 암호: ", nil},
+		{"asked", password, func(s *Become) []string { return []string{"lecture\n", s.prompt + "root: ", "\n", s.mark + "\nout\n"} }, "secret\nSYNC\nINPUT", "lecture\n\nout\n", nil},
+		{"prompt in pieces", password, func(s *Become) []string {
+			return []string{s.prompt[:5], s.prompt[5:] + "root: ", s.mark[:3], s.mark[3:], "\n"}
+		}, "secret\nSYNC\nINPUT", "", nil},
+		{"not asked", password, func(s *Become) []string { return []string{s.mark + "\n"} }, "SYNC\nINPUT", "", nil},
+		{"sudo -n", nil, func(s *Become) []string { return []string{s.mark + "\n"} }, "INPUT", "", nil},
+		{"asked twice", password, func(s *Become) []string {
+			return []string{s.prompt + "root: ", "Sorry, try again.\n", s.prompt + "root: ", s.prompt + "root: "}
+		}, "secret\n", "Sorry, try again.\n", ErrPrivilege},
+		{"refused", nil, func(s *Become) []string { return []string{"sudo: a password is required\n"} }, "INPUT", "sudo: a password is required\n", ErrPrivilege},
+		{"no password", func() (string, error) { return "", errors.New("gone") }, func(s *Become) []string { return []string{s.prompt + "root: "} }, "", "", ErrPrivilege},
+		{"two lines for a password", func() (string, error) { return "a\nb", nil }, func(s *Become) []string { return []string{s.prompt + "root: "} }, "", "", ErrPrivilege},
+		{"the mark of another run", password, func(s *Become) []string { return []string{"mtaharden-0000000000000000-root\n"} }, "", "mtaharden-0000000000000000-root\n", ErrPrivilege},
+		{"PAM's own prompt", password, func(s *Become) []string { return []string{"[sudo] 암호: ", s.mark + "\n"} }, "secret\nSYNC\nINPUT", "[sudo] 암호: ", nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := NewSudo(c.password)
 			calls = 0
 			given, r, err := converse(s, "INPUT", c.says(s)...)
-			if given != c.given || string(r.Stderr) != c.stderr || (c.kind == nil) != (err == nil) || c.kind != nil && !errors.Is(err, c.kind) {
+			if given != strings.ReplaceAll(c.given, "SYNC", s.sync) || string(r.Stderr) != c.stderr || (c.kind == nil) != (err == nil) || c.kind != nil && !errors.Is(err, c.kind) {
 				t.Errorf("given %q, standard error %q, %v", given, r.Stderr, err)
 			}
 			if calls > 1 {
@@ -74,7 +78,11 @@ func TestConversation(t *testing.T) {
 			}
 		})
 	}
-	for _, word := range NewSudo(password).Argv([]string{"x"}) {
+	argv, err := NewSudo(password).Argv([]string{"x"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range argv {
 		if strings.Contains(word, "secret") {
 			t.Errorf("the command holds the password: %q", word)
 		}
@@ -175,14 +183,14 @@ func FuzzConversation(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		s := NewSudo(func() (string, error) { return "secret", nil })
-		chunks := strings.SplitAfter(strings.NewReplacer("P", s.prompt, "M", s.mark+"\n").Replace(text), "\n")
+		chunks := strings.SplitAfter(strings.NewReplacer("P", s.prompt+"root: ", "M", s.mark+"\n").Replace(text), "\n")
 		given, _, err := converse(s, "INPUT", chunks...)
 		switch given {
 		case "", "secret\n":
 			if err == nil {
 				t.Error("the command was never begun and there is no error")
 			}
-		case "INPUT", "secret\nINPUT":
+		case s.sync + "\nINPUT", "secret\n" + s.sync + "\nINPUT":
 			if !strings.Contains(text, "M") {
 				t.Errorf("the input was given to sudo")
 			}

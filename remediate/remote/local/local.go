@@ -80,10 +80,13 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 // Keep is Run without a time of its own.
 func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
 	argv, op := c.Argv, "run a command on"
-	var sudo *remote.Sudo
+	var sudo *remote.Become
 	if h.becomes() {
+		var err error
 		sudo = remote.NewSudo(h.t.BecomePassword)
-		argv = sudo.Argv(argv)
+		if argv, err = sudo.Argv(argv, len(c.Stdin)); err != nil {
+			return remote.Result{}, err
+		}
 	}
 	if len(argv) == 0 {
 		return remote.Result{}, fmt.Errorf("cannot %s %s: it has no words", op, h.t.Name)

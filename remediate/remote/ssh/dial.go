@@ -29,8 +29,8 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	if t.Address == "" || t.User == "" {
 		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, errors.New("no address or no user is given"))
 	}
-	if t.Become != "" && t.Become != "none" && t.Become != "sudo" {
-		return nil, remote.Wrap("become root on", t.Name, remote.ErrPrivilege, fmt.Errorf("%q is no way of becoming root known here", t.Become))
+	if err := t.checkBecome(); err != nil {
+		return nil, remote.Wrap("become root on", t.Name, remote.ErrPrivilege, err)
 	}
 	files := t.KnownHosts
 	if t.AcceptedKeys != "" {
@@ -138,7 +138,7 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	h := &host{t: t, conn: conn, client: ssh.NewClient(c, chans, reqs), done: make(chan struct{})}
 	h.transport = remote.Transport{Name: "ssh", User: t.User, HostKey: hostKey, Server: clean(string(c.ServerVersion())), Legacy: weak(c), Person: l.person}
 	if t.becomes() {
-		h.transport.Become = t.Become
+		h.transport.Become = t.way()
 	}
 	go h.keepAlive()
 	return h, nil

@@ -92,7 +92,7 @@ func (o *openSSH) testRefusals(t *testing.T) {
 }
 
 func (o *openSSH) testSudo(t *testing.T) {
-	users := append([]string{"dashy", "bashy", "free", "usepty", "lecture", "asks", "noisy", "root"}, o.extra...)
+	users := append([]string{"dashy", "bashy", "free", "usepty", "lecture", "asks", "noisy", "needtty", "root"}, o.extra...)
 	for _, user := range users {
 		t.Run(user, func(t *testing.T) {
 			target := o.target(t, user)
@@ -131,7 +131,6 @@ func (o *openSSH) testNoPrivilege(t *testing.T) {
 		{"nosudo", nil, "sudo wants a password and none was given"},
 		{"only", nil, "sudo wants a password and none was given"},
 		{"only", given(secret), "sudoers does not allow the account to run this as root"},
-		{"needtty", nil, "sudo wants a terminal"},
 		{"nologin", given(secret), "login shell refuses"},
 	}
 	for _, c := range cases {

@@ -27,6 +27,7 @@ type host struct {
 	transport remote.Transport
 	close     sync.Once
 	done      chan struct{}
+	tty       atomic.Bool            // becoming root takes a terminal here
 	lost      atomic.Pointer[string] // why the connection was ended by this side
 }
 
@@ -79,23 +80,27 @@ func (h *host) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result,
 	return h.Keep(ctx, c, limit, nil)
 }
 
-// Keep is Run without a time of its own.
+// Keep is Run without a time of its own. A way to root that wants a terminal is given one, from then on.
 func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
+	tty := h.tty.Load()
+	result, err := h.once(ctx, c, limit, heard, tty)
+	if !tty && remote.WantsTerminal(err) {
+		h.t.tracef("once more, on a terminal: %s", err)
+		h.tty.Store(true)
+		return h.once(ctx, c, limit, heard, true)
+	}
+	return result, err
+}
+
+// once runs the command. On a terminal it does so only where root is still to be reached.
+func (h *host) once(ctx context.Context, c remote.Cmd, limit int, heard func([]byte), tty bool) (remote.Result, error) {
 	op := opRun
-	var sudo *remote.Sudo
-	if h.t.becomes() {
-		sudo = remote.NewSudo(h.t.BecomePassword)
+	e, argv, err := h.prepare(c, limit, tty)
+	if err != nil {
+		return remote.Result{}, remote.Wrap("become root on", h.t.Name, remote.ErrPrivilege, err)
 	}
-	e := remote.NewExchange(c, limit, sudo)
 	e.Hear(heard)
-	argv := c.Argv
-	if !c.Bare {
-		argv = e.Begin(argv)
-	}
-	if sudo != nil {
-		argv = sudo.Argv(argv)
-	}
-	line, err := commandLine(argv)
+	line, err := remote.CommandLine(argv)
 	if err != nil {
 		return remote.Result{}, fmt.Errorf("cannot %s %s: %w", opRun, h.t.Name, err)
 	}
@@ -109,7 +114,7 @@ func (h *host) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]b
 	if c.Tells {
 		go r.watchIdle(h.t.Timeouts.Idle)
 	}
-	result, err := r.carry(ctx, line, reqs, sudo != nil)
+	result, err := r.carry(ctx, line, reqs, h.t.becomes())
 	h.t.tracef("exit status %d, %d bytes of output, %d of standard error", result.Exit, len(result.Stdout), len(result.Stderr))
 	if errors.Is(err, remote.ErrPrivilege) {
 		op = "become root on"
@@ -158,12 +163,17 @@ func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Reque
 		timer := time.AfterFunc(wait, func() {
 			if waiting, _ := r.e.Waiting(); waiting {
 				r.stuck.Store(true)
-				r.abort(fmt.Sprintf("sudo did not begin the command within %s", wait))
+				r.abort(fmt.Sprintf("%s did not begin the command within %s", r.h.t.way(), wait))
 			}
 		})
 		defer timer.Stop()
 	}
 	go r.requests(reqs)
+	if err := r.terminal(); err != nil {
+		r.release()
+		<-r.ended
+		return remote.Result{Exit: -1}, err
+	}
 	// No reply is asked for: waiting for it costs a round trip, and the exit status tells the same.
 	if _, err := r.ch.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line})); err != nil {
 		r.abort("the connection was lost")
@@ -171,7 +181,7 @@ func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Reque
 	var both sync.WaitGroup
 	both.Go(func() { r.take(r.e.Stdout(), r.ch) })
 	both.Go(func() { r.take(r.e.Stderr(), r.ch.Stderr()) })
-	go r.e.Feed(input{r.ch})
+	go r.e.Feed(input{r.ch, r.e.Terminal()})
 	both.Wait()
 	<-r.ended
 	r.e.End()
@@ -316,10 +326,18 @@ func signalNumber(name string) int {
 	return map[string]int{"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9, "USR1": 10, "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15}[name]
 }
 
-// input is the channel's standard input; closing it ends the input alone.
-type input struct{ ssh.Channel }
+// input is the channel's standard input; closing it ends the input alone. That of a terminal has no end.
+type input struct {
+	ssh.Channel
+	tty bool
+}
 
-func (i input) Close() error { return i.CloseWrite() }
+func (i input) Close() error {
+	if i.tty {
+		return nil
+	}
+	return i.CloseWrite()
+}
 
 type writerFunc func([]byte) (int, error)
 

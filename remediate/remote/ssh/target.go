@@ -53,9 +53,12 @@ type Target struct {
 	// AcceptNew lets a host that no file knows be trusted at first sight; its key goes to AcceptedKeys. A changed or revoked key is refused all the same.
 	AcceptNew bool
 
-	// Become is how root is reached: "sudo"; "" and "none" run commands as the login account. root needs none.
+	// Become is how root is reached: "sudo", "doas", "su"; "" and "none" run commands as the login account. A login that is root's already needs none,
+	// whatever its name is.
 	Become string
-	// BecomePassword answers sudo, in answer to its prompt alone. nil: sudo must not ask (sudo -n).
+	// BecomeCommand takes the place of Become's program: the words to run as root are put behind these. nil: Become's own.
+	BecomeCommand []string
+	// BecomePassword answers it, in answer to its prompt alone. nil: it must not ask (sudo -n).
 	BecomePassword func() (string, error)
 
 	// Algorithms are what is asked for, in this order.
@@ -96,6 +99,3 @@ func (t Target) withDefaults() Target {
 	}
 	return t
 }
-
-// becomes reports whether commands need a way to root.
-func (t Target) becomes() bool { return t.Become == "sudo" && t.User != "root" }

@@ -1,4 +1,4 @@
-package ssh
+package remote
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
 
-// commandLine returns argv as one line that every login shell splits into the same words: the Bourne family, csh and tcsh, fish.
+// CommandLine returns argv as one line that every login shell splits into the same words: the Bourne family, csh and tcsh, fish.
 // They agree on single quotes only for what is neither a quote, a backslash (fish takes \\ and \' inside quotes for escapes) nor an exclamation mark (csh
 // expands its history even there); those three stand outside the quotes, each behind a backslash, which all of them read alike. A line break or another
 // control character has no such form.
-func commandLine(argv []string) (string, error) {
+func CommandLine(argv []string) (string, error) {
 	words := make([]string, len(argv))
 	for i, w := range argv {
 		var err error

@@ -1,4 +1,4 @@
-package ssh
+package remote
 
 import (
 	"os/exec"
@@ -25,9 +25,9 @@ var wordLists = [][]string{
 // words asks shell what it makes of line: each word's bytes, ended by a NUL.
 func words(t testing.TB, shell string, argv []string) []string {
 	t.Helper()
-	line, err := commandLine(append([]string{"/usr/bin/printf", `%s\000`}, argv...))
+	line, err := CommandLine(append([]string{"/usr/bin/printf", `%s\000`}, argv...))
 	if err != nil {
-		t.Fatalf("commandLine(%q): %v", argv, err)
+		t.Fatalf("CommandLine(%q): %v", argv, err)
 	}
 	cmd := exec.Command(shell, "-c", line)
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "TERM=dumb"}
@@ -60,8 +60,8 @@ func TestCommandLineInRealShells(t *testing.T) {
 
 func TestCommandLineRefuses(t *testing.T) {
 	for _, w := range []string{"a\nb", "a\x00b", "\x1b[0m", "\r", "é", "\x7f"} {
-		if line, err := commandLine([]string{"echo", w}); err == nil {
-			t.Errorf("commandLine(%q) = %s: want an error", w, line)
+		if line, err := CommandLine([]string{"echo", w}); err == nil {
+			t.Errorf("CommandLine(%q) = %s: want an error", w, line)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func FuzzCommandLine(f *testing.F) {
 		f.Add(strings.Join(l, " "))
 	}
 	f.Fuzz(func(t *testing.T, w string) {
-		if _, err := commandLine([]string{w}); err != nil {
+		if _, err := CommandLine([]string{w}); err != nil {
 			return
 		}
 		for _, shell := range []string{"sh", "csh", "fish"} {
