@@ -168,7 +168,7 @@ func (a *ansible) variable(into *ansibleVars, key, value string) error {
 		put("become", tomlString(become))
 	case "ansible_become_method":
 		if value != "sudo" {
-			a.note("%s = %s is not taken: sudo alone is known", key, value)
+			a.note("%s = %s is not taken: write become = … where root is reached otherwise than by sudo", key, value)
 		}
 	default:
 		a.other(into, key, value)

@@ -88,7 +88,7 @@ note = "two words"
 		"hosts:14: api_token is not taken: put the password into a file of mode 0600 and name it in password_file or become_password_file",
 		"hosts:15: tmpl is not taken: it is a template",
 		"hosts:16: ansible_python_interpreter is not taken",
-		"hosts:18: ansible_become_method = su is not taken: sudo alone is known",
+		"hosts:18: ansible_become_method = su is not taken: write become = … where root is reached otherwise than by sudo",
 	}
 	if d := cmp.Diff(wantNotes, notes); d != "" {
 		t.Errorf("notes: want - got +\n%s", d)

@@ -33,7 +33,8 @@ type Host struct {
 	Identity           []string          `json:"identity,omitempty"`    // private key files
 	KnownHosts         []string          `json:"known_hosts,omitempty"` // files
 	HostKeyAlias       string            `json:"host_key_alias,omitempty"`
-	Become             string            `json:"become,omitempty"` // sudo or none
+	Become             string            `json:"become,omitempty"`         // sudo, doas, su or none
+	BecomeCommand      []string          `json:"become_command,omitempty"` // the words of a command in its place: what is to run as root is put behind them
 	PasswordFile       string            `json:"password_file,omitempty"`
 	BecomePasswordFile string            `json:"become_password_file,omitempty"`
 	CollectCommand     []string          `json:"collect_command,omitempty"` // the words of an installed collector's command
@@ -119,7 +120,7 @@ type Value struct {
 func (h *Host) Values() []Value {
 	texts := map[string]any{
 		"address": h.Address, "port": h.Port, "user": h.User, "identity": h.Identity, "known_hosts": h.KnownHosts,
-		"host_key_alias": h.HostKeyAlias, "become": h.Become, "password_file": h.PasswordFile, "become_password_file": h.BecomePasswordFile,
+		"host_key_alias": h.HostKeyAlias, "become": h.Become, "become_command": h.BecomeCommand, "password_file": h.PasswordFile, "become_password_file": h.BecomePasswordFile,
 		"collect_command": h.CollectCommand, "accept_new": h.AcceptNew, "allow_legacy_ssh": h.AllowLegacySSH, "jump": h.Jump,
 		"playbooks": h.Playbooks, "relay_networks": h.RelayNetworks, "role": h.Role, "max_unavailable": h.MaxUnavailable, "window": h.Window,
 	}
