@@ -58,10 +58,21 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 }
 
 func (t Target) connect(ctx context.Context) (*watched, error) {
+	connect := t.Connect
+	if t.Jump != nil {
+		t.tracef("through the jump host %s", t.Jump.t.Name)
+		before, err := t.Jump.reach(ctx) // in its own time, which a person may need
+		if err != nil {
+			return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+		}
+		connect = func(ctx context.Context, _, address string) (net.Conn, error) {
+			return t.Jump.dial(ctx, before, address)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.Timeouts.Dial)
 	defer cancel()
 	t.tracef("connecting to %s", t.endpoint())
-	conn, err := t.Connect(ctx, "tcp", t.endpoint())
+	conn, err := connect(ctx, "tcp", t.endpoint())
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("%s did not answer within %s", t.endpoint(), t.Timeouts.Dial)
@@ -153,10 +164,13 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	name, late := l.t.Name, errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 	err = errors.Unwrap(err) // without the library's "ssh: handshake failed"
 	var algo *ssh.AlgorithmNegotiationError
+	var ended *proxyEnded
 	unreachable := func(cause error) error { return remote.Wrap(opConnect, name, remote.ErrUnreachable, cause) }
 	switch {
 	case untrusted != nil:
-		return remote.Wrap(opConnect, name, remote.ErrHostKey, untrusted)
+		return remote.Wrap(opConnect, name, remote.ErrHostKey, l.unfollowed(untrusted, "KnownHostsCommand", "VerifyHostKeyDNS"))
+	case errors.As(err, &ended) && !l.begun:
+		return unreachable(ended)
 	case ctx.Err() != nil && !late:
 		return unreachable(context.Cause(ctx))
 	case late:
@@ -164,7 +178,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	case errors.As(err, &algo):
 		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(algo.RequestedAlgorithms, ", "))))
 	case errors.Is(err, errRefused):
-		return remote.Wrap(opLogin, name, remote.ErrAuth, l.refusal())
+		return remote.Wrap(opLogin, name, remote.ErrAuth, l.unfollowed(l.refusal(), l.others()...))
 	case l.begun && (l.keysSent || l.pwSent):
 		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s%s", l.refusal(), reason(err), tooMany(err)))
 	case !keySeen && strings.Contains(l.conn.greeting(), "Not allowed at this time"):
@@ -191,6 +205,28 @@ func (l *login) late() error {
 		what = fmt.Sprintf("no SSH greeting came (but %q)", clean(l.conn.greeting()))
 	}
 	return fmt.Errorf("%s within %s", what, l.limit)
+}
+
+// unfollowed adds to a cause those of these keywords that ssh_config has and this program cannot do.
+func (l *login) unfollowed(cause error, keywords ...string) error {
+	for _, asked := range l.t.NotFollowed {
+		if name, _, _ := strings.Cut(asked, " "); contains(keywords, name) {
+			cause = fmt.Errorf("%v; ssh_config asks for %s, which this program cannot do", cause, asked)
+		}
+	}
+	return cause
+}
+
+// others are the ways of logging in that ssh has beside ours, as far as the host takes them.
+func (l *login) others() []string {
+	names := []string{"PKCS11Provider"}
+	if contains(l.allowed, "gssapi-with-mic") {
+		names = append(names, "GSSAPIAuthentication")
+	}
+	if contains(l.allowed, "hostbased") {
+		names = append(names, "HostbasedAuthentication")
+	}
+	return names
 }
 
 func reason(err error) string {

@@ -250,6 +250,9 @@ func (o *openSSH) testAgent(t *testing.T) {
 
 // TestMain lets the test's own program be the one that runs on the disposable machine, as an account that is not root's.
 func TestMain(m *testing.M) {
+	if address := os.Getenv("MTAHARDEN_TEST_CONNECT"); address != "" {
+		os.Exit(beProxy(address))
+	}
 	if os.Getenv("MTAHARDEN_TEST_LOCAL") != "" {
 		os.Exit(beLocal())
 	}

@@ -72,6 +72,8 @@ type Target struct {
 	// KeepAlive is how often an idle connection is asked whether it lives; 0 is 15 s. KeepAliveMax unanswered ones end it; 0 is 3.
 	KeepAlive    time.Duration
 	KeepAliveMax int
+	// Jump is the jump host that the target is reached through; nil is none. Connect is not asked then.
+	Jump *Jump
 	// Connect makes the connection; nil is a TCP connection of this machine's own.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
 	// Trace gets what ssh -v would print, a line a call; nil is none. It may be called from several goroutines, and is never given a secret.
@@ -86,7 +88,7 @@ func (t Target) withDefaults() Target {
 	t.KeepAlive = cmp.Or(t.KeepAlive, 15*time.Second)
 	t.KeepAliveMax = cmp.Or(t.KeepAliveMax, 3)
 	if t.Connect == nil {
-		t.Connect = new(net.Dialer).DialContext
+		t.Connect = new(net.Dialer).DialContext // where a name has addresses of both kinds, it tries both (RFC 8305)
 	}
 	if t.Keys == nil {
 		t.Keys = &Keys{}
