@@ -19,7 +19,8 @@ type asker struct {
 	cases  []asked
 	help   string // what HELP showed
 
-	met       *asked    // what became of the plain question under TLS, on the first connection; nil where it was not asked there, or not to the end
+	first     *slot     // the first connection, where nothing was asked on it yet: it serves as the plain question's own
+	met       []asked   // what became of the deciding questions under TLS, on the first connection, as far as they came to an end there
 	localFrom *question // how a recipient of the server's own was taken; nil where none was
 
 	mu      sync.Mutex
@@ -30,6 +31,8 @@ type asker struct {
 	wantTLS bool   // the server takes nothing without TLS
 	failed  int    // connections in a row that came to no banner
 	opened  int
+	late    int // shared connections in a row on which an answer was held back
+	below   descent
 	slow    bool // its greeting is: a connection a dialogue would take too long
 }
 

@@ -12,14 +12,14 @@ import (
 
 // once asks a question one time.
 func (a *asker) once(ctx context.Context, s *slot, q question, t try) asked {
-	m := a.matrix()
+	m, before := a.matrix(), s.client
 	out := asked{question: q, Case: Case{Form: q.form, Sender: q.senders[t.sender], Recipient: q.sent(rcptUser, m.domain), Helo: t.helo, TLS: t.tls || a.l.TLS}}
 	c, ok := a.ready(ctx, s, q, t, &out)
 	if !ok {
 		return out
 	}
 	mark := len(c.log)
-	out.shared = c.used > 0
+	out.shared = c == before
 	c.used++
 	clean := a.transact(c, q, m, &out)
 	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
@@ -32,6 +32,10 @@ func (a *asker) once(ctx context.Context, s *slot, q question, t try) asked {
 // ready gives the slot a connection on which a transaction may begin. Where there is none, the case says why.
 func (a *asker) ready(ctx context.Context, s *slot, q question, t try, out *asked) (*client, bool) {
 	if s.client != nil && s.helo == t.helo && s.tls == t.tls && t.as == "" && len(q.prelude) == 0 {
+		if s.client.used == 0 {
+			out.Dialogue, s.client.log = s.client.log, nil // it was opened for whatever comes first
+			return s.client, true
+		}
 		if reply, err := s.client.say("RSET"); err == nil && reply.good() {
 			return s.client, true
 		}

@@ -18,13 +18,17 @@ const (
 
 // meet makes the first connection: it finds out who is there and what is offered, and whether anything more can be asked.
 func (a *asker) meet(ctx context.Context) bool {
-	r := a.report
+	r, start := a.report, time.Now()
 	c, banner, err := a.greeted(ctx)
 	if c == nil {
 		r.Err = fmt.Errorf("cannot connect to %s: %w", a.l.Addr, err)
 		return false
 	}
-	defer c.quit()
+	defer func() {
+		if a.first == nil {
+			c.quit()
+		}
+	}()
 	a.helo = a.ownHelo()
 	r.Banner = banner.String()
 	a.slow = r.Greeting >= slowGreeting
@@ -45,7 +49,11 @@ func (a *asker) meet(ctx context.Context) bool {
 	if r.Dead = a.unserved("EHLO", reply, err, c); r.Dead != "" {
 		return false
 	}
-	a.offers(ctx, c)
+	pace := time.Since(start)
+	if a.slow {
+		pace = 0
+	}
+	a.offers(ctx, c, pace)
 	return true
 }
 
@@ -150,15 +158,18 @@ func (a *asker) unserved(at string, reply Reply, err error, c *client) string {
 	return ""
 }
 
-// offers records what is offered, before and after STARTTLS.
-func (a *asker) offers(ctx context.Context, c *client) {
-	r := a.report
+// offers records what is offered, before and after STARTTLS. pace is how long the connection took to open.
+func (a *asker) offers(ctx context.Context, c *client, pace time.Duration) {
+	r, s := a.report, &slot{client: c, helo: a.helo, lasts: true, pace: pace}
 	if c.secure != nil {
 		r.Secure, r.TLS = c.session, tlsOf(c.secure, a.dnsName(c.session))
+		a.descend(c.secure.Version)
+		a.first = s
 		return
 	}
 	r.Plain = c.session
 	if !r.Plain.StartTLS {
+		a.first = s
 		return
 	}
 	reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo)
@@ -171,26 +182,46 @@ func (a *asker) offers(ctx context.Context, c *client) {
 		r.TLS = tlsOf(c.secure, a.dnsName(r.Plain))
 		if reply.good() {
 			r.Secure = c.session
-			a.plainUnderTLS(c)
+			a.descend(c.secure.Version)
+			s.tls = true
+			a.decideUnderTLS(ctx, s)
 		} else {
 			r.TLS.Error = "EHLO after STARTTLS: " + reply.String()
 		}
 	}
 }
 
-// plainUnderTLS asks the plain question on the first connection, where that is under TLS: nothing was asked on it before, so that it serves as
-// the one of that question's own. What another attempt may change is not kept.
-func (a *asker) plainUnderTLS(c *client) {
-	m := a.matrix()
-	q := m.first()[0]
-	if !a.c.Relay || len(a.c.Done) > 0 || a.c.Forms != nil && !slices.Contains(a.c.Forms, q.form) {
+// decideUnderTLS asks the deciding questions on the first connection, where that is under TLS: the plain one first, for nothing was asked on the
+// connection before, so that it serves as the one of that question's own; then, where that came to a final no and a recipient of the server's
+// own is taken on it, the others, which share it as they share any. What another attempt may change is not kept.
+func (a *asker) decideUnderTLS(ctx context.Context, s *slot) {
+	m, c := a.matrix(), s.client
+	questions := m.secured()
+	plain := questions[0]
+	if !a.c.Relay || len(a.c.Done) > 0 || a.c.Forms != nil && !slices.Contains(a.c.Forms, plain.form) {
 		return
 	}
-	out := asked{question: q, Case: Case{Form: q.form, Sender: q.senders[0], Recipient: q.sent(rcptUser, m.domain), Helo: a.helo, TLS: true, Dialogue: slices.Clone(c.log)}}
+	out := asked{question: plain, Case: Case{Form: plain.form, Sender: plain.senders[0], Recipient: plain.sent(rcptUser, m.domain), Helo: a.helo, TLS: true, Dialogue: slices.Clone(c.log)}}
 	mark := len(c.log)
-	a.transact(c, q, m, &out)
+	c.used++
+	a.transact(c, plain, m, &out)
 	out.Dialogue = append(out.Dialogue, c.log[mark:]...)
-	if out.again == "" && out.Verdict != NotAsked {
-		a.met = &out
+	if out.again != "" || out.Verdict == NotAsked {
+		return
 	}
+	a.met = append(a.met, out)
+	if !out.settled() || !out.senderTaken {
+		return
+	}
+	control := m.control(m.accounts()[0])
+	control.senders, control.tls = []string{out.Sender}, true
+	if own, late := a.shared(ctx, s, control); late || own.Verdict != Taken {
+		return
+	}
+	a.localFrom = &control
+	defer func() { a.localFrom = nil }() // what is taken without TLS is asked without
+	rest := slices.DeleteFunc(questions[1:], func(q question) bool { return a.c.Forms != nil && !slices.Contains(a.c.Forms, q.form) })
+	b := a.batchOf(rest, make([]asked, len(rest)))
+	a.carry(ctx, s, b)
+	a.met = append(a.met, slices.DeleteFunc(b.cases, func(k asked) bool { return k.Form == "" })...)
 }

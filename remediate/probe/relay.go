@@ -10,28 +10,41 @@ import (
 
 // decide asks what decides most: whether the server takes mail at all, and whether it sends a stranger's mail on.
 func (a *asker) decide(ctx context.Context) {
+	s := a.firstSlot()
+	defer s.drop()
 	if !a.c.Relay {
+		s.drop()
 		a.control(ctx)
 		a.report.Notes = append(a.report.Notes, "relaying was not asked: it is not known that this client is one from outside")
 		return
 	}
 	m := a.matrix()
 	first := append(m.first(), m.plain("literal-sender", senderUser+"@"+m.literal))
-	if !a.plainest(ctx, first[0]) {
+	if !a.plainest(ctx, s, first[0]) {
+		s.drop()
 		a.control(ctx)
 		a.stage(ctx, first[:1])
 	}
-	a.stage(ctx, first[1:])
+	a.stageOn(ctx, s, first[1:])
+}
+
+// firstSlot is the first connection's, where nothing was asked on it; else one for a connection that lasts.
+func (a *asker) firstSlot() *slot {
+	s := a.first
+	a.first = nil
+	if s == nil {
+		s = &slot{lasts: true}
+	}
+	return s
 }
 
 // plainest asks the plain question on a connection of its own, and on the same, where that ended in a final no, for a recipient of the server's
-// own: one no cannot have made the server take that. Where it does not take it, it is asked anew on a connection of its own.
-func (a *asker) plainest(ctx context.Context, q question) bool {
+// own: one no cannot have made the server take that. Then the connection stays open for what may share it. Where the recipient is not taken, it
+// is asked anew on a connection of its own.
+func (a *asker) plainest(ctx context.Context, s *slot, q question) bool {
 	if len(a.c.Done) > 0 || a.c.Forms != nil && !slices.Contains(a.c.Forms, q.form) {
 		return false
 	}
-	s := &slot{lasts: true}
-	defer s.drop()
 	plain := a.run(ctx, s, q)
 	if s.client == nil || !plain.settled() || !plain.senderTaken || !a.controlled(ctx, s, plain.Sender) {
 		s.drop()
@@ -161,12 +174,16 @@ func (a *asker) takenSender() (sender string, literalTaken, ok bool) {
 }
 
 // stage asks questions, c.Parallel connections at a time, and keeps their order in the report: first those that can share connections.
-func (a *asker) stage(ctx context.Context, questions []question) {
+func (a *asker) stage(ctx context.Context, questions []question) { a.stageOn(ctx, &slot{}, questions) }
+
+// stageOn is stage, with a connection that is open already, where there is one, for what can share it. It is closed afterwards.
+func (a *asker) stageOn(ctx context.Context, open *slot, questions []question) {
 	questions = slices.DeleteFunc(questions, func(q question) bool {
 		return a.c.Forms != nil && !q.local && !slices.Contains(a.c.Forms, q.form)
 	})
 	cases := make([]asked, len(questions))
-	rest := a.together(ctx, questions, cases)
+	rest := a.together(ctx, open, questions, cases)
+	open.drop()
 	next := make(chan int)
 	var wait sync.WaitGroup
 	for range min(a.c.Parallel, len(rest)) {
@@ -226,8 +243,8 @@ func (a *asker) run(ctx context.Context, s *slot, q question) asked {
 	if done, ok := a.done(q, t); ok {
 		return done
 	}
-	if a.met != nil && q.form == "plain" && t.tls && t.as == "" && !a.l.TLS && t.helo == a.met.Helo {
-		return *a.met
+	if met, ok := a.metWith(q, t); ok {
+		return met
 	}
 	c := asked{Case: Case{Form: q.form, Sender: q.senders[0], Recipient: q.sent(rcptUser, a.matrix().domain), Verdict: NotAsked}}
 	for range maxTries {
@@ -252,6 +269,16 @@ func (a *asker) run(ctx context.Context, s *slot, q question) asked {
 		}
 	}
 	return c
+}
+
+// metWith is what the first connection showed about a question.
+func (a *asker) metWith(q question, t try) (asked, bool) {
+	for _, k := range a.met {
+		if q.form == k.Form && slices.Contains(q.senders, k.Sender) && t.tls && t.as == "" && !a.l.TLS && t.helo == k.Helo {
+			return k, true
+		}
+	}
+	return asked{}, false
 }
 
 // done is what an earlier run found out about a question.

@@ -29,14 +29,18 @@ func (a *asker) services(ctx context.Context) {
 		r.Product, r.Version = a.tables.identify([]string{strings.TrimPrefix(r.Banner, "220 "), r.Plain.Greeting}, everything(r), names)
 		return
 	}
-	log, secure, err := a.dialogue(ctx, false, "HELP", "ETRN "+token()+".invalid", "VERB", "DEBUG", "WIZ")
+	st := &sitting{}
+	vrfy := a.accounts(ctx, st, judge.Vrfy)
+	log, secure, err := a.dialogue(ctx, st, "HELP", "ETRN "+token()+".invalid", "VERB", "DEBUG", "WIZ")
+	a.rise(ctx, st)
 	if len(log) > 0 && log[0].Error == "" {
 		a.help = log[0].Reply.text()
 		shown(judge.Help, log[0].Reply.String(), a.help, secure, log[:1])
 	} else {
 		r.Services = append(r.Services, untold(judge.Help, log, err))
 	}
-	r.Services = append(r.Services, a.accounts(ctx, judge.Vrfy), a.accounts(ctx, judge.Expn))
+	r.Services = append(r.Services, vrfy, a.accounts(ctx, st, judge.Expn))
+	a.rise(ctx, st)
 	a.oddities(log, 1, secure)
 }
 
@@ -75,16 +79,39 @@ func (a *asker) authOffer() Service {
 	return s
 }
 
-// dialogue says commands on a connection of their own, under TLS where the server wants that or want says so. Where the server leaves after some
-// of them, the rest is said on another: each is the first of a connection once before it counts as not answered.
-func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) ([]Exchange, bool, error) {
+// sitting is a connection on which more than one dialogue may be had.
+type sitting struct {
+	client *client
+	secure bool
+}
+
+// rise ends a sitting.
+func (a *asker) rise(ctx context.Context, st *sitting) {
+	if st.client != nil {
+		a.leave(ctx, st.client)
+		st.client = nil
+	}
+}
+
+// dialogue says commands, under TLS where the server wants that: on the sitting's connection, or on one that is the sitting's afterwards. Where
+// the server leaves after some of them, the rest is said on another: each is the first of a connection once before it counts as not answered.
+// What was said on a connection that had carried a dialogue before counts only where the server answers all of it and stays.
+func (a *asker) dialogue(ctx context.Context, st *sitting, commands ...string) ([]Exchange, bool, error) {
 	var all []Exchange
-	for {
-		log, under, err := a.session(ctx, secure, commands...)
+	for secure := false; ; {
+		used := st.client != nil
+		log, under, err := a.session(ctx, st, secure, commands...)
 		secure = under && !a.l.TLS
 		answered := len(log)
 		for answered > 0 && (log[answered-1].Error != "" || log[answered-1].Reply.Code == 421) {
 			answered--
+		}
+		if used && (answered < len(commands) || !st.stays()) {
+			st.drop()
+			continue
+		}
+		if answered < len(commands) {
+			st.drop()
 		}
 		if answered == 0 || answered == len(commands) {
 			return append(all, log...), under, err
@@ -93,22 +120,34 @@ func (a *asker) dialogue(ctx context.Context, secure bool, commands ...string) (
 	}
 }
 
-// session is one connection of a dialogue.
-func (a *asker) session(ctx context.Context, secure bool, commands ...string) ([]Exchange, bool, error) {
+// stays says whether the server still serves the connection.
+func (st *sitting) stays() bool {
+	if st.client == nil {
+		return false
+	}
+	reply, err := st.client.say("RSET")
+	return err == nil && reply.good()
+}
+
+func (st *sitting) drop() {
+	if st.client != nil {
+		st.client.quit()
+		st.client = nil
+	}
+}
+
+// session says commands on a sitting's connection, which it opens where there is none, or one without TLS that should be under it, or the reverse.
+func (a *asker) session(ctx context.Context, st *sitting, secure bool, commands ...string) ([]Exchange, bool, error) {
 	secure = secure || a.needsTLS()
-	c, err := a.dial(ctx, "")
-	if err != nil {
-		return nil, secure, err
+	if st.client != nil && secure != st.secure {
+		st.drop()
 	}
-	defer c.quit()
-	if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
-		return nil, secure, errors.New("the server did not greet: " + c.heard(reply, err))
-	}
-	if secure && c.secure == nil {
-		if reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo); err != nil || !reply.good() {
-			return nil, secure, errors.New("STARTTLS: " + c.heard(reply, err))
+	if st.client == nil {
+		if err := a.sit(ctx, st, secure); err != nil {
+			return nil, secure, err
 		}
 	}
+	c := st.client
 	mark := len(c.log)
 	for _, command := range commands {
 		reply, err := c.say(command)
@@ -116,11 +155,31 @@ func (a *asker) session(ctx context.Context, secure bool, commands ...string) ([
 			return c.log[mark:], secure || a.l.TLS, err
 		}
 		if !secure && a.canTLS() && a.tables.rule("MAIL", reply, false).Again == useTLS {
-			c.quit() // before another is opened
-			return a.session(ctx, true, commands...)
+			st.drop() // before another is opened
+			return a.session(ctx, st, true, commands...)
 		}
 	}
-	return c.log[mark:], secure || a.l.TLS, nil
+	return slices.Clone(c.log[mark:]), secure || a.l.TLS, nil
+}
+
+// sit opens a sitting's connection.
+func (a *asker) sit(ctx context.Context, st *sitting, secure bool) error {
+	c, err := a.dial(ctx, "")
+	if err != nil {
+		return err
+	}
+	st.client, st.secure = c, secure
+	if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
+		st.drop()
+		return errors.New("the server did not greet: " + c.heard(reply, err))
+	}
+	if secure && c.secure == nil {
+		if reply, err := c.startTLS(ctx, tlsConfig(a.serverName(), tls.VersionTLS10, 0), a.helo); err != nil || !reply.good() {
+			st.drop()
+			return errors.New("STARTTLS: " + c.heard(reply, err))
+		}
+	}
+	return nil
 }
 
 func untold(verb judge.Verb, log []Exchange, err error) Service {
@@ -132,8 +191,9 @@ func untold(verb judge.Verb, log []Exchange, err error) Service {
 }
 
 // accounts asks VRFY or EXPN for accounts that are there and for some that are not, with and without a domain: where the replies differ, anybody
-// can find out which accounts exist.
-func (a *asker) accounts(ctx context.Context, verb judge.Verb) Service {
+// can find out which accounts exist. Each round has a connection of its own, the last the sitting's afterwards: sendmail holds its answers back
+// from the seventh on (8.18, srvrsmtp.c, MAXVRFYCOMMANDS).
+func (a *asker) accounts(ctx context.Context, st *sitting, verb judge.Verb) Service {
 	user, _, _ := strings.Cut(a.l.Local, "@")
 	if user == "" {
 		user = "postmaster"
@@ -149,7 +209,8 @@ func (a *asker) accounts(ctx context.Context, verb judge.Verb) Service {
 		for i, account := range asked {
 			commands[i] = string(verb) + " " + account
 		}
-		log, secure, err := a.dialogue(ctx, false, commands...)
+		a.rise(ctx, st)
+		log, secure, err := a.dialogue(ctx, st, commands...)
 		outcome, text := compare(log, asked)
 		if len(log) > 0 && a.tables.rule("MAIL", log[0].Reply, false).Again == useTLS {
 			outcome, text = judge.CannotTell, "not tested: the server wants TLS first: "+log[0].Reply.String()

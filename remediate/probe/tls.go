@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 )
@@ -102,53 +101,6 @@ func tlsOf(s *tls.ConnectionState, name string) *TLS {
 }
 
 func versionName(v uint16) string { return strings.ReplaceAll(tls.VersionName(v), "TLS ", "TLSv") }
-
-// tlsVersions finds out which versions the server takes, each by a connection of its own.
-func (a *asker) tlsVersions(ctx context.Context) {
-	t := a.report.TLS
-	if t == nil || t.Error != "" {
-		return
-	}
-	for _, v := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
-		if versionName(v) == t.Version {
-			t.Versions = append(t.Versions, t.Version)
-			continue
-		}
-		taken, err := a.tlsVersion(ctx, v)
-		switch {
-		case err != nil:
-			t.Untold = append(t.Untold, versionName(v)+": "+err.Error())
-		case taken:
-			t.Versions = append(t.Versions, versionName(v))
-		}
-	}
-	slices.Sort(t.Versions)
-}
-
-// tlsVersion tries one version. An error says that the question was not reached; a handshake that was refused is the answer no.
-func (a *asker) tlsVersion(ctx context.Context, v uint16) (bool, error) {
-	offer := tlsConfig(a.serverName(), v, v)
-	c, err := a.dialTLS(ctx, "", offer)
-	var refused *handshakeError
-	if errors.As(err, &refused) {
-		return false, silence(ctx, err)
-	}
-	if err != nil {
-		return false, err
-	}
-	defer c.close()
-	if a.l.TLS {
-		return true, nil
-	}
-	if reply, err := a.introduce(c, a.helo); err != nil || !reply.good() {
-		return false, errors.New("the server did not greet: " + c.heard(reply, err))
-	}
-	if reply, err := c.say("STARTTLS"); err != nil || !reply.good() {
-		return false, errors.New("STARTTLS: " + c.heard(reply, err))
-	}
-	err = c.handshake(ctx, offer)
-	return err == nil, silence(ctx, err)
-}
 
 // silence is why a handshake was not answered at all; nil where it was.
 func silence(ctx context.Context, err error) error {

@@ -27,7 +27,8 @@ const (
 // its own. A dialogue's cost is its connection: a process of the server, a session and a channel at each vantage, and TLS.
 //
 // A verdict is no weaker for it, since a shared connection settles the least:
-//   - The question that decides most, the plain one, has its own connection, and so has every one that greets otherwise or says more.
+//   - The question that decides most, the plain one, and those that greet otherwise are the first of their connection, and those that say
+//     more have it for themselves.
 //   - Only a no that is final settles a question: to the recipient, to the sender, or to how an address is written. What was taken, put off, or
 //     objects to something else is asked again on a connection of its own, and that alone counts.
 //   - Each connection ends with the recipient of the server's own that it took from a stranger before. A server that had turned against the
@@ -35,38 +36,52 @@ const (
 //     every question has one of its own. So has it where the server holds its answers back, or takes a foreign recipient.
 //   - Where the greeting is slow, a connection of its own for each question would outlast the host's time: there a recipient that was taken
 //     settles its question, too, and the connection goes on. It has to end with the server's own like any other.
-func (a *asker) together(ctx context.Context, questions []question, cases []asked) (rest []int) {
-	b := &batch{questions: questions, cases: cases}
-	for i, q := range questions {
-		if a.shareable(q) {
-			b.todo = append(b.todo, i)
-		} else {
-			b.rest = append(b.rest, i)
-		}
-	}
-	if len(b.todo) > 1 {
+func (a *asker) together(ctx context.Context, open *slot, questions []question, cases []asked) (rest []int) {
+	b := a.batchOf(questions, cases)
+	if len(b.todo) > 1 || len(b.todo) > 0 && open.client != nil {
 		var wait sync.WaitGroup
-		for range min(a.c.Parallel, (len(b.todo)+togetherCases-1)/togetherCases) {
+		for i := range min(a.c.Parallel, (len(b.todo)+len(b.leads)+togetherCases-1)/togetherCases) {
+			s := &slot{}
+			if i == 0 {
+				s = open
+			}
 			wait.Go(func() {
+				defer s.drop()
 				for ctx.Err() == nil && a.shares() && b.more() {
-					a.carry(ctx, b)
+					a.carry(ctx, s, b)
 				}
 			})
 		}
 		wait.Wait()
 	}
-	rest = append(b.rest, b.todo...)
+	rest = slices.Concat(b.rest, b.leads, b.todo)
 	slices.Sort(rest)
 	return rest
 }
 
-// batch is the questions of a stage: those that no connection has taken up, and those that have to be asked alone.
+// batch is the questions of a stage: those that no connection has taken up, those with a connection of their own that others may share
+// afterwards, and those that have to be asked alone.
 type batch struct {
 	questions []question
 	cases     []asked
 
-	mu         sync.Mutex
-	todo, rest []int
+	mu                sync.Mutex
+	todo, leads, rest []int
+}
+
+func (a *asker) batchOf(questions []question, cases []asked) *batch {
+	b := &batch{questions: questions, cases: cases}
+	for i, q := range questions {
+		switch {
+		case !a.mayShare(q):
+			b.rest = append(b.rest, i)
+		case q.form == "plain" || q.helo != "":
+			b.leads = append(b.leads, i)
+		default:
+			b.todo = append(b.todo, i)
+		}
+	}
+	return b
 }
 
 func (b *batch) more() bool {
@@ -75,14 +90,16 @@ func (b *batch) more() bool {
 	return len(b.todo) > 0
 }
 
-func (b *batch) next() (int, bool) {
+func (b *batch) next() (int, bool) { return b.take(&b.todo) }
+
+func (b *batch) take(from *[]int) (int, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.todo) == 0 {
+	if len(*from) == 0 {
 		return 0, false
 	}
-	i := b.todo[0]
-	b.todo = b.todo[1:]
+	i := (*from)[0]
+	*from = (*from)[1:]
 	return i, true
 }
 
@@ -92,10 +109,14 @@ func (b *batch) alone(indices ...int) {
 	b.rest = append(b.rest, indices...)
 }
 
-// shareable says whether a question may share a connection. A connection under TLS is shared by a stage's questions alone, which all want it.
-func (a *asker) shareable(q question) bool {
-	_, done := a.done(q, try{tls: q.tls || a.needsTLS()})
-	return !done && a.localFrom != nil && a.shares() && q.form != "plain" && !q.local && q.helo == "" && q.as == "" && len(q.prelude) == 0
+// mayShare says whether a question may share a connection, or lead one. A connection under TLS is shared by a stage's questions alone, which all want it.
+func (a *asker) mayShare(q question) bool {
+	t := try{helo: a.greetsAs(), tls: q.tls || a.needsTLS(), as: q.as}
+	if _, done := a.done(q, t); done {
+		return false
+	}
+	_, met := a.metWith(q, t)
+	return !met && a.localFrom != nil && a.shares() && !q.local && q.as == "" && len(q.prelude) == 0
 }
 
 // shares says whether the server has not held against a connection what it carried.
@@ -111,21 +132,54 @@ func (a *asker) sharesNoMore() {
 	a.counts = true
 }
 
+// heldBack counts the shared connections in a row on which an answer was late. One may be the machine's doing that the server runs on; after
+// two, each question has a connection of its own.
+func (a *asker) heldBack(late bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.late++
+	if !late {
+		a.late = 0
+	}
+	a.counts = a.counts || a.late > 1
+}
+
+// lead asks a question that wants a connection of its own, as the first of one that others share afterwards. Where its answer is no final no, or
+// the server does not let this side greet again as it is used to, none do.
+func (a *asker) lead(ctx context.Context, s *slot, b *batch) {
+	i, ok := b.take(&b.leads)
+	if !ok {
+		return
+	}
+	s.lasts = true
+	b.cases[i] = a.run(ctx, s, b.questions[i])
+	if s.client == nil || s.helo == a.greetsAs() && b.cases[i].settled() {
+		return
+	}
+	if b.cases[i].settled() {
+		if reply, err := s.client.hello(a.greetsAs()); err == nil && reply.good() {
+			s.helo = a.greetsAs()
+			return
+		}
+	}
+	s.drop()
+}
+
 // carry has the dialogues of one shared connection. What it settled is in the batch's cases when it returns, what not among those to ask alone.
-func (a *asker) carry(ctx context.Context, b *batch) {
-	s := &slot{}
+func (a *asker) carry(ctx context.Context, s *slot, b *batch) {
 	defer s.drop()
+	if s.client == nil {
+		a.lead(ctx, s, b)
+	}
 	var settled []int
-	found := map[int]asked{}
-	for unread := 0; len(settled) < togetherCases && unread < togetherUnread; {
+	found, late := map[int]asked{}, false
+	for unread := 0; !late && s.carried() < togetherCases && unread < togetherUnread; {
 		i, ok := b.next()
 		if !ok {
 			break
 		}
-		out, late := a.shared(ctx, s, b.questions[i])
-		if late {
-			a.sharesNoMore()
-		}
+		var out asked
+		out, late = a.shared(ctx, s, b.questions[i])
 		if !out.settled() && !(a.slow && out.taken()) {
 			if !a.slow {
 				a.sharesNoMore()
@@ -137,13 +191,11 @@ func (a *asker) carry(ctx context.Context, b *batch) {
 			unread++
 		}
 		settled, found[i] = append(settled, i), out
-		if late {
-			break
-		}
 	}
 	if len(settled) == 0 {
 		return
 	}
+	a.heldBack(late)
 	if out, _ := a.shared(ctx, s, *a.localFrom); out.Verdict != Taken {
 		a.sharesNoMore()
 		b.alone(settled...)
@@ -152,6 +204,16 @@ func (a *asker) carry(ctx context.Context, b *batch) {
 	for _, i := range settled {
 		b.cases[i] = found[i]
 	}
+	a.leave(ctx, s.client)
+	s.client = nil
+}
+
+// carried is how many transactions the slot's connection has seen.
+func (s *slot) carried() int {
+	if s.client == nil {
+		return 0
+	}
+	return s.client.used
 }
 
 // taken says that a recipient was taken that should not be.
