@@ -93,7 +93,7 @@ func (a *applying) run(c *cobra.Command, args []string) error {
 	if err := a.again(c, p, digest, len(args) > 0); err != nil {
 		return err
 	}
-	ch := &change{changing: &a.changing, command: "apply", digest: digest, plan: p, targets: targets, stderr: c.ErrOrStderr(), code: a.unread}
+	ch := &change{changing: &a.changing, command: "apply", digest: digest, plan: p, targets: targets, stderr: &lines{w: c.ErrOrStderr()}, code: a.unread}
 	if err := ch.agreed(c); err != nil {
 		return err
 	}

@@ -40,7 +40,19 @@ type change struct {
 	kept    *records // what this controller writes down of the run
 	one     func(ctx context.Context, host string) apply.Outcome
 
-	mu sync.Mutex // one line, one question at a time
+	mu sync.Mutex // one question at a time
+}
+
+// lines is standard error for several goroutines: one write at a time. A question that waits for its answer holds no line up.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 func (ch *change) hostPlan(name string) plan.HostPlan {
@@ -124,8 +136,6 @@ func (ch *change) agree(name string) func([]apply.GeneratedFile) error {
 
 func (ch *change) tell(name string) func(apply.StepReport) {
 	return func(s apply.StepReport) {
-		ch.mu.Lock()
-		defer ch.mu.Unlock()
 		if ch.verbose > 0 || len(ch.plan.Hosts) == 1 {
 			progressLine(ch.stderr, name, s)
 		}

@@ -69,7 +69,7 @@ func (r *rollingBack) run(c *cobra.Command, of string) error {
 	if err != nil {
 		return err
 	}
-	ch := &change{changing: &r.changing, command: "rollback", of: of, plan: &plan.Plan{}, targets: map[string]remediate.Target{}, stderr: c.ErrOrStderr()}
+	ch := &change{changing: &r.changing, command: "rollback", of: of, plan: &plan.Plan{}, targets: map[string]remediate.Target{}, stderr: &lines{w: c.ErrOrStderr()}}
 	rec, err := r.records()
 	if err != nil {
 		return err

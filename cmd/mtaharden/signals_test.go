@@ -12,24 +12,25 @@ import (
 
 	"mtaharden/remediate"
 	"mtaharden/remediate/apply"
+	"mtaharden/remediate/plan"
 )
 
-// locked is a writer that several goroutines may use.
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+// said is a standard error that can be read while it is written to.
+type said struct {
+	lines
+	b bytes.Buffer
 }
 
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
+func newSaid() *said {
+	s := &said{}
+	s.w = &s.b
+	return s
 }
 
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // TestSignals: the first interrupt begins no more hosts and lets the one under way come to its end; the second ends that one's context too.
@@ -38,8 +39,8 @@ func TestSignals(t *testing.T) {
 		interrupts int
 		want       string
 	}{{1, "a:changed b:not-begun"}, {2, "a:rolled-back b:not-begun"}} {
-		said := &locked{}
-		ch := &change{stderr: said}
+		said := newSaid()
+		ch := &change{changing: &changing{}, stderr: &said.lines, plan: &plan.Plan{Hosts: []plan.HostPlan{{Name: "a"}}}}
 		ctx, stop, interrupted, release := ch.signals()
 		var got []string
 		interrupt := func(over <-chan struct{}) {
@@ -54,6 +55,11 @@ func TestSignals(t *testing.T) {
 		}
 		one := func(ctx context.Context, host string) apply.Outcome {
 			o := apply.Outcome{Host: host, Ending: apply.Changed}
+			ch.mu.Lock() // the interrupt comes while a person is asked something, and other hosts go on
+			defer ch.mu.Unlock()
+			var other sync.WaitGroup
+			other.Go(func() { ch.tell("b")(apply.StepReport{Step: apply.Save, State: apply.Doing}) })
+			defer other.Wait()
 			interrupt(stop)
 			if ctx.Err() != nil {
 				t.Error("the first interrupt gives up the host under way")
@@ -69,6 +75,9 @@ func TestSignals(t *testing.T) {
 		slices.Sort(got)
 		if text := strings.Join(got, " "); text != c.want || !interrupted() {
 			t.Errorf("after %d interrupts: %s, interrupted %v", c.interrupts, text, interrupted())
+		}
+		if !strings.Contains(said.String(), "b: save\n") {
+			t.Errorf("the other host's step is not told of: %q", said)
 		}
 		if n := strings.Count(said.String(), "mtaharden: interrupted"); n != c.interrupts {
 			t.Errorf("after %d interrupts it said %q", c.interrupts, said)
