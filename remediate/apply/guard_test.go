@@ -243,37 +243,78 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// TestRace lets a confirmation and the guard begin at once: one of them wins, and what it says is so.
+// TestRace lets a confirmation and the guard race, each with a head start of any number of calls: one of them wins, what it says is so, and
+// each has won where it was far ahead.
 func TestRace(t *testing.T) {
 	t.Parallel()
-	for i := range 6 {
-		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			t.Parallel()
-			s := small(t, scratch(t)).ready()
-			s.faulty()
-			before := s.before()
-			if r := s.do("swap.sh"); r.status != 0 {
-				t.Fatalf("swap: %+v", r)
-			}
-			var confirm, restore result
-			var both sync.WaitGroup
-			both.Go(func() { confirm = s.do("confirm.sh") })
-			both.Go(func() { restore = s.do("restore.sh", "--guard") })
-			both.Wait()
-			switch {
-			case confirm.status == 0 && restore.status == 4:
-				t.Log("the confirmation won")
-				s.checkSwapped()
-				s.checkOver("confirmed")
-			case confirm.status != 0 && restore.status == 0:
-				t.Log("the guard won")
-				if d := cmp.Diff(before, tree(t, s.live)); d != "" {
-					t.Errorf("it was put back: %s", d)
-				}
-				s.checkOver("restored")
-			default:
-				t.Errorf("confirm %+v\nrestore %+v", confirm, restore)
-			}
-		})
+	var cases []faultCase
+	for _, script := range []string{"confirm.sh", "restore.sh"} {
+		var all []faultCase
+		for n := range raceCalls(t, script) {
+			all = append(all, faultCase{script, "guard", n + 1})
+		}
+		last := len(all) - 1
+		cases = append(cases, append(sampled(t, all[:last], 7), all[last])...)
 	}
+	var mu sync.Mutex
+	won := map[string]int{}
+	t.Cleanup(func() {
+		t.Logf("won by: %v", won)
+		if len(won) < 2 {
+			t.Errorf("who wins does not go by who is ahead: %v", won)
+		}
+	})
+	each(t, cases, func(t *testing.T, c faultCase) {
+		winner := race(t, c)
+		mu.Lock()
+		defer mu.Unlock()
+		won[winner]++
+	})
+}
+
+// raceCalls is how many tools a script calls that races with nobody.
+func raceCalls(t *testing.T, script string) int {
+	t.Helper()
+	s := small(t, scratch(t)).ready()
+	s.faulty()
+	if r := s.do("swap.sh"); r.status != 0 {
+		t.Fatalf("swap: %+v", r)
+	}
+	if err := s.begin("none", 0, script, "--guard").Wait(); err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return s.calls()
+}
+
+// race holds the script up at its n-th call, begins the other one, and lets the first go on as soon as that has begun.
+func race(t *testing.T, c faultCase) (winner string) {
+	t.Helper()
+	s := small(t, scratch(t)).ready()
+	s.faulty()
+	before := s.before()
+	if r := s.do("swap.sh"); r.status != 0 {
+		t.Fatalf("swap: %+v", r)
+	}
+	other := map[string]string{"confirm.sh": "restore.sh", "restore.sh": "confirm.sh"}[c.script]
+	first := s.begin(c.fault, c.n, c.script, "--guard")
+	s.await("stopped", func() bool { return s.dead(first.Process.Pid) })
+	second := make(chan result, 1)
+	go func() { second <- s.do(other, "--guard") }()
+	s.write(filepath.Join(s.dir, "go"), "")
+	first.Wait()
+	status := map[string]int{c.script: first.ProcessState.ExitCode(), other: (<-second).status}
+	switch {
+	case status["confirm.sh"] == 0 && status["restore.sh"] == 4:
+		s.checkSwapped()
+		s.checkOver("confirmed")
+		return "confirm.sh"
+	case status["confirm.sh"] != 0 && status["restore.sh"] == 0:
+		if d := cmp.Diff(before, tree(t, s.live)); d != "" {
+			t.Errorf("at %q it was put back: %s", s.hit(), d)
+		}
+		s.checkOver("restored")
+		return "restore.sh"
+	}
+	t.Errorf("at %q they ended with %v", s.hit(), status)
+	return "nobody"
 }
