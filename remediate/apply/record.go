@@ -71,8 +71,9 @@ func (r *record) last(s Step) StepState {
 
 // why is what the journal says of a restore, else of the step that failed before it. Where it says nothing more is known than that nobody confirmed.
 func (r *record) why() string {
+	failed := r.last(restoring) == Broken
 	for _, e := range slices.Backward(r.Entries) {
-		if e.Step == restoring && e.State != Undone && e.Text != "" {
+		if e.Step == restoring && e.State != Undone && e.Text != "" && (failed || e.State != Broken) {
 			return e.Text
 		}
 	}

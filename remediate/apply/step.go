@@ -53,6 +53,7 @@ type runner struct {
 	deadline time.Time
 	doubts   []string // what the last look left for a person
 	looked   bool     // verify is in the host's journal
+	failing  *record  // the host as it was last read, where it could not be put back and its guard tries again
 	out      Outcome
 
 	// What a rollback does in its own way.

@@ -178,7 +178,7 @@ const slack = 30 * time.Second
 
 // lost is where the link was cut right of the bar: nothing is assumed. The host is reached anew and asked what became of the run. While it
 // has not ended there, restore.sh is asked to end it (it takes the token: of it, the guard and a confirmation only one wins); past the guard's
-// deadline and some slack the state is not known.
+// deadline and some slack the state is not known. A restore that failed is tried again as long: a disk may be full or read-only for a while.
 func (r *runner) lost(ctx context.Context, why error) Outcome {
 	until := r.deadline.Add(r.in.Timeout + slack) // the host may have counted anew after this side's last word
 	ctx = context.WithoutCancel(ctx)
@@ -186,9 +186,15 @@ func (r *runner) lost(ctx context.Context, why error) Outcome {
 		if o, over := r.again(ctx, why); over {
 			return o
 		}
+		if r.failing != nil {
+			until = r.deadline.Add(slack) // its guard has tried too, and a person is to know
+		}
 		if r.clock.now().Add(pause).After(until) || r.clock.wait(ctx, pause) != nil {
 			break
 		}
+	}
+	if r.failing != nil {
+		return r.unrestored(r.failing, why)
 	}
 	r.out.Until = until
 	r.told(r.at(), Broken, why)
@@ -220,7 +226,11 @@ func (r *runner) again(ctx context.Context, why error) (Outcome, bool) {
 
 // ended makes the outcome of what the host's journal says; over is false while the run has not ended there.
 func (r *runner) ended(rec *record, why error) (o Outcome, over bool) {
+	r.failing = nil
 	e, over := rec.ending()
+	if e == Failed && rec.Armed {
+		r.failing, over = rec, false
+	}
 	if !over {
 		return Outcome{}, false
 	}
@@ -233,11 +243,17 @@ func (r *runner) ended(rec *record, why error) (o Outcome, over bool) {
 		}
 		return r.end(r.called(e, nil), nil, false), true
 	case Failed:
-		r.out.Command = "sh " + r.in.Layout.Run(r.in.Run) + "/restore.sh"
-		return r.end(Failed, errors.Join(why, errors.New(rec.why())), false), true
+		return r.unrestored(rec, why), true
 	}
 	if why == nil {
 		why = errors.New("the host put itself back: " + rec.why())
 	}
 	return r.end(r.called(e, why), why, false), true
+}
+
+// unrestored is the end of a run whose host could not be put back.
+func (r *runner) unrestored(rec *record, why error) Outcome {
+	r.steps = rec.steps(r.steps)
+	r.out.Command = "sh " + r.in.Layout.Run(r.in.Run) + "/restore.sh"
+	return r.end(Failed, errors.Join(why, errors.New(rec.why())), false)
 }
