@@ -30,7 +30,7 @@ func (s shell) rooms() rooms {
 			return s.run(ctx, h, run, "confirm.sh")
 		},
 		read: s.read, scripts: s.scripts,
-		record: s.record, later: s.later, survey: s.survey, threeWays: s.threeWays, resave: s.resave, undo: s.undo, send: s.send, around: s.around, commit: s.commit,
+		record: s.record, later: s.later, survey: s.survey, threeWays: s.threeWays, resave: s.resave, undo: s.undo, send: s.send, texts: s.texts, ownFiles: s.ownFiles, mend: s.mend, around: s.around, commit: s.commit,
 	}
 }
 
@@ -301,36 +301,4 @@ func (s shell) complete(ctx context.Context, h remote.Host, run string, m *backu
 		return err
 	}
 	return s.scripts(ctx, h, run, *m)
-}
-
-// scripts writes the run's manifest and its scripts, durably.
-func (s shell) scripts(ctx context.Context, h remote.Host, run string, m backup.Manifest) error {
-	sh, err := write(m, s.l, s.pace)
-	if err != nil {
-		return err
-	}
-	data, err := m.Encode()
-	if err != nil {
-		return err
-	}
-	var text strings.Builder
-	text.WriteString("if mh_taken || ! mh_locked; then exit 4; fi\n")
-	// restore.sh is whole before the manifest, the manifest before what acts by it.
-	for _, f := range []struct{ name, data string }{
-		{"restore.sh", sh.Restore}, {"confirm.sh", sh.Confirm}, {"guard.sh", sh.Guard}, {"manifest", string(data)}, {"swap.sh", sh.Swap},
-	} {
-		text.WriteString(journal.Put(`"$mh_dir/`+f.name+`"`, []byte(f.data)))
-		text.WriteString("[ -s \"$mh_dir/" + f.name + "\" ] && [ ! -e \"$mh_dir/" + f.name + ".tmp\" ] || exit 5\n")
-	}
-	text.WriteString(`mh_durable "$mh_dir"` + "\nexit 0\n")
-	res, err := s.script(ctx, h, run, text.String())
-	switch {
-	case err != nil:
-		return err
-	case res.Exit == scriptFenced:
-		return ErrFenced
-	case res.Exit != 0:
-		return fmt.Errorf("cannot write the run's scripts%s", said(res))
-	}
-	return nil
 }

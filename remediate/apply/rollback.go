@@ -148,7 +148,7 @@ func (u *undoing) lacking(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, damaged := backup.Decode(rec.Manifest)
+	m, damaged := backup.Decode(rec.Manifest)
 	switch {
 	case rec.Held() || rec.Armed() || rec.Lock != nil && rec.State(string(Swap)) == "":
 		return "", nil // it has not ended: the lock shows what becomes of it, and its folder is its own
@@ -160,6 +160,9 @@ func (u *undoing) lacking(ctx context.Context) (string, error) {
 		return "has a damaged folder", nil
 	case damaged != nil || rec.State(string(Swap)) == "":
 		return "", nil
+	}
+	if how, err := u.script(ctx, rec.Manifest, m); err != nil || how != "" {
+		return how, err
 	}
 	lines, err := u.rooms.survey(ctx, u.host, u.in.Of)
 	if err != nil {

@@ -43,6 +43,9 @@ type rooms struct {
 	resave    func(ctx context.Context, h remote.Host, run string, was *backup.Manifest) (*backup.Manifest, map[int][]byte, error)
 	send      func(ctx context.Context, h remote.Host, m backup.Manifest, contents map[int][]byte) error
 	undo      func(ctx context.Context, h remote.Host, run, of, how string) (status int, err error)
+	texts     func(ctx context.Context, h remote.Host, run string) (restore, sums []byte, err error)
+	ownFiles  func(m backup.Manifest, manifest []byte) ([]ownFile, error)
+	mend      func(ctx context.Context, h remote.Host, run string, files []ownFile) error
 
 	read func(ctx context.Context, h remote.Host, run string) (*record, error)
 }

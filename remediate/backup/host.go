@@ -67,7 +67,7 @@ func Inspect(ctx context.Context, h remote.Host, l journal.Layout) ([]HostRun, e
 
 func inspected(parts []journal.Part) ([]HostRun, error) {
 	var out []HostRun
-	sums := map[string]map[string]bool{}
+	sums, own := map[string]map[string]bool{}, map[string][]byte{}
 	for _, p := range parts {
 		if p.Key == "run" && !p.File {
 			if journal.CheckRun(p.Text) != nil || sums[p.Text] != nil || len(out) >= maxInspectRuns {
@@ -92,6 +92,8 @@ func inspected(parts []journal.Part) ([]HostRun, error) {
 				continue
 			}
 			r.Manifest = m
+		case p.Key == "sums" && p.File:
+			own[r.Run] = append([]byte{}, p.Data...)
 		case p.Key == "end" && !p.File:
 			r.restored = p.Text == "restored"
 		case p.Key == "sum" && !p.File:
@@ -102,6 +104,7 @@ func inspected(parts []journal.Part) ([]HostRun, error) {
 	}
 	for i := range out {
 		out[i].compare(sums[out[i].Run])
+		out[i].files(own[out[i].Run], sums[out[i].Run])
 	}
 	return out, nil
 }

@@ -70,7 +70,12 @@ func sendScript(m Manifest, contents map[int][]byte, files func(Manifest) (map[s
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		b.WriteString(journal.Put(`"$mh_to"/`+remote.Quote(name), []byte(texts[name])) + "[ $? -eq 0 ] || return 1\n")
 	}
+	own := map[string][]byte{journal.FileManifest: manifest}
+	for name, text := range texts {
+		own[name] = []byte(text)
+	}
 	b.WriteString(journal.Put(`"$mh_to"/`+journal.FileManifest, manifest) + "[ $? -eq 0 ] || return 1\n")
+	b.WriteString(journal.Put(`"$mh_to"/`+journal.FileSums, Sums(own)) + "[ $? -eq 0 ] || return 1\n")
 	// How far the swap had come is not known here: restore.sh looks at every item.
 	b.WriteString(`: >"$mh_to/swapped/all" || return 1
 for mh_f in about journal token owed end hooks hookdir; do [ ! -e "$mh_dir/$mh_f" ] || cp -pR "$mh_dir/$mh_f" "$mh_to/$mh_f" || return 1; done

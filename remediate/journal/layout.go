@@ -48,6 +48,7 @@ const (
 	FileAbout    = "about"    // "key value" lines: About
 	FileJournal  = "journal"  // a line an event: Entry
 	FileManifest = "manifest" // backup.Manifest as JSON
+	FileSums     = "sums"     // the hashes of the manifest and of the scripts, once these are whole: backup.Sums
 	FileOwed     = "owed"     // what is due, a line each; empty when all of it is done
 	DirToken     = "token"    // made by one rename; token/who is confirm, restore or next
 	DirGuard     = "guard"    // there while a guard is armed: pid, start, deadline (seconds since 1970)

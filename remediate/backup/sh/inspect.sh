@@ -12,6 +12,7 @@ mh_inspect() {
     mh_fact run "${mh_d##*/}"
     [ -f "$mh_d/manifest" ] || continue
     mh_blob manifest "$mh_d/manifest" 8192
+    mh_blob sums "$mh_d/sums" 16
     if mh_line "$mh_d/end"; then mh_fact end "$mh_text"; fi
     mh_hashes "$mh_d"
     if grep '"cksum:' "$mh_d/manifest" >/dev/null && [ "$mh__sha" != cksum ]; then
@@ -24,7 +25,7 @@ mh_inspect() {
 }
 
 mh_hashes() {
-  for mh_file in "$1"/copy/* "$1"/keep/*; do
+  for mh_file in "$1"/copy/* "$1"/keep/* "$1"/*.sh "$1/manifest"; do
     [ -f "$mh_file" ] && [ ! -h "$mh_file" ] || continue
     mh_hash "$mh_file" || mh_sum=unreadable
     mh_fact sum "${mh_file#"$1/"} $mh_sum"
