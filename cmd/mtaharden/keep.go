@@ -44,14 +44,14 @@ func (rec *records) done(run string, o apply.Outcome) error {
 func (rec *records) finish(run string) error { return rec.history.Finish(run, time.Now().UTC()) }
 
 // rerun returns the hosts that the applies of a plan ("": the last apply of any) left failed or unfinished, each as the last that was to change it
-// left it: one that was run for the failed alone leaves the unfinished as they were.
+// left it: one that was run for the failed alone leaves the unfinished as they were, and one that did not begin a failed host leaves that failed.
 func (rec *records) rerun(digest, set string) ([]string, error) {
 	runs, bad := rec.history.List()
 	if len(bad) > 0 {
 		return nil, errors.Join(bad...)
 	}
 	var out []string
-	seen := map[string]bool{}
+	found, seen := false, map[string]bool{}
 	for _, r := range slices.Backward(runs) {
 		if r.Command != "apply" || digest != "" && r.Plan != digest {
 			continue
@@ -60,7 +60,11 @@ func (rec *records) rerun(digest, set string) ([]string, error) {
 		if err != nil || digest == "" {
 			return names, err
 		}
+		found = true
 		for _, name := range r.Names {
+			if set == history.Failed && slices.ContainsFunc(r.Hosts, func(h history.Host) bool { return h.Name == name && h.Ending == apply.NotBegun }) {
+				continue
+			}
 			if !seen[name] && slices.Contains(names, name) {
 				out = append(out, name)
 			}
@@ -68,7 +72,7 @@ func (rec *records) rerun(digest, set string) ([]string, error) {
 		}
 	}
 	switch {
-	case len(seen) > 0:
+	case found:
 		return out, nil
 	case digest == "":
 		return nil, badInput(errors.New("cannot rerun: this controller has applied nothing"))

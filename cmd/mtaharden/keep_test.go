@@ -54,6 +54,20 @@ func TestKeep(t *testing.T) {
 			t.Errorf("once the failed were run again, %s: %v, %v", set, got, err)
 		}
 	}
+	begin("20261122-150000.000", "dddddddddddd", noon.Add(3*time.Hour), "mx5")
+	begin("20261122-160000.000", "dddddddddddd", noon.Add(4*time.Hour), "mx5")
+	for run, o := range map[string]apply.Outcome{
+		"20261122-150000.000": {Host: "mx5", Ending: apply.RolledBack, Err: errors.New("x")}, "20261122-160000.000": {Host: "mx5", Ending: apply.NotBegun},
+	} {
+		if err := rec.done(run, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, set := range []string{"failed", "unfinished"} {
+		if got, err := rec.rerun("dddddddddddd", set); err != nil || !slices.Equal(got, []string{"mx5"}) {
+			t.Errorf("a host that failed, and that the next run did not begin, is not %s: %v, %v", set, got, err)
+		}
+	}
 	if _, err := rec.rerun("cccccccccccc", "failed"); err == nil {
 		t.Error("a plan that was never applied was rerun")
 	}
