@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -113,10 +114,7 @@ func TestSudoByItsWords(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			if err := os.WriteFile(dir+"/sudo", []byte("#!/bin/sh\n"+c.sudo+"\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			dir := fakes(t, map[string]string{"sudo": c.sudo})
 			s := &remotetest.Server{Env: []string{"PATH=" + dir + ":/usr/bin:/bin", "COUNT=" + dir + "/count"}}
 			target := newTarget(t, s)
 			target.Become, target.BecomePassword = "sudo", given(secret)
@@ -140,15 +138,25 @@ func TestSudoByItsWords(t *testing.T) {
 	}
 	t.Run("no password at hand", func(t *testing.T) {
 		t.Parallel()
-		dir := t.TempDir()
-		if err := os.WriteFile(dir+"/sudo", []byte("#!/bin/sh\nprintf '%s' \"$3\" >&2; read -r p || exit 1\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		dir := fakes(t, map[string]string{"sudo": `printf '%s' "$3" >&2; read -r p || exit 1`})
 		target := newTarget(t, &remotetest.Server{Env: []string{"PATH=" + dir + ":/usr/bin:/bin"}})
 		target.Become, target.BecomePassword = "sudo", func() (string, error) { return "", errors.New("cannot read the password file: gone") }
 		_, err := dial(t, target).Run(t.Context(), whoami, 1000)
 		wants(t, err, remote.ErrPrivilege, []string{"sudo wants a password: cannot read the password file: gone"})
 	})
+}
+
+// fakes is a directory of programs, each a shell script, for an account that is not root's.
+func fakes(t testing.TB, programs map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	programs["id"] = "echo 1000"
+	for name, text := range programs {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // TestAgentThatHangs: an agent that never answers costs its own few seconds, and the key files are still offered.
