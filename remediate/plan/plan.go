@@ -93,6 +93,7 @@ func New(in Input) *Result {
 	if len(res.Installs) == 0 {
 		res.Findings = nobody(in)
 	}
+	res.Findings = append(res.Findings, weakSSH(s)...)
 	if !s.Complete {
 		distrust(res.Findings)
 	}
