@@ -11,9 +11,9 @@ import (
 const (
 	// pick runs the loader ($0) by a POSIX shell: /bin/sh of Solaris is none, its /usr/xpg4/bin/sh is.
 	pick = `test -x /usr/xpg4/bin/sh && exec /usr/xpg4/bin/sh -c "$0" "$1"; exec /bin/sh -c "$0" "$1"`
-	// load makes a terminal pass bytes as they are, throws away the lines before the nonce ($0; a password that sudo did not ask for
+	// load finds the tools that it and every script need, whatever the login says of a PATH; it makes a terminal pass bytes as they are, throws away the lines before the nonce ($0; a password that sudo did not ask for
 	// is one), and runs what stands between it and the line "# NONCE". It reads to that line, not to the end: a terminal has none.
-	load = `test -t 0 && stty raw -echo; while read -r mh_nonce; do case $mh_nonce in "$0") break;; esac; done; eval "$(sed "/^# $0/q")"`
+	load = `PATH=$PATH:/usr/xpg4/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH; test -t 0 && stty raw -echo; while read -r mh_nonce; do case $mh_nonce in "$0") break;; esac; done; eval "$(sed "/^# $0/q")"`
 )
 
 // Launch is the command that runs a shell script sent on standard input. The script finds the nonce in $mh_nonce; it is one function called on

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,7 +177,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	case late:
 		return unreachable(l.late())
 	case errors.As(err, &algo):
-		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(algo.RequestedAlgorithms, ", "))))
+		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(real(algo.RequestedAlgorithms), ", "))))
 	case errors.Is(err, errRefused):
 		return remote.Wrap(opLogin, name, remote.ErrAuth, l.unfollowed(l.refusal(), l.others()...))
 	case l.begun && (l.keysSent || l.pwSent):
@@ -227,6 +228,13 @@ func (l *login) others() []string {
 		names = append(names, "HostbasedAuthentication")
 	}
 	return names
+}
+
+// real leaves out what stands among a server's key exchanges and is none: what it can do besides (RFC 8308, 2.1; OpenSSH's PROTOCOL, 1.10).
+func real(algorithms []string) []string {
+	return slices.DeleteFunc(slices.Clone(algorithms), func(a string) bool {
+		return strings.HasPrefix(a, "ext-info-") || strings.HasPrefix(a, "kex-strict-")
+	})
 }
 
 func reason(err error) string {

@@ -25,10 +25,12 @@ const secret = "correct secret 1!"
 // openSSH is a real sshd with real accounts and a real sudo, on a disposable overlay over one of the lab's images.
 type openSSH struct {
 	port     int
+	more     []int  // of the other daemons
 	key      string // private key file that every account accepts
 	known    string // known_hosts with the ed25519 key
 	hostKeys map[string]xssh.PublicKey
-	extra    []string // accounts whose login shell was lent by this machine
+	dropbear xssh.PublicKey // nil where it does not run there
+	extra    []string       // accounts whose login shell was lent by this machine
 	sudo     string
 	lent     bool // this machine's programs run there: /usr/test-program is this one
 	log      *logged
@@ -102,7 +104,8 @@ func sameRelease(image string) bool {
 	return id(a) != "" && id(a) == id(b)
 }
 
-func startOpenSSH(t testing.TB, image string) *openSSH {
+// startOpenSSH boots it, with more daemons beside the first: each is options of sshd, or the word dropbear. Their ports are in more.
+func startOpenSSH(t testing.TB, image string, daemons ...string) *openSSH {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "m"), 0o700); err != nil {
@@ -114,12 +117,12 @@ func startOpenSSH(t testing.TB, image string) *openSSH {
 	if err := os.WriteFile(filepath.Join(dir, "key"), xssh.MarshalAuthorizedKey(pub), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	o.port = freePort(t)
+	var more []string
+	for _, d := range daemons {
+		o.more = append(o.more, freePort(t))
+		more = append(more, fmt.Sprint(o.more[len(o.more)-1]), d)
 	}
-	o.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	lend := "0"
 	if sameRelease(image) {
 		lend, o.lent = "1", true
@@ -133,6 +136,7 @@ func startOpenSSH(t testing.TB, image string) *openSSH {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("unshare", "-m", "-p", "-f", "--kill-child", "sh", script, image, fmt.Sprint(o.port), dir, filepath.Join(dir, "key"), lend, self)
+	cmd.Args = append(cmd.Args, more...)
 	cmd.Stdout, cmd.Stderr = o.log, o.log
 	if _, err := cmd.StdinPipe(); err != nil { // it ends when this test's process does, however that comes about
 		t.Fatal(err)
@@ -155,6 +159,17 @@ func startOpenSSH(t testing.TB, image string) *openSSH {
 	return o
 }
 
+// freePort is a port that nobody listens on just now.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
 func (o *openSSH) learn(t testing.TB, dir string) {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(dir, "ssh_host_*_key.pub"))
@@ -168,6 +183,11 @@ func (o *openSSH) learn(t testing.TB, dir string) {
 			t.Fatal(err)
 		}
 		o.hostKeys[key.Type()] = key
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "dropbear.pub")); err == nil {
+		if o.dropbear, _, _, _, err = xssh.ParseAuthorizedKey(data); err != nil {
+			t.Fatal(err)
+		}
 	}
 	o.known = o.knownHosts(t, xssh.KeyAlgoED25519)
 	made, _ := os.ReadFile(filepath.Join(dir, "made"))

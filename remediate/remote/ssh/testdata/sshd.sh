@@ -1,5 +1,5 @@
 # A disposable machine around the image $1 with a real sshd on loopback port $2; $3 is the test's directory, $4 a public key, $5 1 where this machine's shells are lent, and the
-# program $6 with them.
+# program $6 with them. What follows are more daemons: a port and a line of options each, of sshd, or the word dropbear.
 # Standard input is a pipe that the test holds: when it ends, so does all of this.
 # It runs in mount and pid namespaces of its own: nothing outside them changes, and all of it ends with this shell.
 set -eu
@@ -47,14 +47,37 @@ asks ALL=(ALL) ALL'
 account noisy /bin/bash 'noisy ALL=(ALL) ALL'
 printf 'echo "noise on stdout"; echo "noise on stderr" >&2\nPS1=x\n' > /home/noisy/.bashrc
 printf 'banner and motd: all activity is watched. Password: none\n' > /etc/motd
+printf '#!/bin/sh\nPATH=/nonexistent\nexport PATH\nexec /bin/sh "$@"\n' > /usr/local/bin/nopath # sshd before 9 sets a PATH of its own over SetEnv's
+chmod 755 /usr/local/bin/nopath
+account nopath /usr/local/bin/nopath 'nopath ALL=(ALL) ALL'
+account euckr /bin/bash 'euckr ALL=(ALL) ALL'
+for a in root nopath; do # the superuser by other names, to whom sshd_config gives another environment
+    useradd -o -u 0 -g 0 -M -d /root -s "$([ $a = nopath ] && echo /usr/local/bin/nopath || echo /bin/sh)" "super$a" && printf 'super%s:%s\n' "$a" 'correct secret 1!' | chpasswd
+done
 account nologin /usr/sbin/nologin 'nologin ALL=(ALL) ALL'
 account two /bin/sh ''
 account kbd /bin/sh ''
 account locked /bin/sh ''
 usermod -L -e 1 locked
+if [ -x /usr/bin/tcsh ] && [ ! -x /usr/bin/csh ]; then ln -sf tcsh /usr/bin/csh; fi # its own link leads through /etc/alternatives
 for s in csh tcsh fish ksh mksh yash; do
     if [ -x "/usr/bin/$s" ] && "/usr/bin/$s" -c true; then account "u$s" "/usr/bin/$s" "u$s ALL=(ALL) ALL"; echo "u$s" >> /made; fi
 done
+if [ -x /usr/bin/localedef ] && localedef -i ko_KR -f EUC-KR ko_KR.EUC-KR; then echo euckr >> /made; fi
+if [ -x /usr/bin/busybox ]; then
+    ln -s busybox /usr/bin/ash
+    account uash /usr/bin/ash 'uash ALL=(ALL) ALL'
+    echo uash >> /made
+    for f in /usr/bin/busybox $(ldd /usr/bin/busybox | grep -o '/[^ ]*'); do mkdir -p "/bb${f%/*}" && cp -L "$f" "/bb$f"; done
+    mkdir -p /bb/bin /bb/sbin /bb/usr/sbin /bb/etc /bb/tmp /bb/proc /bb/dev /bb/var/lib
+    chroot /bb /usr/bin/busybox --install -s
+    cp /etc/passwd /etc/group /etc/os-release /bb/etc/
+    echo superroot >> /made
+fi
+if [ -d /home/ufish ]; then
+    mkdir -p /home/ufish/.config/fish
+    printf 'echo "fish noise"\nalias sh "echo no"\nfunction exec; echo no; end\n' > /home/ufish/.config/fish/config.fish
+fi
 if [ -d /home/utcsh ]; then printf 'echo "csh noise"\nset noclobber\nalias env echo no\n' > /home/utcsh/.tcshrc; fi
 chmod 440 /etc/sudoers.d/*
 ssh-keygen -q -A
@@ -82,6 +105,10 @@ LogLevel VERBOSE
 PrintMotd yes
 PidFile none
 AcceptEnv LANG LC_*
+Match User euckr
+    SetEnv LANG=ko_KR.EUC-KR LC_ALL=ko_KR.EUC-KR
+Match User superroot
+    ChrootDirectory /bb
 Match User two
     AuthenticationMethods publickey,password
 Match User kbd
@@ -92,6 +119,24 @@ CONFIG
 cp "$r"/etc/ssh/ssh_host_*_key.pub "$out/"
 cp "$r/made" "$out/made" 2>/dev/null || :
 chroot "$r" sudo -V | head -n 1 > "$out/sudo"
+# A /tmp that runs nothing.
+mount -t tmpfs -o noexec,nosuid,mode=1777 none "$r/tmp"
+if [ -d "$r/bb" ]; then
+    mount -t proc proc "$r/bb/proc"
+    mount --rbind /dev "$r/bb/dev"
+fi
+shift 6
+while [ $# -gt 1 ]; do
+    port2=$1 word=$2
+    shift 2
+    if [ "$word" = dropbear ]; then
+        chroot "$r" dropbearkey -t ed25519 -f /dropbear_key > /dev/null 2>&1
+        chroot "$r" dropbearkey -y -f /dropbear_key | grep ^ssh- > "$out/dropbear.pub"
+        chroot "$r" /usr/sbin/dropbear -F -E -r /dropbear_key -p "127.0.0.1:$port2" 3>&- &
+    else
+        chroot "$r" /usr/sbin/sshd -D -e -f /etc/ssh/test_config -p "$port2" $word 3>&- &
+    fi
+done
 { cat > /dev/null; kill -TERM 1; } <&3 &
 exec 3<&-
 exec chroot "$r" /usr/sbin/sshd -D -e -f /etc/ssh/test_config
