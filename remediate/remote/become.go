@@ -78,8 +78,9 @@ func (b *Become) name() string {
 	return b.way
 }
 
-// already runs the words that follow the first $0 of them where the login is root's whatever its name is, else all of them.
-const already = "test \"`id -u 2>/dev/null`\" = 0 && shift $0; exec \"$@\""
+// already runs the words that follow the first $0 of them where the login is root's whatever its name is, else all of them. A login's PATH may
+// lead nowhere: the usual places stand behind it.
+const already = "PATH=$PATH:/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin; export PATH; test \"`id -u 2>/dev/null`\" = 0 && shift $0; exec \"$@\""
 
 // Argv is the words that run argv as root; input is how many bytes of standard input it is to get. They hold no secret, and the login shells sh, csh and
 // fish read them alike. The shell in the middle says that root was reached: what fails before is the way's failure, what fails after is the
