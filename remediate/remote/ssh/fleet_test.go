@@ -3,6 +3,8 @@ package ssh_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,7 +39,11 @@ var fleet = []member{
 		}},
 	{name: "changed host key", server: &remotetest.Server{}, change: changeKey, kind: remote.ErrHostKey, says: "has changed"},
 	{name: "good2", server: &remotetest.Server{}},
-	{name: "no sudo", server: &remotetest.Server{Env: []string{"PATH=/nowhere"}}, kind: remote.ErrPrivilege, says: "sudo is not installed",
+	{name: "no sudo", kind: remote.ErrPrivilege, says: "sudo is not installed",
+		server: &remotetest.Server{Answer: func(line string, _ io.Reader, _, stderr io.Writer) int {
+			fmt.Fprintln(stderr, "/usr/bin/env: sudo: No such file or directory")
+			return 127
+		}},
 		change: func(_ testing.TB, _ *remotetest.Server, x *ssh.Target) { x.Become = "sudo" }},
 	{name: "flood", server: &remotetest.Server{Flood: true}, kind: remote.ErrCut, says: "more than 1000 bytes"},
 	{name: "hang", server: &remotetest.Server{HangExec: true}, kind: remote.ErrCut, says: "did not end within"},
