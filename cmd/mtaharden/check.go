@@ -51,12 +51,13 @@ func (r *reach) checkHosts(c *cobra.Command, hosts []*inventory.Host) error {
 		return err
 	}
 	defer out.discard()
-	d, err := newDialer(r, c.ErrOrStderr())
+	d, err := newDialer(c, r)
 	if err != nil {
 		return err
 	}
 	d.unlock(c.Context(), hosts)
-	found := checkAll(c, d.dial, all.Drivers(), hosts, r.forks)
+	where := func(h *inventory.Host) string { return endpoint(h, d.known(c.Context(), h)) }
+	found := checkAll(c, d.dial, where, all.Drivers(), hosts, r.forks)
 	if err := r.writeFound(out, found); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
@@ -109,14 +110,14 @@ func checkCSV(w io.Writer, found []checked) error {
 type dialFunc func(context.Context, *inventory.Host) (remote.Host, error)
 
 // checkAll reaches and reads the hosts, forks at a time; what it returns is in their order.
-func checkAll(c *cobra.Command, dial dialFunc, drivers []*mta.Driver, hosts []*inventory.Host, forks int) []checked {
+func checkAll(c *cobra.Command, dial dialFunc, where func(*inventory.Host) string, drivers []*mta.Driver, hosts []*inventory.Host, forks int) []checked {
 	place := make(map[string]int, len(hosts))
 	conf := remediate.Config{Drivers: drivers, Forks: forks, Now: time.Now}
 	for i, h := range hosts {
 		place[h.Name] = i
 		conf.Targets = append(conf.Targets, remediate.Target{
 			Name:      h.Name,
-			Address:   endpoint(h),
+			Address:   where(h),
 			Dial:      func(ctx context.Context) (remote.Host, error) { return dial(ctx, h) },
 			Installed: h.CollectCommand,
 		})

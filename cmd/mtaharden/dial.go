@@ -1,39 +1,47 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/user"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"mtaharden/inventory"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/remote"
 	"mtaharden/remediate/remote/local"
 	"mtaharden/remediate/remote/ssh"
+	"mtaharden/remediate/remote/sshconfig"
 )
 
 // dialer turns the inventory's hosts into connections.
 type dialer struct {
 	reach    *reach
+	config   *sshconfig.Config // nil where no inventory is read
+	jumps    ssh.Jumps
 	accepted string // the program's own known_hosts; "" where there is no place for it
-	known    ssh.KnownFiles
+	hostKeys ssh.KnownFiles
 	notify   func(text string)
 	trace    func(host string) func(string)
 }
 
-func newDialer(r *reach, stderr io.Writer) (*dialer, error) {
+// newDialer returns what reaches the hosts of r; its connections to jump hosts end with the command.
+func newDialer(c *cobra.Command, r *reach) (*dialer, error) {
 	accepted, err := r.acceptedKeys()
 	if err != nil {
 		return nil, err
 	}
+	stderr := c.ErrOrStderr()
 	d := &dialer{reach: r, accepted: accepted}
+	if d.config, err = r.openSSHConfig(stderr); err != nil {
+		return nil, err
+	}
+	atEnd(c.Context(), func() { d.jumps.Close() })
 	var mu sync.Mutex
 	d.trace = func(host string) func(string) {
 		if r.verbose < 2 {
@@ -55,41 +63,46 @@ func newDialer(r *reach, stderr io.Writer) (*dialer, error) {
 
 // dial logs in to h.
 func (d *dialer) dial(ctx context.Context, h *inventory.Host) (remote.Host, error) {
-	if len(h.Jump) > 0 {
-		// Dialled directly, its name could lead to another machine.
-		err := fmt.Errorf("the inventory reaches it through %s, and this version cannot dial through a jump host", strings.Join(h.Jump, ", "))
-		return nil, &remote.Error{Op: "connect to", Host: h.Name, Kind: remote.ErrUnreachable, Err: err}
-	}
-	t, err := d.target(h)
+	t, err := d.target(ctx, h)
 	if err != nil {
-		return nil, &remote.Error{Op: "log in to", Host: h.Name, Kind: remote.ErrAuth, Err: err}
+		return nil, err
 	}
 	return ssh.Dial(ctx, t)
 }
 
-// target is h in the words of the ssh room, with what the inventory leaves unsaid filled in as ssh does it.
-func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
+// openSSHConfig reads ssh_config for the hosts of an inventory, and says what of it cannot be followed.
+func (r *reach) openSSHConfig(stderr io.Writer) (*sshconfig.Config, error) {
+	if len(r.inventory) == 0 {
+		return nil, nil
+	}
+	config, err := sshconfig.Open(r.sshConfig)
+	if err != nil {
+		return nil, badInput(err)
+	}
+	for _, note := range config.Notes {
+		fmt.Fprintf(stderr, "mtaharden: %s\n", facts.Printable(note))
+	}
+	return config, nil
+}
+
+// own is h in the words of the ssh room, apart from the way to it.
+func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, error) {
 	t := ssh.Target{
 		Name:          h.Name,
-		Address:       cmp.Or(h.Address, h.Name),
-		Port:          h.Port,
-		User:          h.User,
-		Identities:    h.Identity,
-		KnownHosts:    h.KnownHosts,
-		HostKeyAlias:  h.HostKeyAlias,
 		AcceptedKeys:  d.accepted,
-		Known:         &d.known,
+		Known:         &d.hostKeys,
 		Keys:          d.reach.keys,
 		Notify:        d.notify,
 		AcceptNew:     h.AcceptNew || d.reach.acceptNew,
-		Agent:         ssh.AgentSocket("", inventory.Home(), os.Getenv),
+		Agent:         ssh.AgentSocket(s.IdentityAgent, inventory.Home(), os.Getenv),
 		Become:        h.Become,
 		BecomeCommand: h.BecomeCommand,
 		AllowLegacy:   h.AllowLegacySSH,
 		Password:      d.reach.password,
-		Timeouts:      remote.Timeouts{Dial: d.reach.connect, Run: d.reach.timeLimit},
+		Timeouts:      remote.Timeouts{Dial: d.reach.connectTime(s), Run: d.reach.timeLimit},
 		Trace:         d.trace(h.Name),
 	}
+	lay(&t, h, s, inventory.Home())
 	if t.User == "" {
 		me, err := user.Current()
 		if err != nil {
@@ -97,7 +110,6 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 		}
 		t.User = me.Username
 	}
-	d.defaultFiles(&t)
 	t.Passphrase = d.reach.prompt.passphrase
 	if !d.reach.batch {
 		t.Answer = func(question string, echo bool) (string, error) {
@@ -116,30 +128,14 @@ func (d *dialer) target(h *inventory.Host) (ssh.Target, error) {
 
 // unlock asks for the passphrases of the hosts' keys, each once, before any host is connected to.
 func (d *dialer) unlock(ctx context.Context, hosts []*inventory.Host) {
+	d.prepare(ctx, hosts)
 	var targets []ssh.Target
 	for _, h := range hosts {
-		if t, err := d.target(h); err == nil { // what is wrong with it is said where it is dialled
+		if t, err := d.target(ctx, h); err == nil { // what is wrong with it is said where it is dialled
 			targets = append(targets, t)
 		}
 	}
 	d.reach.keys.Unlock(ctx, targets)
-}
-
-// defaultFiles are ssh's own: the keys and known_hosts of the user and the machine.
-func (d *dialer) defaultFiles(t *ssh.Target) {
-	home := inventory.Home()
-	t.Unnamed = t.Identities == nil
-	if t.Unnamed && home != "" {
-		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-			t.Identities = append(t.Identities, filepath.Join(home, ".ssh", name))
-		}
-	}
-	if t.KnownHosts == nil {
-		t.KnownHosts = []string{"/etc/ssh/ssh_known_hosts"}
-		if home != "" {
-			t.KnownHosts = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
-		}
-	}
 }
 
 func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {

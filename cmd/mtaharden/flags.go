@@ -30,6 +30,7 @@ type reach struct {
 	acceptNew  bool
 	passwordFD int
 	becomeFD   int
+	sshConfig  string
 	connect    time.Duration
 	timeLimit  time.Duration
 
@@ -37,6 +38,7 @@ type reach struct {
 	keys             *ssh.Keys              // read, and asked for, once in a run
 	password, become func() (string, error) // what was read from the two file descriptors; nil where none was named
 	inv              *inventory.Inventory   // what load has read
+	connectSaid      bool                   // connect was given, and goes before ssh_config
 }
 
 func (r *reach) register(f *pflag.FlagSet, output string) {
@@ -50,6 +52,7 @@ func (r *reach) register(f *pflag.FlagSet, output string) {
 	f.StringVar(&r.lang, "lang", "en", "en or ko")
 	f.CountVarP(&r.verbose, "verbose", "v", "say more; -vv shows the SSH dialogue")
 	f.BoolVar(&r.acceptNew, "accept-new", false, "trust the key of a host that no known_hosts file names, and remember it")
+	f.StringVarP(&r.sshConfig, "ssh-config", "F", "", "read `FILE` in place of the user's and the system's ssh_config; none reads none")
 	f.DurationVar(&r.connect, "connect-timeout", 10*time.Second, "give up a host that does not take the connection in `D`")
 	f.DurationVar(&r.timeLimit, "host-timeout", 3*time.Minute, "give up a host that is not read in `D`")
 	f.IntVar(&r.passwordFD, "password-fd", -1, "read the login password from file descriptor `N`")
@@ -76,6 +79,7 @@ func (r *reach) check(c *cobra.Command) error {
 		return usageError(c, fmt.Errorf("--limit needs an inventory (-i)"))
 	}
 	r.lowerForks(c.ErrOrStderr())
+	r.connectSaid = c.Flags().Changed("connect-timeout")
 	r.keys = &ssh.Keys{}
 	r.prompt = &prompter{batch: r.batch, done: c.Context().Done()}
 	return r.readSecrets(c)

@@ -2,12 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"os/user"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,20 +34,27 @@ func newInventoryListCommand() *cobra.Command {
 		Short: "Show what would be touched and how, without any connection",
 		Long: `list reads the inventory, and shows every host that would be audited, how it would
 be reached, what is intended for it, and the waivers that name it. It connects to
-nothing. With -v it shows where each value is written.`,
+nothing. What the inventory leaves open, ssh_config fills in, as ssh -G says it. With
+-v it shows each value and where it is written.`,
 		Args: exactArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			inv, hosts, err := r.needed(c, "text", "json")
 			if err != nil {
 				return err
 			}
-			return listInventory(c.OutOrStdout(), inv, hosts, r.format, r.verbose > 0, time.Now())
+			d := &dialer{reach: r, trace: func(string) func(string) { return nil }}
+			if d.config, err = r.openSSHConfig(c.ErrOrStderr()); err != nil {
+				return err
+			}
+			d.prepare(c.Context(), hosts)
+			return d.listInventory(c.Context(), c.OutOrStdout(), inv, hosts, time.Now())
 		},
 	}
 	f := c.Flags()
 	f.StringArrayVarP(&r.inventory, "inventory", "i", nil, "inventory `FILE` or directory (may be repeated)")
 	f.StringArrayVar(&r.limit, "limit", nil, "only these hosts: `PATTERN` as group, a:&b:!c, glob, @file")
 	f.StringVar(&r.format, "format", "text", "text or json")
+	f.StringVarP(&r.sshConfig, "ssh-config", "F", "", "read `FILE` in place of the user's and the system's ssh_config; none reads none")
 	f.CountVarP(&r.verbose, "verbose", "v", "show where each value is written")
 	return c
 }
@@ -73,6 +78,7 @@ type listedHost struct {
 	*inventory.Host
 	Endpoint string             `json:"endpoint"` // ADDRESS:PORT to connect to
 	Login    string             `json:"login"`
+	Via      []string           `json:"via,omitempty"` // the hosts it is reached through, the nearest first
 	Waivers  []listedWaiver     `json:"waivers,omitempty"`
 	Values   []inventory.Value  `json:"values,omitempty"`
 	Named    []inventory.Origin `json:"named,omitempty"` // with -v: where the host itself is first named
@@ -93,19 +99,26 @@ type listing struct {
 	PassedThrough []listedHost `json:"passed_through,omitempty"` // vantages and jump hosts: not audited
 }
 
-func listInventory(w io.Writer, inv *inventory.Inventory, hosts []*inventory.Host, format string, origins bool, now time.Time) error {
-	me := ""
-	if u, err := user.Current(); err == nil {
-		me = u.Username
-	}
+func (d *dialer) listInventory(ctx context.Context, w io.Writer, inv *inventory.Inventory, hosts []*inventory.Host, now time.Time) error {
+	origins := d.reach.verbose > 0
 	l := listing{Schema: "mtaharden-inventory/1", Files: inv.Files, Digest: inv.Digest, Vantages: inv.Vantages, Hosts: []listedHost{}}
-	for _, h := range hosts {
-		l.Hosts = append(l.Hosts, newListed(inv, h, me, origins, now))
+	add := func(hosts []*inventory.Host, to *[]listedHost) error {
+		for _, h := range hosts {
+			one, err := d.newListed(ctx, inv, h, origins, now)
+			if err != nil {
+				return badInput(err)
+			}
+			*to = append(*to, one)
+		}
+		return nil
 	}
-	for _, h := range inv.Passed() {
-		l.PassedThrough = append(l.PassedThrough, newListed(inv, h, me, origins, now))
+	if err := add(hosts, &l.Hosts); err != nil {
+		return err
 	}
-	if format == "json" {
+	if err := add(inv.Passed(), &l.PassedThrough); err != nil {
+		return err
+	}
+	if d.reach.format == "json" {
 		return encodeJSON(w, l)
 	}
 	return l.text(w, origins)
@@ -118,23 +131,26 @@ func encodeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-func newListed(inv *inventory.Inventory, h *inventory.Host, me string, origins bool, now time.Time) listedHost {
-	l := listedHost{
-		Host:     h,
-		Endpoint: endpoint(h),
-		Login:    cmp.Or(h.User, me),
+func (d *dialer) newListed(ctx context.Context, inv *inventory.Inventory, h *inventory.Host, origins bool, now time.Time) (listedHost, error) {
+	s, err := d.settings(ctx, h)
+	if err != nil {
+		return listedHost{}, fmt.Errorf("%s: %w", h.Name, err)
+	}
+	t, err := d.own(h, s)
+	if err != nil {
+		return listedHost{}, fmt.Errorf("%s: %w", h.Name, err)
+	}
+	l := listedHost{Host: h, Endpoint: endpoint(h, s), Login: t.User}
+	for _, hop := range d.hops(h, s) {
+		l.Via = append(l.Via, hop.Name)
 	}
 	for _, w := range inv.WaiversFor(h.Name) {
 		l.Waivers = append(l.Waivers, listedWaiver{w, w.Expires.Format(time.DateOnly), w.Expired(now)})
 	}
 	if origins {
-		l.Values, l.Named = h.Values(), []inventory.Origin{h.Origin[""]}
+		l.Values, l.Named = effectiveValues(h, s, t), []inventory.Origin{h.Origin[""]}
 	}
-	return l
-}
-
-func endpoint(h *inventory.Host) string {
-	return net.JoinHostPort(cmp.Or(h.Address, h.Name), strconv.Itoa(cmp.Or(h.Port, 22)))
+	return l, nil
 }
 
 func (l *listing) text(w io.Writer, origins bool) error {
@@ -187,7 +203,7 @@ func (h listedHost) row() []string {
 		window = h.Window.String()
 	}
 	row := []string{
-		h.Name, h.Endpoint, h.Login, h.Become, strings.Join(h.Jump, ","), strings.Join(h.Host.Groups, ","), h.Role,
+		h.Name, h.Endpoint, h.Login, h.Become, strings.Join(h.Via, ","), strings.Join(h.Host.Groups, ","), h.Role,
 		cmp.Or(strings.Join(h.Playbooks, ","), "baseline"), relay, window,
 	}
 	for i := range row {
@@ -214,7 +230,14 @@ func (h listedHost) values(b *strings.Builder) {
 	}
 	t := table{}
 	for _, v := range h.Values {
-		t = append(t, []string{"  " + v.Key, cmp.Or(v.Text, "(none)"), v.Origin.From, at(v.Origin)})
+		row := []string{"  " + v.Key, cmp.Or(v.Text, "(none)"), v.Origin.From}
+		if where := at(v.Origin); where != "" {
+			row = append(row, where)
+		}
+		if len(v.Text) > 40 {
+			row = []string{row[0], strings.Join(row[1:], "  ")}
+		}
+		t = append(t, row)
 	}
 	t.write(b)
 	h.waivers(b, "  ")
@@ -231,4 +254,9 @@ func (h listedHost) waivers(b *strings.Builder, head string) {
 	}
 }
 
-func at(o inventory.Origin) string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
+func at(o inventory.Origin) string {
+	if o.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}

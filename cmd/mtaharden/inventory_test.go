@@ -47,6 +47,7 @@ expires = 2026-11-21
 `
 
 func TestInventoryList(t *testing.T) {
+	t.Setenv("HOME", "/home/me")
 	inv, err := inventory.Parse("inv.toml", listText, "/home/me")
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,8 @@ vantages: probe
   role            mx               group mx  inv.toml:7
   window          22:00-02:00 UTC  group mx  inv.toml:8
   vars.note       한국어           host mx1  inv.toml:13
+  identity        /home/me/.ssh/id_ed25519 /home/me/.ssh/id_ecdsa /home/me/.ssh/id_rsa  default
+  known_hosts     /home/me/.ssh/known_hosts /home/me/.ssh/known_hosts2 /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2  default
   vrfy waiver EXPIRED on 2026-11-20: ticket 1  inv.toml:16
 
 mx2  inv.toml:6
@@ -82,6 +85,9 @@ mx2  inv.toml:6
   relay_networks  (none)           defaults  inv.toml:4
   role            mx               group mx  inv.toml:7
   window          22:00-02:00 UTC  group mx  inv.toml:8
+  port            22               default
+  identity        /home/me/.ssh/id_ed25519 /home/me/.ssh/id_ecdsa /home/me/.ssh/id_rsa  default
+  known_hosts     /home/me/.ssh/known_hosts /home/me/.ssh/known_hosts2 /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2  default
   vrfy waiver EXPIRED on 2026-11-20: ticket 1  inv.toml:16
   expn waived until 2026-11-21: ticket 2  inv.toml:21
 
@@ -92,13 +98,21 @@ vantages: probe
 	}
 	for origins, text := range want {
 		var b bytes.Buffer
-		if err := listInventory(&b, inv, inv.Hosts, "text", origins, time.Date(2026, 11, 21, 12, 0, 0, 0, time.Local)); err != nil {
+		if err := lister(origins).listInventory(t.Context(), &b, inv, inv.Hosts, time.Date(2026, 11, 21, 12, 0, 0, 0, time.Local)); err != nil {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(text, b.String()); d != "" {
 			t.Errorf("origins %v: want - got +\n%s", origins, d)
 		}
 	}
+}
+
+func lister(origins bool) *dialer {
+	r := &reach{format: "text"}
+	if origins {
+		r.verbose = 1
+	}
+	return &dialer{reach: r, trace: func(string) func(string) { return nil }}
 }
 
 func TestInventoryListCommand(t *testing.T) {

@@ -22,6 +22,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	ctx, end := withEnd(ctx)
+	defer end()
 	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)

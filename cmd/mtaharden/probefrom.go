@@ -84,7 +84,7 @@ func fromHost(name string, inv *inventory.Inventory) (*inventory.Host, error) {
 
 // through logs in to the vantage.
 func (r *probeRun) through(c *cobra.Command, h *inventory.Host, inv *inventory.Inventory) error {
-	d, err := newDialer(&r.p.reach, c.ErrOrStderr())
+	d, err := newDialer(c, &r.p.reach)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (k *looking) places(c *cobra.Command) ([]place, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDialer(&k.reach, c.ErrOrStderr())
+	d, err := newDialer(c, &k.reach)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,9 @@ func (t table) write(b *strings.Builder) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], runewidth.StringWidth(cell))
+			if i < len(row)-1 { // a row's last cell may be as long as it likes
+				widths[i] = max(widths[i], runewidth.StringWidth(cell))
+			}
 		}
 	}
 	for _, row := range t {

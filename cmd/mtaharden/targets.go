@@ -36,7 +36,7 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 	if len(j.snapshots) > 0 {
 		return j.saved(inv, rules)
 	}
-	d, err := newDialer(&j.reach, c.ErrOrStderr())
+	d, err := newDialer(c, &j.reach)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,7 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 		if err != nil {
 			return nil, err
 		}
+		t.Address = address(h, d.known(c.Context(), h))
 		t.Dial, t.Limit = func(ctx context.Context) (remote.Host, error) { return d.dial(ctx, h) }, j.timeLimit
 		out = append(out, t)
 	}

@@ -31,14 +31,19 @@ func (j *judging) probing(stderr io.Writer) *remediate.Probing {
 }
 
 // vantageHost is a vantage, [user@]host[:port], as it is logged in to. Connections from there need no root.
-func vantageHost(inv *inventory.Inventory, word string) *inventory.Host {
+func vantageHost(inv *inventory.Inventory, word string) *inventory.Host { return passedHost(inv, word) }
+
+// passedHost is a host that is only passed through: its keys are those of its stanza, where it has one, under what the word itself says.
+func passedHost(inv *inventory.Inventory, word string) *inventory.Host {
 	plain := inventory.Host{Name: word}
 	user, name, port, ok := inventory.SplitJump(word)
 	if ok {
 		plain.Name = name
 	}
-	if known, ok := inv.Host(plain.Name); ok {
-		plain = *known
+	if inv != nil {
+		if known, ok := inv.Host(plain.Name); ok {
+			plain = *known
+		}
 	}
 	if user != "" {
 		plain.User = user

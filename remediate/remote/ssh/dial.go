@@ -169,7 +169,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	unreachable := func(cause error) error { return remote.Wrap(opConnect, name, remote.ErrUnreachable, cause) }
 	switch {
 	case untrusted != nil:
-		return remote.Wrap(opConnect, name, remote.ErrHostKey, l.unfollowed(untrusted, "KnownHostsCommand", "VerifyHostKeyDNS"))
+		return remote.Wrap(opConnect, name, remote.ErrHostKey, l.unfollowed(untrusted, "KnownHostsCommand", "VerifyHostKeyDNS", "StrictHostKeyChecking"))
 	case errors.As(err, &ended) && !l.begun:
 		return unreachable(ended)
 	case ctx.Err() != nil && !late:
@@ -212,7 +212,7 @@ func (l *login) late() error {
 func (l *login) unfollowed(cause error, keywords ...string) error {
 	for _, asked := range l.t.NotFollowed {
 		if name, _, _ := strings.Cut(asked, " "); contains(keywords, name) {
-			cause = fmt.Errorf("%v; ssh_config asks for %s, which this program cannot do", cause, asked)
+			cause = fmt.Errorf("%v; ssh_config asks for %s, which this program does not do", cause, asked)
 		}
 	}
 	return cause

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	xssh "golang.org/x/crypto/ssh"
+
+	"mtaharden/inventory"
+	"mtaharden/remediate/remote/ssh"
+	"mtaharden/remediate/remote/sshconfig"
+)
+
+// query is what ssh_config is asked for a host: what the inventory says goes before it, as ssh's own flags would.
+func query(h *inventory.Host) sshconfig.Query {
+	return sshconfig.Query{Host: h.Name, HostName: h.Address, User: h.User, Port: h.Port}
+}
+
+// address is what a host is connected to.
+func address(h *inventory.Host, s *sshconfig.Settings) string {
+	return cmp.Or(h.Address, s.HostName, h.Name)
+}
+
+// endpoint is its address with the port.
+func endpoint(h *inventory.Host, s *sshconfig.Settings) string {
+	return net.JoinHostPort(address(h, s), strconv.Itoa(cmp.Or(h.Port, s.Port, 22)))
+}
+
+// lay puts what ssh_config says under what the inventory says, and ssh's defaults under both.
+func lay(t *ssh.Target, h *inventory.Host, s *sshconfig.Settings, home string) {
+	t.Address = address(h, s)
+	t.Port = cmp.Or(h.Port, s.Port)
+	t.User = cmp.Or(h.User, s.User)
+	t.HostKeyAlias = cmp.Or(h.HostKeyAlias, s.HostKeyAlias)
+	t.Identities, t.Unnamed = keyFiles(h, s, home)
+	t.KnownHosts = knownFiles(h, s, home)
+	t.Certificates = notNone(s.Certificates)
+	t.IdentitiesOnly = s.IdentitiesOnly
+	t.KeepAlive, t.KeepAliveMax = s.KeepAlive, s.KeepAliveMax
+	t.Algorithms = algorithms(s)
+	t.NotFollowed = s.NotFollowed
+	if s.StrictHostKey == "no" || s.StrictHostKey == "accept-new" {
+		t.NotFollowed = append(slices.Clone(t.NotFollowed), "StrictHostKeyChecking "+s.StrictHostKey+" ("+s.From["stricthostkeychecking"]+")")
+	}
+	if family := map[string]string{"inet": "tcp4", "inet6": "tcp6"}[s.AddressFamily]; family != "" {
+		t.Connect = func(ctx context.Context, _, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, family, address)
+		}
+	}
+}
+
+// keyFiles are the private keys; unnamed says that they are those that ssh tries of itself.
+func keyFiles(h *inventory.Host, s *sshconfig.Settings, home string) (files []string, unnamed bool) {
+	switch {
+	case h.Identity != nil:
+		return h.Identity, false
+	case s.Identities != nil:
+		return notNone(s.Identities), false
+	case home == "":
+		return nil, true
+	}
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+		files = append(files, filepath.Join(home, ".ssh", name))
+	}
+	return files, true
+}
+
+func knownFiles(h *inventory.Host, s *sshconfig.Settings, home string) []string {
+	if h.KnownHosts != nil {
+		return h.KnownHosts
+	}
+	users, systems := s.KnownHosts, s.SystemKnown
+	if users == nil && home != "" {
+		users = []string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}
+	}
+	if systems == nil {
+		systems = []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
+	}
+	return notNone(slices.Concat(users, systems))
+}
+
+// notNone is a list of files without ssh_config's word for no file. It is never nil: that would mean unsaid.
+func notNone(files []string) []string {
+	return slices.DeleteFunc(append([]string{}, files...), func(f string) bool { return f == "none" })
+}
+
+// algorithms are ssh_config's lists, applied to the program's own.
+func algorithms(s *sshconfig.Settings) ssh.Algorithms {
+	safe, broken := xssh.SupportedAlgorithms(), xssh.InsecureAlgorithms()
+	apply := func(l sshconfig.List, own, more []string) []string {
+		if l.Spec == "" {
+			return nil
+		}
+		return l.Apply(own, slices.Concat(own, more))
+	}
+	return ssh.Algorithms{
+		KeyExchanges:    apply(s.KexAlgorithms, safe.KeyExchanges, broken.KeyExchanges),
+		Ciphers:         apply(s.Ciphers, safe.Ciphers, broken.Ciphers),
+		MACs:            apply(s.MACs, safe.MACs, broken.MACs),
+		HostKeys:        apply(s.HostKeys, safe.HostKeys, broken.HostKeys),
+		PublicKeys:      apply(s.PublicKeys, safe.PublicKeyAuths, broken.PublicKeyAuths),
+		HostKeysInOrder: s.HostKeys.Spec != "" && !s.HostKeys.Kept,
+	}
+}
+
+// connectTime is how long a connection may take: the flag goes before ssh_config, the program's own time is last.
+func (r *reach) connectTime(s *sshconfig.Settings) time.Duration {
+	if r.connectSaid || s.ConnectTimeout == 0 {
+		return r.connect
+	}
+	return s.ConnectTimeout
+}
+
+// shownSettings are ssh_config's keywords as they are shown, with the inventory's key where it has one.
+var shownSettings = []struct{ keyword, shown string }{
+	{"hostname", "address"}, {"port", "port"}, {"user", "user"}, {"identityfile", "identity"}, {"userknownhostsfile", "known_hosts"}, {"globalknownhostsfile", "GlobalKnownHostsFile"},
+	{"hostkeyalias", "host_key_alias"}, {"proxyjump", "jump"}, {"proxycommand", "ProxyCommand"}, {"certificatefile", "CertificateFile"}, {"identitiesonly", "IdentitiesOnly"},
+	{"identityagent", "IdentityAgent"}, {"addressfamily", "AddressFamily"}, {"stricthostkeychecking", "StrictHostKeyChecking"}, {"controlpath", "ControlPath"},
+	{"connecttimeout", "ConnectTimeout"}, {"serveraliveinterval", "ServerAliveInterval"}, {"serveralivecountmax", "ServerAliveCountMax"},
+	{"kexalgorithms", "KexAlgorithms"}, {"ciphers", "Ciphers"}, {"macs", "MACs"}, {"hostkeyalgorithms", "HostKeyAlgorithms"}, {"pubkeyacceptedalgorithms", "PubkeyAcceptedAlgorithms"},
+}
+
+// effectiveValues are a host's values with the place of each: the inventory's, then what ssh_config adds, then the defaults of what is still unsaid.
+func effectiveValues(h *inventory.Host, s *sshconfig.Settings, t ssh.Target) []inventory.Value {
+	values := h.Values()
+	said := func(key string) bool {
+		return slices.ContainsFunc(values, func(v inventory.Value) bool { return v.Key == key })
+	}
+	for _, one := range shownSettings {
+		from, ok := s.From[one.keyword]
+		hidden := said(one.shown) || one.keyword == "globalknownhostsfile" && said("known_hosts") && h.KnownHosts != nil || one.keyword == "proxycommand" && said("jump")
+		if ok && !hidden {
+			values = append(values, inventory.Value{Key: one.shown, Text: s.Text(one.keyword), Origin: sshOrigin(from)})
+		}
+	}
+	for _, one := range []struct{ key, text string }{
+		{"port", strconv.Itoa(cmp.Or(t.Port, 22))}, {"user", t.User}, {"identity", strings.Join(t.Identities, " ")}, {"known_hosts", strings.Join(t.KnownHosts, " ")},
+	} {
+		if !said(one.key) {
+			values = append(values, inventory.Value{Key: one.key, Text: one.text, Origin: inventory.Origin{From: "default"}})
+		}
+	}
+	for _, asked := range s.NotFollowed {
+		name, from, _ := strings.Cut(strings.TrimSuffix(asked, ")"), " (")
+		values = append(values, inventory.Value{Key: name, Text: "(not followed)", Origin: sshOrigin(from)})
+	}
+	return values
+}
+
+// sshOrigin is "FILE:LINE" or "ssh -G" as an origin.
+func sshOrigin(from string) inventory.Origin {
+	if at := strings.LastIndexByte(from, ':'); at > 0 {
+		if n, err := strconv.Atoi(from[at+1:]); err == nil {
+			return inventory.Origin{File: from[:at], Line: n, Col: 1, From: "ssh_config"}
+		}
+	}
+	return inventory.Origin{From: from}
+}
