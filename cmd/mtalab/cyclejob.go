@@ -20,9 +20,10 @@ type cycle struct {
 	dir       string // of this cycle alone: inventory, plan, state
 	inventory string
 
-	planned  changeHost // what the plan found and would change
-	files    string     // the manifest before
-	serves   string     // who listened before
+	planned  changeHost        // what the plan found and would change
+	tree     map[string]string // the manifest before, by path
+	files    string            // and as a text
+	serves   string            // who listened before
 	takes    map[string]string
 	relayed  int            // forms accepted from outside before
 	verified []auditFinding // what the audit after the apply found
@@ -111,7 +112,7 @@ func (c *cycle) before(ctx context.Context) (err error) {
 	if c.planned, err = c.run(ctx, []int{0, 2}, "plan", "-o", c.planFile()); err != nil {
 		return err
 	}
-	c.wrong = append(c.wrong, c.claims(c.planned.Findings)...)
+	c.wrong = append(c.wrong, slices.Concat(c.expected(), c.claims(c.planned.Findings), c.idle())...)
 	for _, change := range c.planned.Changes {
 		if change.Kind == "edit" {
 			if err := dressFile(filepath.Join(c.lab.hostDir(c.host.Name), "root"), change.Path); err != nil {
@@ -119,14 +120,16 @@ func (c *cycle) before(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := c.timed(c.lab, "  a manifest", func() error { c.files, err = c.lab.manifest(ctx, c.host); return err }); err != nil {
+	if err := c.timed(c.lab, "  a manifest", func() error { c.tree, err = c.lab.manifestLines(ctx, c.host); return err }); err != nil {
 		return err
 	}
+	c.files = manifestText(c.tree)
 	if c.serves, err = c.listens(ctx); err != nil {
 		return err
 	}
 	return c.timed(c.lab, "  a look", func() error {
 		c.takes = c.lab.legitimate(ctx, c.host, c.recipe)
+		c.mailBefore()
 		c.relayed = c.lab.callerFrom("outside", c.host, c.recipe.Port, c.recipe.IPv6).witness(true, false).accepted()
 		return nil
 	})
@@ -182,12 +185,11 @@ func (c *cycle) after(ctx context.Context, applied changeHost) error {
 		return err
 	}
 	c.verified = found
-	c.wrong = append(c.wrong, mended(c.planned.Findings, found)...)
+	c.wrong = append(c.wrong, slices.Concat(mended(c.planned.Findings, found), risen(c.planned.Findings, found))...)
 	c.wrong = append(c.wrong, sameFindings("apply reports other findings than the audit after it", applied.Findings, found)...)
-	if c.stopped() {
-		return nil
+	if err := c.served(ctx); err != nil || c.stopped() {
+		return err
 	}
-	c.wrong = append(c.wrong, lostMail(c.takes, c.lab.legitimate(ctx, c.host, c.recipe))...)
 	if w := c.lab.callerFrom("outside", c.host, c.recipe.Port, c.recipe.IPv6).witness(true, false); w.accepted() > 0 && c.closes(found) {
 		c.fail("a stranger outside is still relayed for in %d forms (before: %d)", w.accepted(), c.relayed)
 	}
@@ -196,10 +198,16 @@ func (c *cycle) after(ctx context.Context, applied changeHost) error {
 
 // again applies to the mended host: nothing is to be done, and what is left is shown.
 func (c *cycle) again(ctx context.Context) error {
-	was, err := c.lab.manifest(ctx, c.host)
+	tree, err := c.lab.manifestLines(ctx, c.host)
 	if err != nil {
 		return err
 	}
+	wrong, err := c.unforeseen(tree)
+	if err != nil {
+		return err
+	}
+	c.wrong = append(c.wrong, wrong...)
+	was := manifestText(tree)
 	h, err := c.run(ctx, []int{0}, "apply", "--accept-impact", "--yes")
 	if err != nil {
 		return fmt.Errorf("the second %w", err)
@@ -230,6 +238,7 @@ func (c *cycle) rollback(ctx context.Context, run string) error {
 	if err := c.untouched(ctx, "apply and rollback"); err != nil {
 		return err
 	}
+	c.wrong = append(c.wrong, lostMail(c.takes, c.lab.legitimate(ctx, c.host, c.recipe))...)
 	return c.nothingLeft(ctx)
 }
 

@@ -143,6 +143,7 @@ type session struct {
 	conn net.Conn
 	text *textproto.Conn
 	name string
+	ehlo string // the reply
 }
 
 func (c caller) open() (*session, error) {
@@ -158,9 +159,9 @@ func (c caller) open() (*session, error) {
 		return nil, fmt.Errorf("no greeting: %d %s %v", code, greeting, err)
 	}
 	s.name, _, _ = strings.Cut(greeting, " ")
-	if code, reply := s.say("EHLO " + c.helo); code != 250 {
+	if code, s.ehlo = s.say("EHLO " + c.helo); code != 250 {
 		s.close()
-		return nil, fmt.Errorf("EHLO was answered %s", reply)
+		return nil, fmt.Errorf("EHLO was answered %s", s.ehlo)
 	}
 	return s, nil
 }

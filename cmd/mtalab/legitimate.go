@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 )
 
 // legitimate sends a message to an account of the host from every place that mail may come from, from each at a time, and says how each ended: the
-// last reply, which of a message that was taken begins with 250.
+// last reply, which of a message that was taken begins with 250. What a host offers (AUTH, STARTTLS) is in it too, each offer as a 250.
 func (l *Lab) legitimate(ctx context.Context, h Host, r *Recipe) map[string]string {
 	replies := map[string]string{}
 	var mu sync.Mutex
@@ -27,28 +28,67 @@ func (l *Lab) legitimate(ctx context.Context, h Host, r *Recipe) map[string]stri
 	return replies
 }
 
+const submission = 587 // RFC 6409
+
 func (l *Lab) legitimateFrom(ctx context.Context, where string, h Host, r *Recipe) map[string]string {
 	replies := map[string]string{}
-	ports := []int{25}
-	if r.Port != 25 {
-		ports = append(ports, r.Port)
-	}
-	for _, port := range ports {
+	ports := []int{25, submission, r.Port}
+	slices.Sort(ports)
+	for _, port := range slices.Compact(ports) {
 		if ctx.Err() != nil {
 			return replies
 		}
 		c := l.callerFrom(where, h, port, r.IPv6)
-		for _, to := range []string{"alice", "postmaster"} {
-			address := to + "@" + h.Name + "." + l.Network.Domain
-			replies[fmt.Sprintf("for %s from %s at port %d", address, where, port)] = c.send("", address)
+		note := func(what, reply string) { replies[fmt.Sprintf("%s from %s at port %d", what, where, port)] = reply }
+		local := "alice@" + h.Name + "." + l.Network.Domain
+		for _, to := range []string{local, "postmaster@" + h.Name + "." + l.Network.Domain} {
+			note("for "+to, c.send("", to))
+		}
+		for _, offer := range c.offers() {
+			note("with "+offer, "250 offered")
+		}
+		foreign := "relaytest@" + foreignDomain
+		if r.owns(l.callerAddr(where, r.IPv6)) {
+			note("for "+foreign, c.send(local, foreign))
 		}
 		if where == "itself" { // what runs on the host sends out, too
-			address := "relaytest@" + foreignDomain
 			c.to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
-			replies[fmt.Sprintf("for %s from %s at port %d", address, where, port)] = c.send("alice@"+h.Name+"."+l.Network.Domain, address)
+			note("for "+foreign+" by its loopback", c.send(local, foreign))
 		}
 	}
 	return replies
+}
+
+// owns says whether a client is in one of the networks that the recipe's inventory names as the host's own.
+func (r *Recipe) owns(client netip.Addr) bool {
+	return slices.ContainsFunc(r.RelayNetworks, func(network string) bool {
+		prefix, err := netip.ParsePrefix(network)
+		return err == nil && prefix.Contains(client)
+	})
+}
+
+// callerAddr is the address that somebody calls from; none of the host itself, whose own depends on whom it calls.
+func (l *Lab) callerAddr(where string, ipv6 bool) netip.Addr {
+	if where == "itself" || ipv6 {
+		return netip.Addr{}
+	}
+	return l.vantageAddr(where)
+}
+
+// offers are what a server offers by which mail is sent legitimately, as its reply to EHLO has them (RFC 3207, RFC 4954).
+func (c caller) offers() []string {
+	s, err := c.open()
+	if err != nil {
+		return nil
+	}
+	defer s.close()
+	var offers []string
+	for line := range strings.Lines(s.ehlo) {
+		if word, _, _ := strings.Cut(strings.TrimSpace(line), " "); word == "STARTTLS" || word == "AUTH" {
+			offers = append(offers, strings.TrimSpace(line))
+		}
+	}
+	return offers
 }
 
 // send sends one message and returns the reply that decided it.

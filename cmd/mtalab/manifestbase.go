@@ -20,11 +20,17 @@ type imageManifests struct {
 	made map[string]map[string]string // by the layers: by path, its line
 }
 
-// manifest is what a host is made of: the image's manifest, and over it the lines of whatever lies above the image.
+// manifest is what a host is made of, as a text.
 func (l *Lab) manifest(ctx context.Context, h Host) (string, error) {
+	lines, err := l.manifestLines(ctx, h)
+	return manifestText(lines), err
+}
+
+// manifestLines is what a host is made of, by path: the image's manifest, and over it the lines of whatever lies above the image.
+func (l *Lab) manifestLines(ctx context.Context, h Host) (map[string]string, error) {
 	layers, err := l.image(ctx, h)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	dir := l.hostDir(h.Name)
 	lines, err := l.images.of(dir, layers)
@@ -35,9 +41,9 @@ func (l *Lab) manifest(ctx context.Context, h Host) (string, error) {
 		lines, err = treeManifest(filepath.Join(dir, "root"))
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot list the files of %s: %w", h.Name, err)
+		return nil, fmt.Errorf("cannot list the files of %s: %w", h.Name, err)
 	}
-	return manifestText(lines), nil
+	return lines, nil
 }
 
 // of is the manifest of an image as a host has it that is mounted in dir: in an overlay of its own, read once.
