@@ -78,7 +78,7 @@ func TestApplyLines(t *testing.T) {
 	if err != nil || !slices.Equal(r.Unfixable, []string{"a", "b"}) || r.Refused != "edits of others" {
 		t.Errorf("%v, %+v", err, r)
 	}
-	for _, bad := range []string{"apply: unfixable", "apply: refused", "apply: done", "apply:"} {
+	for _, bad := range []string{"apply: unfixable", "apply: refused", "apply: done", "apply:", "mail: some"} {
 		if _, err := parseRecipe("x/y", []byte("sound: yes\n"+bad+"\n")); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

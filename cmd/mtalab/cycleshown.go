@@ -114,11 +114,13 @@ func (c *cycle) served(ctx context.Context) error {
 	return err
 }
 
-// mailBefore says that there was nothing to lose, where a host that serves takes no legitimate mail at all.
+// mailBefore says that there was nothing to lose, where a host that serves takes no legitimate mail at all and its recipe does not say so.
 func (c *cycle) mailBefore() {
-	o := c.recipe.implied()
 	taken := slices.ContainsFunc(sortedKeys(c.takes), func(path string) bool { return strings.HasPrefix(c.takes[path], "250") })
-	if !taken && !o.Dead && !o.DeadToo {
+	switch {
+	case taken && c.recipe.NoMail:
+		c.fail("the recipe says that no mail is taken, and some is: %v", c.takes)
+	case !taken && !c.recipe.NoMail && !c.recipe.implied().Dead:
 		c.fail("no legitimate mail was taken before, so that none could be lost: %v", c.takes)
 	}
 }

@@ -29,6 +29,7 @@ import (
 //	sound: yes                        no finding is fail, unknown or error
 //	apply: unfixable RULE             a person has to mend it; every other fail is planned, applied, and passes then
 //	apply: refused words              apply changes nothing and says these words
+//	mail: none                        the host takes no legitimate mail at all as it is planted
 //	port: 587                         where strangers ask; 25 unless said
 //	family: 6                         over IPv6
 //	outside: accepts N                how many of the 16 relay forms are accepted from there
@@ -52,6 +53,7 @@ type Recipe struct {
 	Sound         bool
 	Unfixable     []string // rules
 	Refused       string   // what apply says that it does not begin; empty where it does
+	NoMail        bool     // nothing is taken before a mend, so that nothing can be lost by it
 	Port          int
 	IPv6          bool
 	Meets         map[string]Stranger // by where the stranger calls from
@@ -207,6 +209,11 @@ func (r *Recipe) setWord(key, word string) error {
 			return fmt.Errorf("sound is yes or unsaid")
 		}
 		r.Sound = true
+	case "mail":
+		if word != "none" {
+			return fmt.Errorf("mail is none or unsaid")
+		}
+		r.NoMail = true
 	case "network":
 		if !slices.Contains([]string{"asked", "silent", "unasked"}, word) {
 			return fmt.Errorf("network is asked, silent or unsaid")
