@@ -165,18 +165,94 @@ func reload(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 			return []remote.Cmd{{Argv: []string{"/etc/init.d/sendmail", "restart"}}}
 		}
 	}
-	if pid := daemonPID(s, in); pid != "" {
-		return []remote.Cmd{{Argv: []string{"kill", "-HUP", pid}}}
-	}
-	return nil
+	return hangup(s, in)
 }
 
-// daemonPID is the process that serves this configuration.
-func daemonPID(s *facts.Snapshot, in mta.Install) string {
-	for _, d := range running(s, []string{in.Program}) {
-		if d.serves && (d.config == "" || d.config == in.Config) {
-			return strconv.Itoa(d.pid)
+// hup tells a daemon that no service manager has. At a HUP it runs itself anew: one that is in the background has another number then, and one
+// that was not started by its full path ends (sendmail's main.c, restart_daemon: "could not restart: need full path"). Its pid file has its
+// number and, in the second line, its command line. $1 is the number that it had, $2 that line, then the pid files that it may have, and behind
+// "--" what starts it anew where it does not run in the end.
+const hup = `old=$1 line=$2
+shift 2
+files=
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+	files="$files $1"
+	shift
+done
+shift
+anew=$*
+lives() {
+	kill -0 "$1" 2>/dev/null || return 1
+	case $(cat "/proc/$1/comm" 2>/dev/null || ps -o comm= -p "$1") in *sendmail* | sm-*) ;; *) return 1 ;; esac
+}
+daemon() {
+	for f in $files; do
+		{ { read -r pid && read -r said; } <"$f"; } 2>/dev/null || continue
+		case $said in "$line" | "$anew") ! lives "$pid" || return 0 ;; esac
+	done
+	pid=$old said=$line
+	lives "$pid"
+}
+stays() {
+	n=0 in=0
+	while [ $n -lt 12 ] && [ $in -lt 3 ]; do
+		n=$((n + 1))
+		sleep 1
+		if daemon; then in=$((in + 1)); else in=0; fi
+	done
+	[ $in -eq 3 ]
+}
+if daemon; then
+	case $said in
+	/*) kill -HUP "$pid" ;;
+	*)
+		kill "$pid"
+		n=0
+		while lives "$pid" && [ $n -lt 10 ]; do
+			n=$((n + 1))
+			sleep 1
+		done
+		;;
+	esac
+	if stays; then exit 0; fi
+fi
+umask 022
+"$@" </dev/null || exit
+stays`
+
+// hangup tells the daemon that serves this configuration by its number.
+func hangup(s *facts.Snapshot, in mta.Install) []remote.Cmd {
+	all := running(s, []string{in.Program})
+	i := slices.IndexFunc(all, func(d daemon) bool { return d.serves && (d.config == "" || d.config == in.Config) })
+	if i < 0 {
+		return nil
+	}
+	pid := strconv.Itoa(all[i].pid)
+	line := s.Fact("sendmail:started:" + pid)
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return []remote.Cmd{{Argv: []string{"kill", "-HUP", pid}}}
+	}
+	args := append([]string{pid, line}, pidFiles(s, in)...)
+	args = append(args, "--")
+	again := "false" // what stays in the foreground is its supervisor's
+	if slices.Contains(words, "-bd") {
+		again = in.Program
+	}
+	return []remote.Cmd{shell("kill -HUP of "+line+", or where it does not run then that command", hup, append(append(args, again), words[1:]...)...)}
+}
+
+// pidFiles are the places of the daemon's pid file: the configuration's, and those where the collector looks.
+func pidFiles(s *facts.Snapshot, in mta.Install) []string {
+	out := []string{"/var/run/sendmail/mta/sendmail.pid", "/var/run/sendmail.pid", "/run/sendmail.pid", "/etc/mail/sendmail.pid", "/etc/sendmail.pid", "/var/spool/mqueue/sendmail.pid"}
+	f, ok := s.File(in.Config)
+	if !ok {
+		return out
+	}
+	for _, o := range parseCF(in.Config, f.Data).options {
+		if o.name == "PidFile" && strings.HasPrefix(o.value, "/") && !strings.ContainsAny(o.value, " \t*?[\\") {
+			out = append([]string{o.value}, out...)
 		}
 	}
-	return ""
+	return out
 }

@@ -1,8 +1,12 @@
 package sendmail
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -28,9 +32,88 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s on %s: %v, want %s", c.init, c.id, cmds, c.want)
 		}
 	}
+	s = framed(t, &txtar.Archive{Files: []txtar.File{
+		{Name: "fact sendmail:process:123", Data: []byte("/usr/sbin/sendmail sendmail: accepting connections")},
+		{Name: "fact sendmail:started:123", Data: []byte("/usr/lib/sendmail -bd -q30m")},
+		{Name: "file /etc/mail/sendmail.cf", Data: []byte("O PidFile=/run/mta.pid\n")},
+	}})
+	s.Init = "bsd"
+	cmds := reload(s, in)
+	if len(cmds) != 1 || cmds[0].Say != "kill -HUP of /usr/lib/sendmail -bd -q30m, or where it does not run then that command" {
+		t.Fatalf("%v", cmds)
+	}
+	argv := strings.Join(cmds[0].Argv[4:], " ")
+	if !strings.HasPrefix(argv, "123 /usr/lib/sendmail -bd -q30m /run/mta.pid /var/run/") || !strings.HasSuffix(argv, ".pid -- /usr/sbin/sendmail -bd -q30m") {
+		t.Errorf("its words are %s", argv)
+	}
 	in.Active = false
 	if cmds := reload(s, in); cmds != nil {
 		t.Errorf("what does not run is told %v", cmds)
+	}
+}
+
+// TestHangup: a daemon that no service manager has is told more than once by the same command, though its number changes; one that a HUP would
+// end, or that ended, is started anew.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, relative, onHangup string }{
+		{"it has another number then", "", `"$0" "$me" -bd & exit`},
+		{"it keeps its number", "", `:`},
+		{"it ends", "", `exit`},
+		{"it was not started by its full path", `[ ! -s told ] || line=$PWD/start`, `"$0" "$me" -bd & exit`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			pidFile, told := filepath.Join(dir, "pid"), filepath.Join(dir, "told")
+			program := filepath.Join(dir, "sendmail") // a shell of that name: what a process is called is its program's name
+			sh, err := os.ReadFile("/bin/sh")
+			must(t, err)
+			must(t, os.WriteFile(program, sh, 0o755))
+			script := filepath.Join(dir, "script")
+			line := program + " " + script + " -bd"
+			if c.relative != "" {
+				line = "sendmail " + script + " -bd"
+			}
+			must(t, os.WriteFile(script, []byte("me="+script+" line='"+line+"'\n"+c.relative+"\nprintf '%s\\n' $$ \"$line\" >"+pidFile+"\necho started >>"+told+
+				"\ntrap '"+c.onHangup+"' HUP\ntrap 'rm -f "+pidFile+"; exit' TERM\nwhile :; do sleep 0.1; done\n"), 0o644))
+			start := filepath.Join(dir, "start")
+			must(t, os.WriteFile(start, []byte("#!/bin/sh\ncd "+dir+"\n"+program+" "+script+" -bd >/dev/null 2>&1 &\n"), 0o755))
+			number := func() string {
+				text, _ := os.ReadFile(pidFile)
+				pid, _, _ := strings.Cut(string(text), "\n")
+				return pid
+			}
+			t.Cleanup(func() {
+				if pid := number(); pid != "" {
+					exec.Command("kill", "-KILL", pid).Run()
+				}
+			})
+			must(t, exec.Command(start).Run())
+			for range 100 {
+				if number() != "" {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			first := number()
+			for n := range 2 {
+				out, err := exec.Command("/bin/sh", "-c", hup, "sh", first, line, filepath.Join(dir, "none"), pidFile, "--", start).CombinedOutput()
+				if err != nil || exec.Command("kill", "-0", number()).Run() != nil {
+					t.Errorf("command %d: %v, %s; the daemon is %q, was %s", n+1, err, out, number(), first)
+				}
+			}
+			if text, _ := os.ReadFile(told); c.onHangup != ":" && strings.Count(string(text), "started") != 3 {
+				t.Errorf("it was started %d times", strings.Count(string(text), "started"))
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
