@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // maxHosts bounds what the ranges of one inventory may make.
@@ -19,7 +21,20 @@ func validName(s string) bool {
 		_, err := netip.ParseAddr(s)
 		return err == nil && names.MatchString(s)
 	}
+	if ascii, ok := dnsForm(s); ok {
+		s = ascii
+	}
 	return len(s) <= 253 && names.MatchString(s)
+}
+
+// dnsForm is a name beyond ASCII as DNS has it (UTS #46). The rules for such names let through letters and digits alone, and no two directions of
+// writing in one part: it is safe where the others are.
+func dnsForm(s string) (string, bool) {
+	if !strings.ContainsFunc(s, func(c rune) bool { return c > '~' }) {
+		return s, false
+	}
+	ascii, err := idna.Lookup.ToASCII(s)
+	return ascii, err == nil
 }
 
 // expand gives the names of a pattern with ranges, in order: mx[01:04], [1:9:2], [a:d]; several ranges count like an odometer.

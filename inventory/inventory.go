@@ -106,8 +106,16 @@ func (e *Errors) orNil() error {
 	return e
 }
 
-// fold makes names comparable whatever their case: DNS names have none.
-func fold(name string) string { return strings.ToLower(name) }
+// fold makes names comparable whatever their case and form: DNS names have none, and an address is the same however it is written.
+func fold(name string) string {
+	if ascii, ok := dnsForm(name); ok {
+		name = ascii
+	}
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a.String()
+	}
+	return strings.ToLower(name)
+}
 
 // Value is one key of a host as it is shown to people.
 type Value struct {

@@ -37,7 +37,7 @@ type hostKey struct {
 // hostKeys lists the keys that [defaults], a group and a host may have. Order is that of `inventory list -v`.
 func hostKeys() []hostKey {
 	return []hostKey{
-		{"address", parseAddress, func(h *Host, v any) { h.Address = v.(string) }},
+		{"address", parseAddress, func(h *Host, v any) { h.Address, _ = splitAddress(v.(string)) }},
 		{"port", parsePort, func(h *Host, v any) { h.Port = v.(int) }},
 		{"user", parseUser, func(h *Host, v any) { h.User = v.(string) }},
 		{"identity", parsePaths, func(h *Host, v any) { h.Identity = v.([]string) }},

@@ -281,7 +281,7 @@ func (r *reader) expand(n *node, value any) []string {
 // name notes that a host is named at n.
 func (r *reader) name(name string, n *node) bool {
 	if other, ok := r.folded[fold(name)]; ok && other != name {
-		r.errs.key(n, "host %q differs only in case from %q at %s", name, other, where(r.hosts[other]))
+		r.errs.key(n, "host %q is the same name as %q at %s", name, other, where(r.hosts[other]))
 		return false
 	}
 	if r.hosts[name] != nil {

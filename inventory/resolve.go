@@ -213,6 +213,7 @@ func (r *reader) host(name string, l *layer) *Host {
 		}
 	}
 	r.ownJump(name, set, own)
+	r.addressPort(set)
 	n := r.hosts[name]
 	h := &Host{Name: name, Groups: l.groups, Origin: make(map[string]Origin, len(set)+1)}
 	h.Origin[""] = origin(n, "host "+name)
@@ -231,6 +232,26 @@ func (r *reader) host(name string, l *layer) *Host {
 		h.Origin[key] = s.origin
 	}
 	return h
+}
+
+// addressPort takes the port that stands with an address for the host's, unless one is said nearer to the host.
+func (r *reader) addressPort(set settings) {
+	address, ok := set["address"]
+	if !ok {
+		return
+	}
+	_, port := splitAddress(address.value.(string))
+	other, said := set["port"]
+	nearness := func(o Origin) int {
+		return slices.Index([]string{"defaults", "group", "host"}, strings.SplitN(o.From, " ", 2)[0])
+	}
+	switch {
+	case port == 0:
+	case said && other.origin.From == address.origin.From:
+		r.errs.key(other.node, "port: the address %q at %s has one already", address.value, where(address.node))
+	case !said || nearness(other.origin) <= nearness(address.origin):
+		set["port"] = setting{port, address.origin, address.node}
+	}
 }
 
 // ownJump keeps a host from being reached through itself: a jump host does not use the inherited list that names it.

@@ -3,6 +3,7 @@ package inventory
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -18,6 +19,7 @@ const maxTerms = 100_000
 //	NAME         a host or a group; "all" is every host
 //	mx*.example  a glob (* ? [abc]) over the names of hosts and groups
 //	mx[01:04]    a range of host names
+//	2001:db8::1  an IPv6 address that is a host's name, in brackets or not
 //	~REGEXP      RE2 over the names of hosts and groups, not anchored; it reaches to the end of the pattern, commas and colons too
 //	@FILE        the terms in a file, one a line, # begins a comment; it reaches to the end of the pattern
 //	&TERM        of the hosts named, those alone that TERM names too
@@ -96,12 +98,10 @@ func (inv *Inventory) listed(file string, read func(string) (string, error)) ([]
 	return out, nil
 }
 
-// split cuts a pattern at commas and colons outside of brackets. A host whose name holds colons (an IPv6 address) is one term.
+// split cuts a pattern at commas and colons outside of brackets. An IPv6 address is one term; where its end is not clear, a host of the inventory goes
+// before an address that is none.
 func (inv *Inventory) split(pattern string) []string {
 	pattern = strings.TrimSpace(pattern)
-	if _, ok := inv.named[strings.TrimLeft(pattern, "!&")]; ok {
-		return []string{pattern}
-	}
 	var out []string
 	begin, depth := 0, 0
 	put := func(end int) {
@@ -113,6 +113,11 @@ func (inv *Inventory) split(pattern string) []string {
 	for i := 0; i < len(pattern); i++ {
 		if bare := strings.TrimLeft(pattern[begin:], " !&"); strings.HasPrefix(bare, "~") || strings.HasPrefix(bare, "@") {
 			break // to the end
+		} else if at := len(pattern) - len(bare); i <= at {
+			i = at + inv.colons(bare)
+			if i >= len(pattern) {
+				break
+			}
 		}
 		switch c := pattern[i]; {
 		case c == '[':
@@ -128,6 +133,26 @@ func (inv *Inventory) split(pattern string) []string {
 	}
 	put(len(pattern))
 	return out
+}
+
+// colons is the length of the IPv6 address that a pattern begins with; 0 where it begins with none.
+func (inv *Inventory) colons(pattern string) int {
+	whole := pattern
+	if comma := strings.IndexByte(pattern, ','); comma >= 0 {
+		whole = pattern[:comma]
+	}
+	if strings.Count(whole, ":") < 2 {
+		return 0
+	}
+	for end := len(whole); end > 0; end = strings.LastIndexByte(whole[:end], ':') {
+		if _, ok := inv.named[strings.TrimSpace(whole[:end])]; ok && strings.Contains(whole[:end], ":") {
+			return end
+		}
+	}
+	if _, err := netip.ParseAddr(strings.TrimSpace(whole)); err == nil {
+		return len(whole)
+	}
+	return 0
 }
 
 // chooser answers what terms name.
@@ -210,6 +235,9 @@ func (c *chooser) term(term string) ([]string, error) {
 	}
 	if c.audited[term] {
 		return []string{term}, nil
+	}
+	if inner, ok := strings.CutPrefix(strings.TrimSuffix(term, "]"), "["); ok && c.audited[inner] {
+		return []string{inner}, nil // an IPv6 address, as in a URL
 	}
 	if file, ok := strings.CutPrefix(term, "@"); ok {
 		return c.together(file)

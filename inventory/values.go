@@ -127,16 +127,20 @@ func parseAddress(_ *reader, n *node) (any, error) {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return s, nil
 	}
-	if at, err := netip.ParseAddrPort(s); err == nil {
-		return nil, fmt.Errorf("%q has a port: write address = %q and port = %d", s, at.Addr(), at.Port())
+	user, host, _, ok := SplitJump(s)
+	if !ok || user != "" {
+		return nil, fmt.Errorf("%q is neither an IP address nor a host name, with a port or without (192.0.2.1:22, [2001:db8::1]:22)", s)
 	}
-	if strings.ContainsAny(s, ":") || !validName(s) {
-		return nil, fmt.Errorf("%q is neither an IP address nor a host name", s)
-	}
-	if strings.Trim(s, "0123456789.") == "" {
-		return nil, fmt.Errorf("%q is not an IP address", s)
+	if _, err := netip.ParseAddr(host); err != nil && strings.Trim(host, "0123456789.") == "" {
+		return nil, fmt.Errorf("%q is not an IP address", host)
 	}
 	return s, nil
+}
+
+// splitAddress is an address without its port; 0 is none.
+func splitAddress(s string) (host string, port int) {
+	_, host, port, _ = SplitJump(s)
+	return host, port
 }
 
 // path makes a path of the inventory absolute: ~ is the home directory, what is relative is relative to the inventory's own directory.
@@ -228,7 +232,7 @@ func SplitJump(word string) (user, host string, port int, ok bool) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return user, a.String(), 0, true
 	}
-	if at := strings.LastIndexByte(host, ':'); at >= 0 {
+	if at := strings.LastIndexByte(host, ':'); at >= 0 && !strings.HasSuffix(host, "]") {
 		p, err := strconv.ParseUint(host[at+1:], 10, 16)
 		if err != nil || p == 0 {
 			return "", "", 0, false

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	xssh "golang.org/x/crypto/ssh"
+	"golang.org/x/net/idna"
 
 	"mtaharden/inventory"
 	"mtaharden/remediate/remote/ssh"
@@ -22,9 +23,13 @@ func query(h *inventory.Host) sshconfig.Query {
 	return sshconfig.Query{Host: h.Name, HostName: h.Address, User: h.User, Port: h.Port}
 }
 
-// address is what a host is connected to.
+// address is what a host is connected to, as DNS has it.
 func address(h *inventory.Host, s *sshconfig.Settings) string {
-	return cmp.Or(h.Address, s.HostName, h.Name)
+	name := cmp.Or(h.Address, s.HostName, h.Name)
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil && strings.ContainsFunc(name, func(c rune) bool { return c > '~' }) {
+		return ascii
+	}
+	return name
 }
 
 // endpoint is its address with the port.
@@ -34,7 +39,7 @@ func endpoint(h *inventory.Host, s *sshconfig.Settings) string {
 
 // lay puts what ssh_config says under what the inventory says, and ssh's defaults under both.
 func lay(t *ssh.Target, h *inventory.Host, s *sshconfig.Settings, home string) {
-	t.Address = address(h, s)
+	t.Address = cmp.Or(h.Address, s.HostName, h.Name)
 	t.Port = cmp.Or(h.Port, s.Port)
 	t.User = cmp.Or(h.User, s.User)
 	t.HostKeyAlias = cmp.Or(h.HostKeyAlias, s.HostKeyAlias)

@@ -35,20 +35,25 @@ func plainKey(key ssh.PublicKey) ssh.PublicKey {
 func same(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
 // names are what the target's key is looked up under, in order, as known_hosts has it. ssh looks a host on another port than 22 up without the port too, when
-// no line names it with the port. An alias stands for both host and port. A name beyond ASCII is looked up in its DNS form first, then as it is written.
+// no line names it with the port. An alias stands for both host and port. A name beyond ASCII is looked up in its
+// DNS form first, then as it is written; an IPv6 address as it is written, then as it is usually.
 func (t Target) names() []string {
 	if t.HostKeyAlias != "" {
 		return []string{usual(strings.ToLower(t.HostKeyAlias))}
 	}
-	var names []string
-	for _, host := range []string{asciiName(t.Address), t.Address} {
+	var names, done []string
+	for _, host := range []string{asciiName(t.Address), t.Address, canonical(t.Address)} {
 		host = strings.ToLower(host)
+		if contains(done, host) {
+			continue
+		}
+		done = append(done, host)
 		if t.Port != 22 {
 			names = append(names, "["+host+"]:"+strconv.Itoa(t.Port))
 		}
 		names = append(names, host)
 	}
-	return slices.Compact(names)
+	return names
 }
 
 // principal is the name that a host's certificate must be for.
@@ -82,7 +87,7 @@ func (k *knownHosts) check(t Target, key ssh.PublicKey) judgement {
 		}
 		if next := k.checkName(name, t.principal(), key); next.trusted || next.revoked != nil || next.err != nil {
 			return next
-		} else if t.Port == 22 || strings.HasPrefix(name, "[") {
+		} else if (t.Port == 22 || strings.HasPrefix(name, "[")) && len(next.keys)+len(next.cas) > 0 {
 			first = next
 		}
 	}

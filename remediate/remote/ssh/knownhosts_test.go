@@ -119,6 +119,39 @@ var trusts = []struct {
 	{name: "CA without the marker", files: []string{"*.example.com CA"}, shows: "good", says: "has changed"},
 }
 
+// addresses are names of hosts, and how known_hosts may have them.
+func TestTrustByAddress(t *testing.T) {
+	key := remotetest.NewSigner(t).PublicKey()
+	for _, c := range []struct {
+		address string
+		port    int
+		known   string
+		trusted bool
+	}{
+		{"2001:db8::1", 0, "2001:db8::1", true}, {"2001:DB8::1", 0, "2001:db8::1", true}, {"2001:db8:0::1", 0, "2001:db8::1", true}, {"2001:db8::1", 0, "[2001:db8::1]", true},
+		{"2001:db8::1", 2222, "[2001:db8::1]:2222", true}, {"2001:DB8:0::1", 2222, "[2001:db8::1]:2222", true}, {"2001:db8::1", 2222, "2001:db8::1", true},
+		{"2001:db8::1", 0, "2001:db8::2", false}, {"2001:db8::1", 0, "[2001:db8::1]:2222", false},
+		{"fe80::1%eth0", 0, "fe80::1%eth0", true}, {"fe80::1%eth0", 22, "fe80::1%eth1", false}, {"fe80::1%eth0", 2222, "[fe80::1%eth0]:2222", true},
+		{"bücher.example", 0, "xn--bcher-kva.example", true}, {"bücher.example", 0, "bücher.example", true}, {"BÜCHER.example", 0, "xn--bcher-kva.example", true},
+		{"bücher.example", 2222, "[xn--bcher-kva.example]:2222", true}, {"xn--bcher-kva.example", 0, "xn--bcher-kva.example", true}, {"bücher.example", 0, "bucher.example", false},
+	} {
+		k := readKnownHosts([]string{made(t, c.known+" "+line(key)+"\n")})
+		target := Target{Address: c.address, Port: c.port}.withDefaults()
+		if err := target.trust(k, key); (err == nil) != c.trusted {
+			t.Errorf("%s port %d, known is %s: %v", c.address, c.port, c.known, err)
+		}
+	}
+}
+
+func made(t testing.TB, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestTrust(t *testing.T) {
 	key, other, ec, ca := remotetest.NewSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey(), ecdsaSigner(t).PublicKey(), remotetest.NewSigner(t)
 	fill := strings.NewReplacer("OTHER", line(other), "KEY", line(key), "ECDSA", line(ec), "CA", line(ca.PublicKey()), "HASHED", xknownhosts.HashHostname("mx01.example.com"), "HASHPORT", xknownhosts.HashHostname("[mx01.example.com]:2222"))

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"net/netip"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -13,6 +14,14 @@ func asciiName(name string) string {
 	}
 	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
 		return ascii
+	}
+	return name
+}
+
+// canonical is an IP address as it is usually written; other names stay as they are.
+func canonical(name string) string {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a.String()
 	}
 	return name
 }
