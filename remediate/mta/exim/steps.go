@@ -168,8 +168,14 @@ func reloads(s *facts.Snapshot, in mta.Install) error {
 	return nil
 }
 
-// pidPath is where the daemon writes its number.
+// pidPath is where the daemon writes its number: where -oP says, else its configuration.
 func pidPath(s *facts.Snapshot, in mta.Install) string {
+	pid := s.Fact(keyOf(s, in) + ":pid")
+	for _, p := range s.Processes {
+		if i := slices.Index(p.Argv, "-oP"); pid == strconv.Itoa(p.PID) && i >= 0 && i+1 < len(p.Argv) && strings.HasPrefix(p.Argv[i+1], "/") {
+			return p.Argv[i+1]
+		}
+	}
 	if o, ok := s.Output(keyOf(s, in) + ":main"); ok {
 		if p := listing(string(o.Stdout))["pid_file_path"]; p != "" {
 			return p
@@ -181,12 +187,24 @@ func pidPath(s *facts.Snapshot, in mta.Install) string {
 	return "/run/exim.pid"
 }
 
-// hangup sends HUP to the daemon by the pid that the collector found listening or running as daemon.
+// hup tells a daemon that no service manager has. A rollback may come when the daemon has long had another number, and another process its old
+// one: its pid file counts first, and what is told is an Exim. $1 is that file, $2 the number that it had.
+const hup = `pid=
+{ read -r pid <"$1"; } 2>/dev/null
+for pid in $pid "$2"; do
+	kill -0 "$pid" 2>/dev/null || continue
+	case $(cat "/proc/$pid/comm" 2>/dev/null || ps -o comm= -p "$pid") in *exim*) exec kill -HUP "$pid" ;; esac
+done
+echo "no daemon runs as $1 has it, nor as process $2" >&2
+exit 1`
+
+// hangup sends HUP to the daemon that the collector found listening or running as daemon.
 func hangup(s *facts.Snapshot, in mta.Install) []remote.Cmd {
 	key := keyOf(s, in)
 	pid := s.Fact(key + ":pid")
 	if key == "" || pid == "" || strings.Trim(pid, "0123456789") != "" {
 		return nil
 	}
-	return []remote.Cmd{{Argv: []string{"kill", "-HUP", pid}}}
+	file := pidPath(s, in)
+	return []remote.Cmd{{Argv: []string{"/bin/sh", "-c", hup, "sh", file, pid}, Say: "kill -HUP of the process in " + file + ", else of " + pid}}
 }

@@ -1,9 +1,15 @@
 package exim
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/mta"
@@ -69,4 +75,63 @@ func TestReloadOfOwnConfiguration(t *testing.T) {
 			t.Errorf("%q: where no daemon is left it does %q", c.argv, last)
 		}
 	}
+}
+
+// TestHangup: the daemon is told by its number of now, and no process that has got its old one.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	start := func(name string) (pid int, told string) {
+		program := filepath.Join(dir, name) // a shell of that name: what a process is called is its program's name
+		sh, err := os.ReadFile("/bin/sh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(program, sh, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		told = program + ".told"
+		c := exec.Command(program, "-c", "trap 'echo HUP >"+told+"' HUP; : >"+program+".up; while :; do sleep 0.1; done")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+		wait(t, program+".up")
+		return c.Process.Pid, told
+	}
+	daemon, told := start("exim4")
+	other, wrong := start("other")
+	file := filepath.Join(dir, "pid")
+	if err := os.WriteFile(file, fmt.Appendln(nil, daemon), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file string
+		old  int
+		ends bool
+	}{{file, other, true}, {filepath.Join(dir, "none"), daemon, true}, {filepath.Join(dir, "none"), other, false}} {
+		os.Remove(told)
+		out, err := exec.Command("/bin/sh", "-c", hup, "sh", c.file, strconv.Itoa(c.old)).CombinedOutput()
+		if (err == nil) != c.ends {
+			t.Errorf("%s, %d: %v, %s", c.file, c.old, err, out)
+		}
+		if c.ends {
+			wait(t, told)
+		}
+		if _, err := os.Stat(wrong); err == nil {
+			t.Errorf("%s, %d: another process was told", c.file, c.old)
+		}
+	}
+}
+
+// wait waits for a file.
+func wait(t *testing.T, name string) {
+	t.Helper()
+	for range 600 {
+		if _, err := os.Stat(name); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("there is no %s", name)
 }
