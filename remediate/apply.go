@@ -99,7 +99,8 @@ func (o *Outcome) prove(ctx context.Context, host remote.Host, drivers []*mta.Dr
 type Fleet struct {
 	Rolling Rolling
 	Forks   int
-	Worst   time.Duration // how long one host may take
+	Worst   time.Duration                  // how long one host may take
+	Begin   func(host string) (end func()) // is told of each host that is begun, in their order; nil: nobody is (Breaker.Begin)
 	Stop    <-chan struct{}
 	Why     string // why nothing more is begun once Stop is closed
 	Now     func() time.Time
@@ -134,7 +135,11 @@ func Roll(ctx context.Context, f Fleet, hosts []string, one func(ctx context.Con
 		for _, h := range d.Begin {
 			p.Running = append(p.Running, h)
 			p.Waiting = slices.DeleteFunc(p.Waiting, func(w string) bool { return w == h })
-			go func() { ended <- careful(ctx, h, one) }()
+			end := f.begin(h)
+			go func() {
+				defer end()
+				ended <- unbroken(careful(ctx, h, one))
+			}()
 		}
 		if len(p.Running) == 0 {
 			return
@@ -150,9 +155,25 @@ func Roll(ctx context.Context, f Fleet, hosts []string, one func(ctx context.Con
 	}
 }
 
+func (f Fleet) begin(host string) (end func()) {
+	if f.Begin == nil {
+		return func() {}
+	}
+	return f.Begin(host)
+}
+
+// unbroken calls a host that the breaker kept from being tried what it is.
+func unbroken(o apply.Outcome) apply.Outcome {
+	if errors.Is(o.Err, ErrBreaker) && o.Ending == apply.Unchanged {
+		o.Ending, o.Reason = apply.NotBegun, o.Err.Error()
+		o.Reason = strings.TrimPrefix(o.Reason, ErrNotBegun.Error()+": ")
+	}
+	return o
+}
+
 // Well says whether a host ended as it was meant to: changed, rolled back by a rollback, or with nothing to do.
 func Well(o apply.Outcome) bool {
-	return o.Ending == apply.Changed || o.Nothing || o.Ending == apply.RolledBack && o.Err == nil
+	return o.Ending == apply.Changed || o.Nothing || o.Ending == apply.NotBegun && errors.Is(o.Err, ErrBreaker) || o.Ending == apply.RolledBack && o.Err == nil
 }
 
 // careful keeps a fault of this program at one host from ending the run of all.

@@ -28,6 +28,8 @@ type Target struct {
 	Here bool
 	// Installed is the command of a collector installed on the host, run in place of sending the script; nil sends it.
 	Installed []string
+	// Login and Root are what Dial logs in and becomes root with, for Config.Breaker.
+	Login, Root Credential
 	// Limit bounds all that is done with the host, from the login to the network judge's last question; 0 is no bound of its own.
 	Limit time.Duration
 }
@@ -46,6 +48,7 @@ type Config struct {
 	Targets []Target
 	Drivers []*mta.Driver
 	Forks   int      // how many hosts at the same time, at least 1
+	Breaker *Breaker // what keeps a credential that hosts refuse from being tried on all; nil: nothing. The targets' Dial are its own (Guard)
 	Probe   *Probing // how the network judge is asked; nil asks it nothing
 	Now     func() time.Time
 }
@@ -110,8 +113,10 @@ func each(ctx context.Context, c Config, done func(Outcome), one func(context.Co
 	slots := make(chan struct{}, max(c.Forks, 1))
 	for _, t := range c.Targets {
 		slots <- struct{}{}
+		end := c.Breaker.Begin(t)
 		all.Go(func() {
 			defer func() { <-slots }()
+			defer end()
 			begun := time.Now()
 			o := Outcome{Target: t}
 			if ctx.Err() != nil {

@@ -111,7 +111,7 @@ func judgeAll(c *cobra.Command, j *judging, command string, w io.Writer) (report
 		return sum, nil, fmt.Errorf("cannot write the report: %w", err)
 	}
 	p := newProgress(c.ErrOrStderr(), len(targets))
-	remediate.Run(ctx, remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: j.forks, Probe: j.probing(c.ErrOrStderr()), Now: time.Now}, func(o remediate.Outcome) {
+	remediate.Run(ctx, remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: j.forks, Breaker: j.breaker, Probe: j.probing(c.ErrOrStderr()), Now: time.Now}, func(o remediate.Outcome) {
 		rep := reported(o)
 		p.done(rep.Name, rep.State, rep.Error, o.Took)
 		sum.Add(rep)
@@ -164,6 +164,8 @@ func stateOf(err error) report.State {
 	switch {
 	case err == nil:
 		return report.OK
+	case errors.Is(err, remediate.ErrBreaker):
+		return report.NotBegun
 	case errors.Is(err, remote.ErrUnreachable):
 		return report.Unreachable
 	case errors.Is(err, remote.ErrHostKey):

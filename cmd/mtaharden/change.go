@@ -181,7 +181,8 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	rolling := ch.rolling
 	rolling.Groups = groups(ch.inv)
 	code, failed := ch.code, error(nil)
-	fleet := remediate.Fleet{Rolling: rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now}
+	fleet := remediate.Fleet{Rolling: rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now,
+		Begin: func(host string) func() { return ch.breaker.Begin(ch.targets[host]) }}
 	remediate.Roll(ctx, fleet, names, ch.one, func(o apply.Outcome) {
 		code = max(code, exitFor(ch.command, o))
 		failed = errors.Join(failed, ch.kept.done(ch.run, o), h.Host(ch.reported(o)))

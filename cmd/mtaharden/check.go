@@ -56,8 +56,7 @@ func (r *reach) checkHosts(c *cobra.Command, hosts []*inventory.Host) error {
 		return err
 	}
 	d.unlock(c.Context(), hosts)
-	where := func(h *inventory.Host) string { return endpoint(h, d.known(c.Context(), h)) }
-	found := checkAll(c, d.dial, where, all.Drivers(), hosts, r.forks)
+	found := checkAll(c, d, all.Drivers(), hosts)
 	if err := r.writeFound(out, found); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
@@ -107,20 +106,20 @@ func checkCSV(w io.Writer, found []checked) error {
 	return csv.NewWriter(w).WriteAll(rows)
 }
 
-type dialFunc func(context.Context, *inventory.Host) (remote.Host, error)
-
-// checkAll reaches and reads the hosts, forks at a time; what it returns is in their order.
-func checkAll(c *cobra.Command, dial dialFunc, where func(*inventory.Host) string, drivers []*mta.Driver, hosts []*inventory.Host, forks int) []checked {
+// checkAll reaches and reads the hosts, --forks at a time; what it returns is in their order.
+func checkAll(c *cobra.Command, d *dialer, drivers []*mta.Driver, hosts []*inventory.Host) []checked {
 	place := make(map[string]int, len(hosts))
-	conf := remediate.Config{Drivers: drivers, Forks: forks, Now: time.Now}
+	conf := remediate.Config{Drivers: drivers, Forks: d.reach.forks, Breaker: d.reach.breaker, Now: time.Now}
 	for i, h := range hosts {
 		place[h.Name] = i
-		conf.Targets = append(conf.Targets, remediate.Target{
+		t := remediate.Target{
 			Name:      h.Name,
-			Address:   where(h),
-			Dial:      func(ctx context.Context) (remote.Host, error) { return dial(ctx, h) },
+			Address:   endpoint(h, d.known(c.Context(), h)),
+			Dial:      func(ctx context.Context) (remote.Host, error) { return d.dial(ctx, h) },
 			Installed: h.CollectCommand,
-		})
+		}
+		t.Login, t.Root = d.credentials(c.Context(), h)
+		conf.Targets = append(conf.Targets, d.reach.breaker.Guard(t))
 	}
 	found := make([]checked, len(hosts))
 	p := newProgress(c.ErrOrStderr(), len(hosts))

@@ -99,7 +99,7 @@ func saveSnapshots(c *cobra.Command, k *collecting) error {
 	var failed error
 	p := newProgress(c.ErrOrStderr(), len(targets))
 	p.single = true // the snapshots are all there is to see
-	remediate.CollectAll(c.Context(), remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: k.forks, Now: time.Now}, func(o remediate.Outcome) {
+	remediate.CollectAll(c.Context(), remediate.Config{Targets: targets, Drivers: all.Drivers(), Forks: k.forks, Breaker: k.breaker, Now: time.Now}, func(o remediate.Outcome) {
 		rep := reported(o)
 		p.done(rep.Name, rep.State, rep.Error, o.Took)
 		sum.Add(rep)

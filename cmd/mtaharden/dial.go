@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtaharden/inventory"
+	"mtaharden/remediate"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/remote"
 	"mtaharden/remediate/remote/local"
@@ -124,6 +125,21 @@ func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, erro
 		t.Become = "none" // the command becomes root by itself: its account may run nothing else
 	}
 	return t, nil
+}
+
+// credentials are what a login and its way to root are tried with, as the breaker tells them apart.
+func (d *dialer) credentials(ctx context.Context, h *inventory.Host) (login, root remediate.Credential) {
+	t, err := d.target(ctx, h)
+	if err != nil {
+		return login, root // it is said where it is dialled
+	}
+	login.Key = fmt.Sprintf("login %q %q %q %q %v %q %v", t.User, t.Identities, t.Certificates, t.Agent, t.IdentitiesOnly, h.PasswordFile, d.reach.password != nil)
+	login.Name = "the login of " + t.User
+	if t.BecomePassword != nil && t.Become != "none" && t.User != "root" {
+		root.Key = fmt.Sprintf("root %q %q %q %q %v", t.User, t.Become, t.BecomeCommand, h.BecomePasswordFile, d.reach.become != nil)
+		root.Name = "the password by which " + t.User + " becomes root"
+	}
+	return login, root
 }
 
 // unlock asks for the passphrases of the hosts' keys, each once, before any host is connected to.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mtaharden/inventory"
+	"mtaharden/remediate"
 	"mtaharden/remediate/remote/ssh"
 )
 
@@ -35,6 +36,7 @@ type reach struct {
 	timeLimit  time.Duration
 
 	prompt           *prompter
+	breaker          *remediate.Breaker
 	keys             *ssh.Keys              // read, and asked for, once in a run
 	password, become func() (string, error) // what was read from the two file descriptors; nil where none was named
 	inv              *inventory.Inventory   // what load has read
@@ -80,7 +82,7 @@ func (r *reach) check(c *cobra.Command) error {
 	}
 	r.lowerForks(c.ErrOrStderr())
 	r.connectSaid = c.Flags().Changed("connect-timeout")
-	r.keys = &ssh.Keys{}
+	r.keys, r.breaker = &ssh.Keys{}, &remediate.Breaker{}
 	r.prompt = &prompter{batch: r.batch, done: c.Context().Done()}
 	return r.readSecrets(c)
 }

@@ -55,7 +55,8 @@ func (j *judging) targets(c *cobra.Command) ([]remediate.Target, error) {
 		}
 		t.Address = address(h, d.known(c.Context(), h))
 		t.Dial, t.Limit = func(ctx context.Context) (remote.Host, error) { return d.dial(ctx, h) }, j.timeLimit
-		out = append(out, t)
+		t.Login, t.Root = d.credentials(c.Context(), h)
+		out = append(out, j.breaker.Guard(t))
 	}
 	return out, checkWaivers(inv, rules)
 }

@@ -13,6 +13,12 @@ var errTerminal = errors.New("a terminal is wanted")
 // WantsTerminal reports whether becoming root failed for want of a terminal alone: nothing was begun, and no password was sent.
 func WantsTerminal(err error) bool { return errors.Is(err, errTerminal) }
 
+// errPassword says that a password was refused.
+var errPassword = errors.New("the password was refused")
+
+// PasswordRefused reports whether becoming root failed because the password was refused.
+func PasswordRefused(err error) bool { return errors.Is(err, errPassword) }
+
 // NoTerminal is the ErrPrivilege of a way to root that needs a terminal on a host that gives none.
 func NoTerminal(way string) error {
 	return &cause{ErrPrivilege, fmt.Errorf("%s wants a terminal, and sshd gives none (sshd_config(5), PermitTTY)", way)}
@@ -83,14 +89,16 @@ func (b *Become) refusal(r Result) error {
 	}
 	means, line := known(b.way, name, all)
 	switch {
-	case means != "" && strings.HasSuffix(means, "refused the password") && b.whose != "" && b.whose != b.login:
-		return fmt.Errorf("%s, which is to be that of %s (%s)", means, Clean(b.whose), Clean(line))
+	case b.sent && strings.Contains(means, " refused ") && b.whose != "" && b.whose != b.login:
+		return &cause{errPassword, fmt.Errorf("%s, which is to be that of %s (%s)", means, Clean(b.whose), Clean(line))}
+	case b.sent && strings.Contains(means, " refused "):
+		return &cause{errPassword, fmt.Errorf("%s (%s)", means, Clean(line))}
 	case means != "" && !b.tty && !b.sent && (strings.Contains(means, "wants a terminal")):
 		return &cause{errTerminal, fmt.Errorf("%s (%s)", means, Clean(line))}
 	case means != "":
 		return fmt.Errorf("%s (%s)", means, Clean(line))
 	case b.sent && b.twice:
-		return fmt.Errorf("%s refused the password%s", name, b.quoted(all))
+		return &cause{errPassword, fmt.Errorf("%s refused the password%s", name, b.quoted(all))}
 	}
 	said := lastLines(all, 3)
 	if said == "" {

@@ -23,6 +23,7 @@ const (
 	AuthFailed  State = "auth-failed"
 	HostKey     State = "host-key"
 	NoPrivilege State = "no-privilege"
+	NotBegun    State = "not-begun"  // not tried: too many others refused the same credential
 	Incomplete  State = "incomplete" // reached, and not read to the end
 	Failed      State = "error"
 )
@@ -138,7 +139,7 @@ func (s *Summary) Add(h *Host) {
 		s.Outcomes[h.Apply.Ending]++
 	}
 	switch h.State {
-	case Unreachable, AuthFailed, HostKey, NoPrivilege:
+	case Unreachable, AuthFailed, HostKey, NoPrivilege, NotBegun:
 		s.Unreachable++
 	case Incomplete, Failed:
 		s.Incomplete++

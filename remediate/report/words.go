@@ -56,7 +56,7 @@ func english() words {
 	}
 	w.state = map[State]string{
 		OK: "ok", Unreachable: "unreachable", AuthFailed: "authentication failed", HostKey: "host key refused",
-		NoPrivilege: "no privilege", Incomplete: "not read to the end", Failed: "error",
+		NoPrivilege: "no privilege", NotBegun: "not begun", Incomplete: "not read to the end", Failed: "error",
 	}
 	w.proofs = map[plan.Proof]string{plan.ByEvaluator: "planned, proven by evaluator", plan.AtApply: "planned, proven at apply"}
 	w.judges = map[string]string{"config": "configuration", "mta": "the MTA asked", "network": "network"}
@@ -85,7 +85,7 @@ func korean() words {
 		severity: map[plan.Severity]string{"critical": "심각", "high": "상", "medium": "중", "low": "하"},
 		state: map[State]string{
 			OK: "정상", Unreachable: "접속 불가", AuthFailed: "인증 실패", HostKey: "호스트 키 불일치",
-			NoPrivilege: "권한 없음", Incomplete: "수집 미완료", Failed: "오류",
+			NoPrivilege: "권한 없음", NotBegun: "시작하지 않음", Incomplete: "수집 미완료", Failed: "오류",
 		},
 		proofs: map[plan.Proof]string{plan.ByEvaluator: "계획됨, 평가기로 입증", plan.AtApply: "계획됨, 적용 시 입증"},
 		judges: map[string]string{"config": "설정", "mta": "MTA 질의", "network": "네트워크"},

@@ -1,0 +1,289 @@
+package remediate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"mtaharden/remediate/remote"
+)
+
+// ErrBreaker: the host was not tried, because too many others refused the same credential. A wrong one locks accounts and gets this machine banned.
+var ErrBreaker = fmt.Errorf("%w: breaker", ErrNotBegun)
+
+// A breaker opens when the first firstRefused hosts that answered to a credential refused it, or rowRefused in the order in which they were begun.
+const (
+	firstRefused = 3
+	rowRefused   = 5
+)
+
+// verdict is how far a credential is tried on a host, and how that went.
+type verdict int
+
+const (
+	waiting  verdict = iota
+	trying           // the host has not said yes or no
+	accepted         // it took the credential
+	refused          // it refused it
+	neither          // it was not asked, or never answered: it says nothing of the credential
+)
+
+// opened reports whether the hosts refused a credential too often, given the verdicts in the order in which the hosts were begun; it returns the places
+// of those that show it. Refusals are in a row where no host between them took it, or may still.
+func opened(trials []verdict) (row []int) {
+	good := false
+	var run, all []int
+	for i, v := range trials {
+		switch v {
+		case refused:
+			run, all = append(run, i), append(all, i)
+		case accepted, trying, waiting:
+			good, run = good || v == accepted, nil
+		}
+		if len(run) == rowRefused {
+			return run
+		}
+	}
+	if !good && len(all) >= firstRefused {
+		return all[:firstRefused]
+	}
+	return nil
+}
+
+// may reports whether the host at a place may be tried now. Hosts are tried in the order in which they were begun. Until a host took the credential no more
+// than firstRefused are asked whose answer is no or not known; once one has refused it since the last that took it, no more than rowRefused.
+func may(trials []verdict, place int) bool {
+	good, no, open := false, 0, 0
+	for i, v := range trials {
+		switch {
+		case v == waiting && i < place:
+			return false
+		case v == accepted:
+			good, no, open = true, 0, 0
+		case v == refused:
+			no++
+		case v == trying:
+			open++
+		}
+	}
+	if !good {
+		return no+open < firstRefused
+	}
+	return no == 0 || no+open < rowRefused
+}
+
+// Breaker keeps a credential that hosts refuse from being tried on all the others. The nil *Breaker keeps nothing back. It is safe for concurrent use.
+type Breaker struct {
+	mu       sync.Mutex
+	circuits map[string]*circuit
+	trials   map[string][]*trial // by host: of its login, and of its way to root
+}
+
+// circuit is what is known of one credential.
+type circuit struct {
+	name    string // for people
+	hosts   []string
+	trials  []verdict
+	changed chan struct{} // closed at each change
+}
+
+// trial is one host's place in a circuit.
+type trial struct {
+	c     *circuit
+	place int
+}
+
+// Credential is what a login is tried with; Key tells it from others and is never shown, Name says in a word or two whose it is. The zero value is none.
+type Credential struct{ Key, Name string }
+
+// Begin notes that a host is begun, in whose order hosts are tried. end says that it is over.
+func (b *Breaker) Begin(t Target) (end func()) {
+	if b == nil {
+		return func() {}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var mine []*trial
+	for _, cred := range []Credential{t.Login, t.Root} {
+		if cred.Key != "" {
+			mine = append(mine, b.circuit(cred).add(t.Name))
+		} else {
+			mine = append(mine, nil)
+		}
+	}
+	if b.trials == nil {
+		b.trials = map[string][]*trial{}
+	}
+	b.trials[t.Name] = mine
+	return func() {
+		for _, tr := range mine {
+			b.tell(tr, neither)
+		}
+	}
+}
+
+func (b *Breaker) circuit(cred Credential) *circuit {
+	if b.circuits == nil {
+		b.circuits = map[string]*circuit{}
+	}
+	c := b.circuits[cred.Key]
+	if c == nil {
+		c = &circuit{name: cred.Name, changed: make(chan struct{})}
+		b.circuits[cred.Key] = c
+	}
+	return c
+}
+
+func (c *circuit) add(host string) *trial {
+	c.hosts, c.trials = append(c.hosts, host), append(c.trials, waiting)
+	return &trial{c, len(c.trials) - 1}
+}
+
+// tell notes how a trial went. What a host said first stands.
+func (b *Breaker) tell(tr *trial, v verdict) {
+	if tr == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := tr.c.trials[tr.place]; now == waiting || now == trying {
+		tr.c.trials[tr.place] = v
+		close(tr.c.changed)
+		tr.c.changed = make(chan struct{})
+	}
+}
+
+// enter waits for a trial's turn.
+func (b *Breaker) enter(ctx context.Context, tr *trial) error {
+	for tr != nil {
+		b.mu.Lock()
+		c, changed := tr.c, tr.c.changed
+		if c.trials[tr.place] != waiting { // the host has said it already
+			b.mu.Unlock()
+			return nil
+		}
+		row := opened(c.trials)
+		if row == nil && may(c.trials, tr.place) {
+			c.trials[tr.place] = trying
+			b.mu.Unlock()
+			return nil
+		}
+		why := c.why(row)
+		b.mu.Unlock()
+		if row != nil {
+			b.tell(tr, neither)
+			return why
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// why says which hosts opened the breaker.
+func (c *circuit) why(row []int) error {
+	var names []string
+	for _, i := range row {
+		names = append(names, c.hosts[i])
+	}
+	which := fmt.Sprintf("the first %d hosts that were tried", len(row))
+	if len(row) == rowRefused {
+		which = fmt.Sprintf("%d hosts in a row", len(row))
+	}
+	return fmt.Errorf("%w: %s refused %s: %s", ErrBreaker, which, c.name, strings.Join(names, ", "))
+}
+
+// Guard returns t with a Dial that waits for the host's turn and tells how it went. Once the host has let us in, its further connections are nobody's
+// business: a change is confirmed by one.
+func (b *Breaker) Guard(t Target) Target {
+	if b == nil || t.Dial == nil {
+		return t
+	}
+	dial := t.Dial
+	t.Dial = func(ctx context.Context) (remote.Host, error) {
+		b.mu.Lock()
+		mine := b.trials[t.Name]
+		b.mu.Unlock()
+		if len(mine) == 0 {
+			return dial(ctx)
+		}
+		for _, tr := range mine {
+			if err := b.enter(ctx, tr); err != nil {
+				return nil, err
+			}
+		}
+		h, err := dial(ctx)
+		switch {
+		case err == nil:
+			b.tell(mine[0], accepted)
+		case errors.Is(err, remote.ErrAuth):
+			b.tell(mine[0], refused)
+		default:
+			b.tell(mine[0], neither)
+		}
+		if err != nil {
+			b.tell(mine[1], neither)
+			return nil, err
+		}
+		if mine[1] == nil {
+			return h, nil
+		}
+		return &rooted{Host: h, tell: func(v verdict) { b.tell(mine[1], v) }}, nil
+	}
+	return t
+}
+
+// rooted is a host that tells whether its way to root took the password.
+type rooted struct {
+	remote.Host
+	tell func(verdict)
+}
+
+func (r *rooted) told(err error) {
+	switch {
+	case remote.PasswordRefused(err):
+		r.tell(refused)
+	case err == nil:
+		r.tell(accepted)
+	default:
+		r.tell(neither)
+	}
+}
+
+// Run is the host's.
+func (r *rooted) Run(ctx context.Context, c remote.Cmd, limit int) (remote.Result, error) {
+	res, err := r.Host.Run(ctx, c, limit)
+	r.told(err)
+	return res, err
+}
+
+// Keep is the host's: root is reached when the command is first heard.
+func (r *rooted) Keep(ctx context.Context, c remote.Cmd, limit int, heard func([]byte)) (remote.Result, error) {
+	k, ok := r.Host.(remote.Keeper)
+	if !ok {
+		return remote.Result{}, errors.New("this connection keeps no command going")
+	}
+	res, err := k.Keep(ctx, c, limit, func(p []byte) {
+		r.tell(accepted)
+		if heard != nil {
+			heard(p)
+		}
+	})
+	r.told(err)
+	return res, err
+}
+
+// Dial is the host's.
+func (r *rooted) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d, ok := r.Host.(remote.Dialer)
+	if !ok {
+		return nil, errors.New("this connection opens none onward")
+	}
+	return d.Dial(ctx, network, addr)
+}
