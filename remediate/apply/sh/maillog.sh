@@ -28,11 +28,12 @@ for line; do
     rest=${rest#* }
     size=${rest%% *}
     f=${rest#* }
-    any=1
     [ -f "$f" ] || continue
     stat_of "$f"
     # A log that was turned over meanwhile begins anew under its name; its end before that is not looked for.
     [ "${at% *}" = "$inode" ] && [ "${at#* }" -ge "$size" ] || size=0
+    # One that does not grow may have been left from the days before the journal.
+    [ "${at#* }" -eq "$size" ] || any=1
     tail -c "+$((size + 1))" "$f" 2>/dev/null | head -c 2097152 | refusals
     ;;
   esac

@@ -1,0 +1,62 @@
+package apply
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mtaharden/remediate/remote"
+	"mtaharden/remediate/remote/remotetest"
+)
+
+// TestMailLog reads on in a log that grows, in one that was turned over, and in the journal where no log has grown: one that nobody writes any more
+// may have been left from the days before it.
+func TestMailLog(t *testing.T) {
+	t.Parallel()
+	const line = "smtpd[7]: NOQUEUE: reject: RCPT from x[192.0.2.9]: 554 5.7.1 <a@example.org>: Relay access denied\n"
+	for _, c := range []struct {
+		name, before, journal string
+		write                 func(t *testing.T, log string)
+		want                  []string
+	}{
+		{"a log that grows", "old\n", "journalctl: never asked [192.0.2.8] relay denied\n", func(t *testing.T, log string) {
+			f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteString(line)
+			must(t, err)
+			must(t, f.Close())
+		}, []string{"192.0.2.9"}},
+		{"a log that was turned over", "old and long enough, longer than what comes: " + line + line, "", func(t *testing.T, log string) {
+			must(t, os.Rename(log, log+".1"))
+			must(t, os.WriteFile(log, []byte(line), 0o600))
+		}, []string{"192.0.2.9"}},
+		{"a log that nobody writes", line, strings.ReplaceAll(line, "192.0.2.9", "192.0.2.8"), func(*testing.T, string) {}, []string{"192.0.2.8"}},
+		{"no log", "", line, func(*testing.T, string) {}, []string{"192.0.2.9"}},
+	} {
+		dir := t.TempDir()
+		log := filepath.Join(dir, "var/log/mail.log")
+		must(t, os.MkdirAll(filepath.Dir(log), 0o755))
+		if c.before != "" {
+			must(t, os.WriteFile(log, []byte(c.before), 0o600))
+		}
+		h := remotetest.NewDir(t, dir, map[string]string{"journalctl": c.journal})
+		run := func(words ...string) string {
+			res, err := h.Run(t.Context(), remote.Script(strings.ReplaceAll(maillogSh, "/var/", dir+"/var/"), words...), logLimit)
+			if err != nil || res.Exit != 0 {
+				t.Fatalf("%s: %v, exit status %d: %s", c.name, err, res.Exit, res.Stderr)
+			}
+			return string(res.Stdout)
+		}
+		m := parseMark(run("mark"))
+		c.write(t, log)
+		var got []string
+		for _, r := range parseRefusals(run(append([]string{"since"}, m...)...)) {
+			got = append(got, r.Client.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: the clients refused are %v, want %v", c.name, got, c.want)
+		}
+	}
+}
