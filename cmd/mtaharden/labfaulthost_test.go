@@ -235,7 +235,7 @@ func (h *faultyHost) judge(t *testing.T, said *claim, line string) {
 	if said != nil {
 		want, known := endings[said.Outcome]
 		if !known || want != kind || said.code != exits[said.Outcome] && said.code != exitUnreachable {
-			t.Errorf("the controller says %+v, the tree is as %s\n%s", said, kind, h.on(t, h.name, "cat /var/lib/mtaharden/*/journal"))
+			t.Errorf("the controller says %+v, the tree is as %s\n%s\n%s", said, kind, differing(h.before, now), h.on(t, h.name, "cat /var/lib/mtaharden/*/journal"))
 		}
 	}
 	told := h.runs(t)

@@ -80,7 +80,8 @@ func sampledFaults(all []faultCase) []faultCase {
 func mtaOf(host string) string { return host[strings.LastIndex(host, "-")+1:] }
 
 // TestLabFaults breaks applies off at the boundary of every step, by every fault of hostFaults: no host is left in between, what is said of it is
-// true, the next run finds it whole, and it takes mail.
+// true, the next run finds it whole, and it takes mail. As its file's name has it, it begins before all others that run side by side: a case may
+// wait for a guard's deadline twice, and begun last it would be what the whole run waits for.
 func TestLabFaults(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
