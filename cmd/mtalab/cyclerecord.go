@@ -88,21 +88,27 @@ func readRecord(data []byte) (map[string]bool, error) {
 	return seen, nil
 }
 
-// due are the jobs that a record does not have as done, those that never ran first.
+// due are the jobs that a record does not have as done: last those that failed, first those of the recipes that were seen on the fewest hosts, on each
+// host in another order, so that a run that is cut has seen something of everything.
 func due(jobs []*cycleJob, seen map[string]bool) []*cycleJob {
+	if len(seen) == 0 {
+		return jobs
+	}
 	key := func(j *cycleJob) string { return j.recipe.Name + " " + j.host.Name }
-	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *cycleJob) bool { return seen[key(j)] })
-	slices.SortStableFunc(jobs, func(a, b *cycleJob) int {
-		_, failedA := seen[key(a)]
-		_, failedB := seen[key(b)]
-		switch {
-		case failedA == failedB:
-			return 0
-		case failedA:
-			return 1
+	hosts := map[string]int{}
+	for pair := range seen {
+		recipe, _, _ := strings.Cut(pair, " ")
+		hosts[recipe]++
+	}
+	rank := func(j *cycleJob) []int {
+		failed := 0
+		if _, ok := seen[key(j)]; ok {
+			failed = 1
 		}
-		return -1
-	})
+		return []int{failed, hosts[j.recipe.Name], pick(key(j), 1<<30)}
+	}
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *cycleJob) bool { return seen[key(j)] })
+	slices.SortStableFunc(jobs, func(a, b *cycleJob) int { return slices.Compare(rank(a), rank(b)) })
 	return jobs
 }
 

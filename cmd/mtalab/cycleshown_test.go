@@ -107,7 +107,8 @@ func TestOwns(t *testing.T) {
 	}
 }
 
-// TestRecord: what a record has as ended well is not run again, what failed is run last, and what failed after it had ended well is run again.
+// TestRecord: what a record has as ended well is not run again, what failed is run last, what is new is run first, and what failed after it had
+// ended well is run again.
 func TestRecord(t *testing.T) {
 	job := func(recipe, host string, wrong ...string) *cycleJob {
 		return &cycleJob{recipeJob: recipeJob{recipe: &Recipe{Name: recipe}, host: Host{Name: host}, wrong: wrong}}
@@ -130,7 +131,7 @@ func TestRecord(t *testing.T) {
 	for _, j := range due([]*cycleJob{job("a", "h"), job("b", "h"), job("c", "h"), job("d", "h"), job("a", "i"), job("e", "h")}, seen) {
 		got = append(got, j.recipe.Name+j.host.Name)
 	}
-	if strings.Join(got, " ") != "ai eh bh dh" {
+	if strings.Join(got, " ") != "eh ai bh dh" {
 		t.Errorf("got %q", got)
 	}
 	if _, err := readRecord(append(data, "{\"Recipe\":"...)); err == nil || !strings.Contains(err.Error(), "line 7") {
