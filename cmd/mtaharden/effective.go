@@ -47,6 +47,7 @@ func lay(t *ssh.Target, h *inventory.Host, s *sshconfig.Settings, home string) {
 	t.KnownHosts = knownFiles(h, s, home)
 	t.Certificates = notNone(s.Certificates)
 	t.IdentitiesOnly = s.IdentitiesOnly
+	t.ControlPath = s.ControlPath
 	t.KeepAlive, t.KeepAliveMax = s.KeepAlive, s.KeepAliveMax
 	t.Algorithms = algorithms(s)
 	t.NotFollowed = s.NotFollowed

@@ -201,11 +201,12 @@ func (r *runner) backup(ctx context.Context) error {
 // early opens the connection of verify and confirm before the bar where a login takes a person: behind it the host would wait for one who may
 // have gone, and restore itself.
 func (r *runner) early(ctx context.Context) error {
-	if r.host.Transport().Person == "" || r.second != nil {
+	how := r.host.Transport()
+	if how.Person == "" && how.Master == "" || r.second != nil { // whether a ControlMaster's login took a person is not known
 		return nil
 	}
 	var err error
-	if r.second, err = r.in.Dial(ctx); err != nil {
+	if r.second, err = r.in.Dial(remote.Afresh(ctx)); err != nil {
 		return fmt.Errorf("the second login, by which the change is confirmed, is not open: %w", err)
 	}
 	return nil

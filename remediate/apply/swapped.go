@@ -83,7 +83,7 @@ func (r *runner) verify(ctx context.Context) error {
 func (r *runner) look(ctx context.Context) error {
 	if r.second == nil {
 		var err error
-		if r.second, err = r.in.Dial(ctx); err != nil {
+		if r.second, err = r.in.Dial(remote.Afresh(ctx)); err != nil {
 			return fmt.Errorf("no new login: %w", err)
 		}
 	}
@@ -205,7 +205,7 @@ func (r *runner) lost(ctx context.Context, why error) Outcome {
 func (r *runner) again(ctx context.Context, why error) (Outcome, bool) {
 	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
 	defer cancel()
-	h, err := r.in.Dial(ctx)
+	h, err := r.in.Dial(remote.Afresh(ctx))
 	if err != nil {
 		return Outcome{}, false
 	}

@@ -72,6 +72,7 @@ type Transport struct {
 	HostKey string   // type and SHA256 fingerprint of the host's key
 	Server  string   // the server's version string
 	Legacy  []string // algorithms in use that are no longer thought safe
+	Master  string   // the ControlMaster of OpenSSH whose connection is used; "" where the connection is its own. HostKey and Server are then not known
 	Person  string   // what a person had to do for this login: answer a question, touch a key; "" where it took nobody
 }
 

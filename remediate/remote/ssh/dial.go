@@ -33,6 +33,9 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	if err := t.checkBecome(); err != nil {
 		return nil, remote.Wrap("become root on", t.Name, remote.ErrPrivilege, err)
 	}
+	if h := t.ride(ctx); h != nil {
+		return h, nil
+	}
 	files := t.KnownHosts
 	if t.AcceptedKeys != "" {
 		files = append(append([]string{}, files...), t.AcceptedKeys)

@@ -176,7 +176,7 @@ func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Reque
 	}
 	// No reply is asked for: waiting for it costs a round trip, and the exit status tells the same.
 	if _, err := r.ch.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line})); err != nil {
-		r.abort("the connection was lost")
+		r.abort(r.h.cutOff())
 	}
 	var both sync.WaitGroup
 	both.Go(func() { r.take(r.e.Stdout(), r.ch) })
@@ -198,7 +198,7 @@ func (r *running) outcome() (remote.Result, error) {
 	if errors.Is(err, remote.ErrCut) {
 		return result, err
 	}
-	why := "the connection was lost"
+	why := r.h.cutOff()
 	if lost := r.h.lost.Load(); lost != nil {
 		why = *lost
 	} else if !r.h.conn.over() {

@@ -66,6 +66,10 @@ type Target struct {
 	// NotFollowed names what ssh_config asks for and this program cannot do, each with its place: it is said where the login then fails.
 	NotFollowed []string
 
+	// ControlPath is the socket of an OpenSSH ControlMaster, whose connection is used where it answers; "" and "none" are none. It is never used where the
+	// dial is to be afresh (remote.Afresh).
+	ControlPath string
+
 	// AllowLegacy adds, after all others, algorithms that are broken or too weak. What was used is in Transport.Legacy.
 	AllowLegacy bool
 	Timeouts    remote.Timeouts
