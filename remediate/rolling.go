@@ -218,6 +218,28 @@ func NotAfter(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("no %s follows %s", s, now)
 }
 
+// Bar is the moment by which a host that is begun now must have come to where its live files change: what follows may last its worst case, and
+// that is not to cross the end of a window of its groups, nor the run's own. The zero time: there is no such moment.
+func (r Rolling) Bar(host string, now time.Time, timeout time.Duration) time.Time {
+	end := r.Until
+	for _, g := range r.Groups {
+		if r.Ignore || g.Window == nil || !slices.Contains(g.Hosts, host) {
+			continue
+		}
+		until, open := g.Window.Open(now)
+		if !open {
+			until = now // it has closed in this moment
+		}
+		if end.IsZero() || until.Before(end) {
+			end = until
+		}
+	}
+	if end.IsZero() {
+		return end
+	}
+	return end.Add(leftLimit - WorstCase(timeout))
+}
+
 // WorstCase is how long a host may take from its beginning to its end: what stands left of the bar, the time to confirm twice, and a restore.
 func WorstCase(timeout time.Duration) time.Duration { return leftLimit + 2*timeout + restoreTime }
 

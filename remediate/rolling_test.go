@@ -88,6 +88,33 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestBar: what follows the bar, twice the time to confirm and a restore, ends in the window and before the run's own end.
+func TestBar(t *testing.T) {
+	now := moment(t, "2026-11-22T03:00:00Z")
+	wide, early := Group{Name: "g", Hosts: []string{"a", "b"}, Window: window(t, "02:00-04:00 UTC")}, Group{Name: "h", Hosts: []string{"b"}, Window: window(t, "02:00-03:30 UTC")}
+	shut := Group{Name: "s", Hosts: []string{"c"}, Window: window(t, "01:00-03:00 UTC")}
+	r := Rolling{Groups: []Group{wide, early, shut, {Name: "none", Hosts: []string{"a", "d"}}}}
+	until := r
+	until.Until = moment(t, "2026-11-22T03:20:00Z")
+	ignores := until
+	ignores.Ignore = true
+	for _, c := range []struct {
+		r          Rolling
+		host, want string
+	}{
+		{r, "a", "2026-11-22T03:55:00Z"}, {r, "b", "2026-11-22T03:25:00Z"}, {r, "c", "2026-11-22T02:55:00Z"}, {r, "d", ""},
+		{until, "b", "2026-11-22T03:15:00Z"}, {until, "d", "2026-11-22T03:15:00Z"}, {ignores, "c", "2026-11-22T03:15:00Z"},
+	} {
+		var want time.Time
+		if c.want != "" {
+			want = moment(t, c.want)
+		}
+		if got := c.r.Bar(c.host, now, 2*time.Minute); !got.Equal(want) {
+			t.Errorf("%s: %s, want %s", c.host, got, c.want)
+		}
+	}
+}
+
 // TestWindows: no host is begun outside its window, or where the worst case would cross its end.
 func TestWindows(t *testing.T) {
 	for _, c := range []struct {

@@ -178,10 +178,9 @@ func (ch *change) carry(c *cobra.Command, out *reportFile) error {
 	ch.judges = ch.judgesOf()
 	ch.judges.Open(ctx)
 	defer ch.judges.Close()
-	rolling := ch.rolling
-	rolling.Groups = groups(ch.inv)
+	ch.rolling.Groups = groups(ch.inv)
 	code, failed := ch.code, error(nil)
-	fleet := remediate.Fleet{Rolling: rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now,
+	fleet := remediate.Fleet{Rolling: ch.rolling, Forks: ch.forks, Worst: remediate.WorstCase(ch.timeout), Stop: stop, Why: "interrupted", Now: time.Now,
 		Begin: func(host string) func() { return ch.breaker.Begin(ch.targets[host]) }}
 	remediate.Roll(ctx, fleet, names, ch.one, func(o apply.Outcome) {
 		code = max(code, exitFor(ch.command, o))

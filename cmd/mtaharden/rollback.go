@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -105,7 +106,7 @@ func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) app
 	return do(ctx, apply.Undo{
 		Input: apply.Input{
 			Host: plan.HostPlan{Name: name}, Run: ch.run, About: ch.about(), Dial: t.Dial, Judge: ch.judges.Of(t),
-			Mask: facts.Masking(), Timeout: r.timeout, Tell: ch.tell(name),
+			Mask: facts.Masking(), Timeout: r.timeout, Bar: r.rolling.Bar(name, time.Now(), r.timeout), Tell: ch.tell(name),
 		},
 		Of: of, Force: r.force, Copy: func(run string) (*backup.Manifest, map[int][]byte, error) { return ch.kept.copyOf(run, name, r.opens) },
 	})

@@ -42,7 +42,10 @@ type Input struct {
 	// Agree is shown what the host's own programs generated, before the bar; an error ends the run there. nil agrees to what the plan explains.
 	Agree func(generated []GeneratedFile) error
 	// Timeout is D: how long after arming, and once more after the reload, the host waits for a confirmation. 0 is DefaultTimeout.
-	Timeout      time.Duration
+	Timeout time.Duration
+	// Bar is the moment past which no live file is begun to be changed: what stands left of it may have waited for another run's guard, or for a
+	// person. The zero time is none.
+	Bar          time.Time
 	WithPending  bool // also publish sources that somebody edited and never built
 	AcceptImpact bool // the clients that the plan's impact names may be refused
 	Unproven     bool // go on where the host cannot prove a finding before the bar

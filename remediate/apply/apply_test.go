@@ -69,6 +69,24 @@ func TestPerson(t *testing.T) {
 	}
 }
 
+// TestTooLate: a run that comes to the bar when it may no longer cross it leaves the host as it is.
+func TestTooLate(t *testing.T) {
+	w := newWorld()
+	in := w.input(false)
+	in.Bar = w.now.Add(time.Minute)
+	in.Agree = func([]GeneratedFile) error { w.now = w.now.Add(2 * time.Minute); return nil } // a person took that long
+	o := Apply(context.Background(), in)
+	if o.Ending != Unchanged || !errors.Is(o.Err, ErrRefused) || w.live != "before" || w.armed || w.lock != "" {
+		t.Errorf("it ended %s (%s), host %q, lock %q, guard %v", o.Ending, o.Reason, w.live, w.lock, w.armed)
+	}
+	w = newWorld()
+	in = w.input(false)
+	in.Bar = w.now.Add(time.Minute)
+	if o := Apply(context.Background(), in); o.Ending != Changed {
+		t.Errorf("in time it ended %s (%s)", o.Ending, o.Reason)
+	}
+}
+
 // TestNothing: a host with nothing to change says how it stands; it is judged where that is not known, and never changed.
 func TestNothing(t *testing.T) {
 	w := newWorld()

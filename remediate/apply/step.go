@@ -307,6 +307,9 @@ func (r *runner) guard(ctx context.Context) error {
 	if err := r.committed(ctx, r.host, "before"); err != nil {
 		return err
 	}
+	if !r.in.Bar.IsZero() && r.clock.now().After(r.in.Bar) {
+		return fmt.Errorf("%w: it is too late to change anything: that might last beyond the time that it is allowed", ErrRefused)
+	}
 	r.deadline = r.clock.now().Add(r.in.Timeout)
 	return r.rooms.arm(ctx, r.host, r.in.Run, r.in.Timeout)
 }
