@@ -60,3 +60,13 @@ func TestMailLog(t *testing.T) {
 		}
 	}
 }
+
+// TestMailLogUnread: a log that was not read to its end shows nothing of who was refused.
+func TestMailLogUnread(t *testing.T) {
+	t.Parallel()
+	h := remotetest.NewDir(t, "", nil)
+	h.Shell = []string{"/bin/sh", "-c", "echo '[192.0.2.9] relay denied'; kill -9 $$", "sh"}
+	if got, err := refusedSince(t.Context(), h, mark{"now 1"}); err == nil {
+		t.Errorf("it is read: %v", got)
+	}
+}

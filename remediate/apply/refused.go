@@ -55,6 +55,9 @@ func refusedSince(ctx context.Context, h remote.Host, m mark) ([]refusal, error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the mail log: %w", err)
 	}
+	if res.Exit != 0 {
+		return nil, fmt.Errorf("cannot read the mail log: exit status %d", res.Exit)
+	}
 	return parseRefusals(string(res.Stdout)), nil
 }
 
