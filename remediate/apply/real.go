@@ -284,7 +284,17 @@ func (s shell) complete(ctx context.Context, h remote.Host, run string, m *backu
 		case item.Kind == plan.Generated:
 			words += fmt.Sprintf(" %d stage %s", n, remote.Quote(item.Path))
 		case item.Kind == plan.EditFile, item.Kind == plan.CreateFile:
-			fmt.Fprintf(&text, "put_%d() {\n%s}\n", n, journal.Put(fmt.Sprintf(`"$mh_dir/new/%d"`, n), files[named(item)]))
+			content, put := files[named(item)], ""
+			if file := fmt.Sprintf(`"$mh_dir/new/%d"`, n); len(content) < journal.Long {
+				put = journal.Put(file, content)
+			} else {
+				at := fmt.Sprintf("%s/upload.%d", s.l.Run(run), n)
+				if err := journal.Upload(ctx, h, at, content); err != nil {
+					return fmt.Errorf("cannot leave the new %s on the host: %w", named(item), err)
+				}
+				put = journal.Take(remote.Quote(at), file, "sha256:"+hash(content))
+			}
+			fmt.Fprintf(&text, "put_%d() {\n%s}\n", n, put)
 			words += fmt.Sprintf(" %d put %s", n, remote.Quote(item.Path))
 		}
 	}

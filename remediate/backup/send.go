@@ -12,10 +12,10 @@ import (
 	"mtaharden/remediate/remote"
 )
 
-// maxSent bounds the contents that Send takes to a host.
-const maxSent = 32 << 20
+// maxSent bounds the contents that Send takes to a host: all that Save takes from one.
+const maxSent = maxSaved << 10
 
-// Send makes a run's folder on a host of the controller's copy, by one command: for a host whose own folder is gone or damaged. A folder that is
+// Send makes a run's folder on a host of the controller's copy, by one command, before which long contents are uploaded by one each: for a host whose own folder is gone or damaged. A folder that is
 // there is moved to .old.RUN first, but for what tells how the run stands. files are the run's scripts, by name, made of the manifest that is returned: there the
 // original inodes are not to be had, so that content, owner and mode come back, but no time, ACL or label. A file "sent" tells that whatever
 // else the run wrote there is not known.
@@ -33,7 +33,11 @@ func Send(ctx context.Context, h remote.Host, l journal.Layout, m Manifest, cont
 			return nil, fmt.Errorf("cannot send the backup of run %s: the content of %s is missing, another, or too large", m.Run, item.Path)
 		}
 	}
-	script, err := sendScript(m, contents, files)
+	long, err := upload(ctx, h, l, m, contents)
+	var script string
+	if err == nil {
+		script, err = sendScript(m, contents, long, files)
+	}
 	if err == nil {
 		var parts []journal.Part
 		if parts, _, err = l.Ask(ctx, h, m.Run, script, 1<<20); err == nil {
@@ -48,7 +52,23 @@ func Send(ctx context.Context, h remote.Host, l journal.Layout, m Manifest, cont
 	return &m, nil
 }
 
-func sendScript(m Manifest, contents map[int][]byte, files func(Manifest) (map[string]string, error)) (string, error) {
+// upload takes the long contents to the host, and returns where they lie, as shell text, by the item's place.
+func upload(ctx context.Context, h remote.Host, l journal.Layout, m Manifest, contents map[int][]byte) (map[int]string, error) {
+	long, of := map[int]string{}, remote.Nonce()
+	for i := range m.Items {
+		if !m.Items[i].saved() || len(contents[i]) < journal.Long {
+			continue
+		}
+		file := fmt.Sprintf("%s/.upload.%s.%s.%d", l.Base(), m.Run, of, i+1)
+		if err := journal.Upload(ctx, h, file, contents[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Items[i].Path, err)
+		}
+		long[i] = remote.Quote(file)
+	}
+	return long, nil
+}
+
+func sendScript(m Manifest, contents map[int][]byte, long map[int]string, files func(Manifest) (map[string]string, error)) (string, error) {
 	texts, err := files(m)
 	if err != nil {
 		return "", err
@@ -64,7 +84,11 @@ func sendScript(m Manifest, contents map[int][]byte, files func(Manifest) (map[s
 			continue
 		}
 		before, file := m.Items[i].Before, fmt.Sprintf(`"$mh_to"/copy/%d`, i+1)
-		b.WriteString(journal.Put(file, contents[i]) + "[ $? -eq 0 ] || return 1\n")
+		if at, is := long[i]; is {
+			b.WriteString(journal.Take(at, file, before.Hash) + "[ $? -eq 0 ] || return 1\n")
+		} else {
+			b.WriteString(journal.Put(file, contents[i]) + "[ $? -eq 0 ] || return 1\n")
+		}
 		fmt.Fprintf(&b, "chown %d:%d %s && chmod %s %s || return 1\n", before.UID, before.GID, file, before.Mode, file)
 	}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
@@ -91,6 +115,7 @@ if [ -d "$mh_dir" ]; then rm -rf "$mh_base/.old.$mh_run" && mv "$mh_dir" "$mh_ba
 mv "$mh_to" "$mh_dir" && mh_durable "$mh_dir/swapped" "$mh_dir" "$mh_base"
 }
 if mh_send_all; then mh_fact sent "$mh_run"; fi
+rm -f "$mh_base/.upload.$mh_run."*
 `)
 	return b.String(), nil
 }

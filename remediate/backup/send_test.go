@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -23,9 +24,11 @@ func TestSend(t *testing.T) {
 			if err := os.Chown(f, 25, 26); err != nil {
 				t.Fatal(err)
 			}
+			big := l.file(t, "access.db", strings.Repeat("\x00'\xff\r\n", 60000), 0o600) // too long for a script
 			made := filepath.Join(l.etc, "made")
 			m, contents, err := backup.Save(t.Context(), l.Dir, l.Layout, "r1", []backup.Want{
 				{Kind: plan.EditFile, Path: f, After: backup.State{Hash: backup.Hash([]byte(after)), Size: int64(len(after)), Mode: "0644"}},
+				{Kind: plan.EditFile, Path: big, After: backup.State{Hash: backup.Hash([]byte(after)), Size: int64(len(after)), Mode: "0600"}},
 				{Kind: plan.CreateFile, Path: made, After: backup.State{Hash: backup.Hash([]byte("made")), Size: 4, Mode: "0644"}},
 			}, backup.Saving{})
 			if err != nil {
@@ -39,6 +42,7 @@ func TestSend(t *testing.T) {
 			}
 			l.file(t, oddName, after, 0o644)
 			l.file(t, "made", "made", 0o644)
+			l.file(t, "access.db", after, 0o600)
 			scripts := func(m backup.Manifest) (map[string]string, error) {
 				s, err := apply.Write(m, l.Layout)
 				return map[string]string{"restore.sh": s.Restore, "confirm.sh": s.Confirm}, err
@@ -61,6 +65,12 @@ func TestSend(t *testing.T) {
 			var st syscall.Stat_t
 			if err != nil || string(data) != before || syscall.Stat(f, &st) != nil || st.Uid != 25 || st.Gid != 26 || st.Mode&0o7777 != 0o640 {
 				t.Errorf("%q, %v, %d:%d %o", data, err, st.Uid, st.Gid, st.Mode)
+			}
+			if data, err := os.ReadFile(big); err != nil || string(data) != strings.Repeat("\x00'\xff\r\n", 60000) {
+				t.Errorf("of the long file %d bytes came back, %v", len(data), err)
+			}
+			if left, _ := filepath.Glob(l.Base() + "/.upload*"); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
 			}
 			if _, err := os.Stat(made); err == nil {
 				t.Error("what was not there before is there")
