@@ -26,6 +26,11 @@ var sshRows = []sshRow{
 	{name: "ciphers that the host has not", config: at0 + " KexAlgorithms diffie-hellman-group14-sha1\n", inv: named, kind: remote.ErrUnreachable, says: []string{"KexAlgorithms of ssh_config leaves only what is not safe"}},
 	{name: "timeouts and keepalives", config: at0 + " ConnectTimeout 5\n ServerAliveInterval 7\n ServerAliveCountMax 2\n", inv: named, want: "joe PORT0"},
 
+	{name: "signatures of none of the keys", config: at0 + " PubkeyAcceptedAlgorithms rsa-sha2-512\n", inv: named, kind: remote.ErrAuth, says: []string{"was not offered: PubkeyAcceptedAlgorithms of ssh_config leaves it out"}},
+	{name: "signatures of the key", config: at0 + " PubkeyAcceptedAlgorithms -ecdsa*\n", inv: named, want: "joe PORT0"},
+	{name: "a way of logging in that ssh has alone", config: "Host mx1\n HostName 127.0.0.1\n Port PORT3\n User stranger\n GSSAPIAuthentication yes\n", inv: named, kind: remote.ErrAuth, says: []string{"ssh_config asks for GSSAPIAuthentication (", "config:5), which this program does not do"}},
+	{name: "a way that the host has not either", config: "Host mx1\n HostName 127.0.0.1\n Port PORT0\n User stranger\n GSSAPIAuthentication yes\n PKCS11Provider /usr/lib/p11.so\n", inv: named, kind: remote.ErrAuth, says: []string{"ssh_config asks for PKCS11Provider (", "config:6)"}},
+
 	// host keys
 	{name: "unknown key", config: at0, inv: named, known: "other K-ED25519\n", kind: remote.ErrHostKey, says: []string{"the host key is not known: the host shows ssh-ed25519 SHA256:", "no line for [127.0.0.1]:PORT0 or 127.0.0.1 is in"}},
 	{name: "checking is never off", config: at0 + " StrictHostKeyChecking no\n", inv: named, known: "other K-ED25519\n", kind: remote.ErrHostKey, says: []string{"ssh_config asks for StrictHostKeyChecking no (", "config:5), which this program does not do"}},

@@ -40,6 +40,7 @@ daemon() { # number host-keys
         printf 'ListenAddress 127.0.0.1:%s\nListenAddress [::1]:%s\n' "$((port + $1))" "$((port + $1))"
         for k in $2; do echo "HostKey /keys/$k"; done
         [ "$1" != 2 ] || echo 'HostCertificate /keys/ed25519-cert.pub'
+        [ "$1" != 3 ] || echo 'GSSAPIAuthentication yes'
         printf '%s\nPermitRootLogin yes\nUsePAM no\nPasswordAuthentication no\nPidFile none\nMaxStartups 100\nMatch User shut\n    AllowTcpForwarding no\n' "$penalties"
     } > "$r/etc/ssh/reach$1"
     chroot "$r" /usr/sbin/sshd -e -f "/etc/ssh/reach$1"

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -135,4 +136,44 @@ func weak(c ssh.ConnMetadata) []string {
 		note("mac", d.MAC, append(broken.MACs, ssh.HMACSHA1))
 	}
 	return list
+}
+
+// signatures are the algorithms of those allowed that a key may sign with, by the names that a plain key has for them. allowed is nil where all are.
+func signatures(key ssh.PublicKey, allowed []string) []string {
+	typ, cert := key.Type(), ""
+	if c, ok := key.(*ssh.Certificate); ok {
+		typ, cert = c.Key.Type(), "-cert-v01@openssh.com"
+	}
+	return slices.DeleteFunc(formats(typ), func(a string) bool {
+		name := a
+		if cert != "" {
+			name = strings.TrimSuffix(a, "@openssh.com") + cert
+		}
+		return allowed != nil && !contains(allowed, name)
+	})
+}
+
+// restrict leaves out keys that PubkeyAcceptedAlgorithms leaves no signature to.
+func (r *keyring) restrict(allowed []string) {
+	var keep []*credential
+	for _, k := range r.keys {
+		if len(signatures(k.PublicKey(), allowed)) > 0 {
+			keep = append(keep, k)
+		} else {
+			r.note("%s was not offered: PubkeyAcceptedAlgorithms of ssh_config leaves it out", k)
+		}
+	}
+	r.keys = keep
+}
+
+// limited is a key that signs with those algorithms alone.
+func limited(k *credential, allowed []string) ssh.Signer {
+	if allowed == nil {
+		return k
+	}
+	s, err := ssh.NewSignerWithAlgorithms(k, signatures(k.PublicKey(), allowed))
+	if err != nil {
+		return k // a kind of key that has one algorithm, and that is allowed
+	}
+	return s
 }

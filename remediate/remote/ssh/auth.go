@@ -93,7 +93,7 @@ func (l *login) signers() ([]ssh.Signer, error) {
 	var list []ssh.Signer
 	for _, k := range l.ring.keys[l.offered:] {
 		l.t.tracef("offering %s", k)
-		list = append(list, k)
+		list = append(list, limited(k, l.t.Algorithms.PublicKeys))
 		k.login = l
 	}
 	return list, nil

@@ -46,6 +46,7 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	}
 	ring := t.gather(ctx)
 	defer ring.close()
+	ring.restrict(t.Algorithms.PublicKeys)
 	for _, n := range ring.notes {
 		t.tracef("%s", n)
 	}

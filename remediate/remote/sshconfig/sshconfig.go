@@ -16,13 +16,13 @@ import (
 
 // Config is ssh's configuration as this machine has it, read once. It serves several goroutines.
 type Config struct {
-	Notes []string // what the reader could not follow in the files, each with its place; with an ssh installed there is none
+	Notes []string // what is not followed of the files because there is no ssh that prints them, each with its place
 
 	roots  []root
 	flag   []string // ssh's -F and its file, as the user gave it
 	ssh    string   // the ssh program; "" is none
 	me     local
-	silent bool // no file says anything that is followed here: every host is as ssh has it by default
+	silent bool // no file says anything that ssh is needed for: every host is as ssh has it by default, but for what is not followed
 
 	calls    chan struct{} // bounds the ssh programs that run at a time
 	baseline func() (printed, error)
@@ -139,8 +139,14 @@ func open(file, ssh string) (*Config, error) {
 		r.lines = lines
 		c.silent = c.silent && !speaks(lines)
 	}
+	if c.ssh != "" && !c.silent {
+		if _, err := c.baseline(); err != nil { // older than OpenSSH 6.8, or another program
+			c.Notes = append(c.Notes, fmt.Sprintf("%s prints no configuration, and ssh_config is read without it: %v", c.ssh, err))
+			c.ssh = ""
+		}
+	}
 	if c.ssh == "" {
-		c.Notes = unread(c.roots)
+		c.Notes = append(c.Notes, unread(c.roots)...)
 	}
 	return c, nil
 }
@@ -181,16 +187,13 @@ func (c *Config) Resolve(ctx context.Context, q Query) (*Settings, error) {
 }
 
 func (c *Config) resolve(ctx context.Context, q Query) (*Settings, error) {
-	if c.silent {
-		return &Settings{From: map[string]string{}}, nil
-	}
 	own, ownErr := c.read(q)
-	if c.ssh == "" {
+	if c.ssh == "" || c.silent {
 		return own, ownErr
 	}
 	base, err := c.baseline()
 	if err != nil {
-		return own, ownErr // an ssh that cannot print its configuration: older than OpenSSH 6.8, or another program
+		return nil, err
 	}
 	args := slices.Clone(c.flag)
 	if q.User != "" {

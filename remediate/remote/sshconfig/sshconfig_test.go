@@ -45,8 +45,8 @@ func TestWithoutSSH(t *testing.T) {
 		}
 	}
 	with, err := open(file, fakeSSH(t, "exit 1"))
-	if err != nil || len(with.Notes) != 0 {
-		t.Errorf("with an ssh program there are notes: %q, %v", with.Notes, err)
+	if err != nil || len(with.Notes) != 5 || !strings.Contains(with.Notes[0], "prints no configuration, and ssh_config is read without it: ssh -G ended with exit status 1") {
+		t.Errorf("with an ssh program that has no -G the notes are %q, %v", with.Notes, err)
 	}
 }
 
@@ -101,6 +101,9 @@ func TestAskedOnce(t *testing.T) {
 	quiet, err := open(write(t, "Host *\n SendEnv LANG LC_*\n HashKnownHosts yes\n GSSAPIAuthentication yes\n"), ssh)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s, err := quiet.Resolve(t.Context(), Query{Host: "one"}); err != nil || len(s.NotFollowed) != 1 || !strings.HasSuffix(s.NotFollowed[0], ":4)") {
+		t.Errorf("what is not followed: %+v, %v", s, err)
 	}
 	for range 3 {
 		for _, host := range []string{"one", "two"} {
