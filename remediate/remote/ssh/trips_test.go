@@ -3,9 +3,12 @@ package ssh_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	xssh "golang.org/x/crypto/ssh"
 
 	"mtaharden/remediate"
 	"mtaharden/remediate/facts"
@@ -114,5 +117,43 @@ func TestRoundTripsOpenSSH(t *testing.T) {
 		{"audit, sudo that asks", asked, audit, [3]float64{7, 11, 11}},
 	} {
 		roundTrips(t, c.what, c.target, c.do, c.want)
+	}
+}
+
+// TestRoundTripsMaster: over a running ssh of the user's there is no login to be made; what is left is the channel, the command and its input.
+func TestRoundTripsMaster(t *testing.T) {
+	o := startOpenSSH(t, anyRelease(t))
+	link := &remotetest.Link{Delay: 50 * time.Millisecond}
+	far := o.target(t, "root")
+	far.Port = link.Listen(t, fmt.Sprintf("127.0.0.1:%d", o.port))
+	far.KnownHosts = []string{o.knownAs(t, far.Port, o.hostKeys[xssh.KeyAlgoED25519])}
+	far.ControlPath, _ = startMaster(t, far)
+	least := [2]float64{100, 100}
+	for range 16 {
+		var first, last float64
+		target := far
+		link.Reset()
+		target.Trace = func(line string) {
+			if line == "the command has begun" && first == 0 {
+				first = link.Trips()
+			}
+		}
+		h, err := ssh.Dial(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = audit(counted{h, func() { last = link.Trips() }})
+		if h.Transport().Master == "" || err != nil {
+			t.Fatalf("over %+v: %v", h.Transport(), err)
+		}
+		h.Close()
+		if least = [2]float64{min(least[0], first), min(least[1], last)}; least == [2]float64{2, 3} {
+			break
+		}
+		time.Sleep(4 * link.Delay) // the channel's end is on its way
+	}
+	t.Logf("the first byte after %g round trips, the last after %g", least[0], least[1])
+	if least != [2]float64{2, 3} {
+		t.Errorf("first and last byte after %v round trips, want 2 and 3", least)
 	}
 }
