@@ -53,7 +53,7 @@ func validate(in mta.Install) []remote.Cmd {
 // finds them as they were, and a daemon that the run restarted with others: that is remembered in the run's folder. One that was made of the
 // controller's copy (its file "sent") does not remember: then it is a restart.
 const applyNew = `now=$(postconf -c "$1" -h inet_interfaces inet_protocols | tr '\n' ';')
-moved=${MTAHARDEN_RUN:+$MTAHARDEN_RUN/restarted}
+moved=${MTAHARDEN_RUN:+$MTAHARDEN_RUN/restarted.${4##*/}}
 if [ "$now" = "$2" ] && { [ -z "$moved" ] || [ ! -e "$moved" ] && [ ! -e "$MTAHARDEN_RUN/sent" ]; }; then exec postfix -c "$1" reload; fi
 [ -z "$moved" ] || : >"$moved" || exit 1
 case $3 in

@@ -98,6 +98,21 @@ func TestReload(t *testing.T) {
 			if log, _ := os.ReadFile(filepath.Join(dir, "log")); string(log) != c.want {
 				t.Errorf("ran %q, want %q", log, c.want)
 			}
+			if c.sent {
+				return
+			}
+			// Another instance, whose addresses are the same, is told by a reload: that this one was restarted is not its business.
+			other := detect(s)[0]
+			other.Instance = "postfix-out"
+			write("postconf", "printf 'all\\nall\\n'")
+			cmd := exec.Command(reload(s, other)[0].Argv[0], reload(s, other)[0].Argv[1:]...)
+			cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin", "MTAHARDEN_RUN=" + dir}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if log, _ := os.ReadFile(filepath.Join(dir, "log")); string(log) != c.want+"postfix -c /etc/postfix reload\n" {
+				t.Errorf("with another instance it ran %q", log)
+			}
 		})
 	}
 }
