@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -23,7 +22,7 @@ func (j *judging) probing(stderr io.Writer) *remediate.Probing {
 	for _, name := range j.inv.Vantages {
 		h := vantageHost(j.inv, name)
 		p.Vantages = append(p.Vantages, remediate.Vantage{
-			Name: name, Address: cmp.Or(h.Address, h.Name),
+			Name: name, Address: address(h, j.dialer.known(context.Background(), h)), // asked once, and bounded by itself
 			Open: func(ctx context.Context) (remote.Host, error) { return j.dialer.dial(ctx, h) },
 		})
 	}
