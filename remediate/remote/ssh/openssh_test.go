@@ -32,7 +32,8 @@ type openSSH struct {
 	dropbear xssh.PublicKey // nil where it does not run there
 	extra    []string       // accounts whose login shell was lent by this machine
 	sudo     string
-	lent     bool // this machine's programs run there: /usr/test-program is this one
+	ca       xssh.Signer // whose certificates sshd takes
+	lent     bool        // this machine's programs run there: /usr/test-program is this one
 	log      *logged
 }
 
@@ -73,6 +74,39 @@ func releases(t testing.TB) map[string]string {
 		t.Skip("needs root and an image of the lab (mtalab up deb12-none makes one)")
 	}
 	return found
+}
+
+// withDoas are the images that have every way to log in and to become root, each over the base it was made for: the newest of each.
+func withDoas(t testing.TB) map[string]string {
+	t.Helper()
+	cache := os.Getenv("MTALAB_CACHE")
+	if cache == "" {
+		cache = "/var/cache/mtalab"
+	}
+	newest := func(pattern string) (found string) {
+		var at time.Time
+		all, _ := filepath.Glob(filepath.Join(cache, pattern))
+		for _, name := range all {
+			if info, err := os.Stat(name); err == nil && info.ModTime().After(at) {
+				found, at = strings.TrimSuffix(name, ".ok"), info.ModTime()
+			}
+		}
+		return found
+	}
+	out := map[string]string{}
+	for release := range releases(t) {
+		layer, base := newest(release+"-login-*.ok"), newest(release+"-base-*.ok")
+		if layer != "" && base != "" {
+			out[release] = layer + ":" + base
+		}
+	}
+	if len(out) == 0 {
+		if os.Getenv("MTALAB") == "1" {
+			t.Fatal("MTALAB=1, but the lab has no image of deb11-login, deb12-login or deb13-login")
+		}
+		t.Skip("needs an image of the lab (mtalab up deb12-login makes one)")
+	}
+	return out
 }
 
 // anyRelease is one image of those found.
@@ -190,6 +224,13 @@ func (o *openSSH) learn(t testing.TB, dir string) {
 		}
 	}
 	o.known = o.knownHosts(t, xssh.KeyAlgoED25519)
+	data, err := os.ReadFile(filepath.Join(dir, "user_ca"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.ca, err = xssh.ParsePrivateKey(data); err != nil {
+		t.Fatal(err)
+	}
 	made, _ := os.ReadFile(filepath.Join(dir, "made"))
 	o.extra = strings.Fields(string(made))
 	version, _ := os.ReadFile(filepath.Join(dir, "sudo"))

@@ -28,7 +28,7 @@ account() { # name shell sudoers-line
     chown -R "$1:" "/home/$1/.ssh"
     [ -z "$3" ] || printf '%s\n' "$3" > "/etc/sudoers.d/$1"
 }
-echo "root:correct secret 1!" | chpasswd
+echo "root:root secret 2!" | chpasswd
 mkdir -p /root/.ssh
 cp /key /root/.ssh/authorized_keys
 account dashy /bin/dash 'dashy ALL=(ALL) ALL'
@@ -60,6 +60,40 @@ account kbd /bin/sh ''
 account locked /bin/sh ''
 usermod -L -e 1 locked
 if [ -x /usr/bin/tcsh ] && [ ! -x /usr/bin/csh ]; then ln -sf tcsh /usr/bin/csh; fi # its own link leads through /etc/alternatives
+account rootpw /bin/sh 'Defaults:rootpw rootpw
+rootpw ALL=(ALL) ALL'
+account targetpw /bin/sh 'Defaults:targetpw targetpw, use_pty
+targetpw ALL=(ALL) ALL'
+account ttypw /bin/sh 'Defaults:ttypw requiretty, use_pty, lecture=always
+ttypw ALL=(ALL) ALL'
+account visible /bin/sh 'Defaults:visible !visiblepw
+visible ALL=(ALL) ALL'
+account notty /bin/sh 'Defaults:notty requiretty
+notty ALL=(ALL) NOPASSWD: ALL'
+account expiring /bin/sh 'expiring ALL=(ALL) ALL'
+useradd -o -u 0 -g 0 -m -d /home/toor -s /bin/sh toor
+mkdir -p /home/toor/.ssh
+cp /key /home/toor/.ssh/authorized_keys
+account nosu /bin/sh ''
+groupadd wheelless
+usermod -a -G wheelless nosu
+sed -i '1i auth required pam_wheel.so deny group=wheelless' /etc/pam.d/su
+if command -v doas > /dev/null; then
+    account doasfree /bin/sh ''
+    account doaspw /bin/sh ''
+    account doaskeep /bin/tcsh ''
+    account nodoas /bin/sh ''
+    printf 'permit nopass doasfree\npermit doaspw\npermit persist doaskeep\n' > /etc/doas.conf
+    chmod 600 /etc/doas.conf
+fi
+if [ -e /usr/lib/*/security/pam_oath.so ] || [ -e /lib/*/security/pam_oath.so ]; then
+    account otp /bin/sh 'otp ALL=(ALL) NOPASSWD: ALL'
+    # RFC 4226, appendix D
+    printf 'HOTP otp - 3132333435363738393031323334353637383930\n' > /etc/users.oath
+    chmod 600 /etc/users.oath
+    sed -i '1i auth [success=1 default=ignore] pam_succeed_if.so quiet user != otp\nauth [success=done default=die] pam_oath.so usersfile=/etc/users.oath window=5 digits=6' /etc/pam.d/sshd
+fi
+ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/user_ca
 for s in csh tcsh fish ksh mksh yash; do
     if [ -x "/usr/bin/$s" ] && "/usr/bin/$s" -c true; then account "u$s" "/usr/bin/$s" "u$s ALL=(ALL) ALL"; echo "u$s" >> /made; fi
 done
@@ -77,6 +111,7 @@ fi
 if [ -d /home/ufish ]; then
     mkdir -p /home/ufish/.config/fish
     printf 'echo "fish noise"\nalias sh "echo no"\nfunction exec; echo no; end\n' > /home/ufish/.config/fish/config.fish
+    chown -R ufish: /home/ufish/.config
 fi
 if [ -d /home/utcsh ]; then printf 'echo "csh noise"\nset noclobber\nalias env echo no\n' > /home/utcsh/.tcshrc; fi
 chmod 440 /etc/sudoers.d/*
@@ -105,6 +140,13 @@ LogLevel VERBOSE
 PrintMotd yes
 PidFile none
 AcceptEnv LANG LC_*
+TrustedUserCAKeys /etc/ssh/user_ca.pub
+Match User otp
+    AuthenticationMethods publickey,keyboard-interactive
+Match User notty
+    PermitTTY no
+Match User targetpw
+    MaxAuthTries 3
 Match User euckr
     SetEnv LANG=ko_KR.EUC-KR LC_ALL=ko_KR.EUC-KR
 Match User superroot
@@ -117,6 +159,7 @@ Match User bashy
     Banner /etc/motd
 CONFIG
 cp "$r"/etc/ssh/ssh_host_*_key.pub "$out/"
+cp "$r/etc/ssh/user_ca" "$out/"
 cp "$r/made" "$out/made" 2>/dev/null || :
 chroot "$r" sudo -V | head -n 1 > "$out/sudo"
 # A /tmp that runs nothing.
