@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"os"
 	"path/filepath"
 	"strings"
@@ -369,33 +368,6 @@ func TestKnownFilesReadOnce(t *testing.T) {
 	for name, read := range map[string]func([]string) *knownHosts{"other files": files.read, "none": none.read} {
 		if target.trust(read([]string{file, file}), key) == nil {
 			t.Errorf("%s: a file that is gone is still believed", name)
-		}
-	}
-}
-
-// TestSignatures: which of a key's signatures PubkeyAcceptedAlgorithms leaves, for plain keys and certificates.
-func TestSignatures(t *testing.T) {
-	ed, ca := remotetest.NewSigner(t).PublicKey(), remotetest.NewSigner(t)
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rs, err := ssh.NewPublicKey(&k.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		key     ssh.PublicKey
-		allowed []string
-		want    string
-	}{
-		{ed, nil, "ssh-ed25519"}, {ed, []string{"ssh-ed25519"}, "ssh-ed25519"}, {ed, []string{"rsa-sha2-256"}, ""},
-		{rs, nil, "rsa-sha2-512 rsa-sha2-256 ssh-rsa"}, {rs, []string{"rsa-sha2-256", "ssh-ed25519"}, "rsa-sha2-256"}, {rs, []string{}, ""},
-		{hostCert(t, ca, rs, "x", time.Now()), []string{"rsa-sha2-256"}, ""}, {hostCert(t, ca, rs, "x", time.Now()), []string{"rsa-sha2-256-cert-v01@openssh.com"}, "rsa-sha2-256"},
-		{hostCert(t, ca, ed, "x", time.Now()), []string{"ssh-ed25519-cert-v01@openssh.com"}, "ssh-ed25519"},
-	} {
-		if got := strings.Join(signatures(c.key, c.allowed), " "); got != c.want {
-			t.Errorf("%s of %v: %q, want %q", c.key.Type(), c.allowed, got, c.want)
 		}
 	}
 }
