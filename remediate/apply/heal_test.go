@@ -13,8 +13,8 @@ import (
 )
 
 // TestGroundHealed: a restore that fails while the folder of the files cannot be written is tried again while the guard is armed, and what is
-// said at the end is what came of it; the reason is what the swap failed of, not what a restore did. Where it stays so a person is named the
-// command that puts the host back, and that does.
+// said at the end is what came of it; the reason is what the swap failed of, not what a restore did. Where no guard is left to try, a person is
+// named the command that puts the host back, and that does.
 func TestGroundHealed(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 || testing.Short() {
@@ -24,15 +24,15 @@ func TestGroundHealed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGround(t, time.Minute)
-			if !heals {
-				g.d = 2 * time.Second
-			}
 			etc := filepath.Dir(g.main)
 			t.Cleanup(func() { exec.Command("chattr", "-i", etc).Run() })
 			in := g.input("r1")
 			told := remote.Quote(filepath.Join(g.dir, "told"))
-			in.Host.Commands = []plan.Commands{{MTA: "some", Reload: []plan.Command{{Argv: []string{"sh", "-c",
-				"[ ! -e " + told + " ] || exit 0; : >" + told + "; chattr +i " + remote.Quote(etc) + "; exit 1"}}}}}
+			reload := "[ ! -e " + told + " ] || exit 0; : >" + told + "; chattr +i " + remote.Quote(etc)
+			if !heals {
+				reload += `; read -r p <"$MTAHARDEN_RUN/guard/pid"; kill -KILL "$p"`
+			}
+			in.Host.Commands = []plan.Commands{{MTA: "some", Reload: []plan.Command{{Argv: []string{"sh", "-c", reload + "; exit 1"}}}}}
 			if heals {
 				go g.heal(etc)
 			}

@@ -178,16 +178,13 @@ const slack = 30 * time.Second
 
 // lost is where the link was cut right of the bar: nothing is assumed. The host is reached anew and asked what became of the run. While it
 // has not ended there, restore.sh is asked to end it (it takes the token: of it, the guard and a confirmation only one wins); past the guard's
-// deadline and some slack the state is not known. A restore that failed is tried again as long: a disk may be full or read-only for a while.
+// deadline and some slack the state is not known. A restore that failed is tried again as long, or until the host's guard has given up: a disk may be full or read-only for a while.
 func (r *runner) lost(ctx context.Context, why error) Outcome {
 	until := r.deadline.Add(r.in.Timeout + slack) // the host may have counted anew after this side's last word
 	ctx = context.WithoutCancel(ctx)
 	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
 		if o, over := r.again(ctx, why); over {
 			return o
-		}
-		if r.failing != nil {
-			until = r.deadline.Add(slack) // its guard has tried too, and a person is to know
 		}
 		if r.clock.now().Add(pause).After(until) || r.clock.wait(ctx, pause) != nil {
 			break
