@@ -27,11 +27,11 @@ type asker struct {
 	helo    string
 	local   string // a recipient of the server's own that it took
 	counts  bool   // the server holds against a connection what it carried before
-	proxied bool   // the listener waits for a PROXY header
+	proxied int    // the version of the PROXY header that the listener waits for; 0 where it waits for none
 	wantTLS bool   // the server takes nothing without TLS
 	failed  int    // connections in a row that came to no banner
 	opened  int
-	late    int // shared connections in a row on which an answer was held back
+	late    int // shared connections in a row that an answer held back ended early
 	below   descent
 	slow    bool // its greeting is: a connection a dialogue would take too long
 }
@@ -62,7 +62,7 @@ func (a *asker) dialTLS(ctx context.Context, as string, offer *tls.Config) (*cli
 	if err != nil {
 		return nil, err
 	}
-	if a.proxied {
+	if a.proxied > 0 {
 		c.conn.SetDeadline(time.Now().Add(c.timeout))
 		if _, err := io.WriteString(c.conn, a.proxyHeader(as)); err != nil {
 			c.close()

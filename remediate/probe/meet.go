@@ -67,7 +67,8 @@ func (a *asker) unmet(c *client, err error) bool {
 }
 
 // greeted opens the first connection and waits for its banner. A server that asks for patience is tried again; one that stays silent may wait
-// for the header of a proxy before it (the PROXY protocol), and is tried once with that: one that names this client, where it is no stranger.
+// for the header of a proxy before it (the PROXY protocol), and is tried once with each version of that: one that names this client, where it
+// is no stranger.
 func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 	for n := 0; ; n++ {
 		c, err := a.dial(ctx, "")
@@ -103,43 +104,6 @@ func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 			return c, banner, err
 		}
 	}
-}
-
-// behindProxy finds out whether the listener greets once it was told a client's address: then it believes anybody about that. A server that
-// does not read such headers takes one for a command, and answers EHLO only after it.
-func (a *asker) behindProxy(ctx context.Context) bool {
-	a.proxied = true
-	if c, err := a.dial(ctx, ""); err == nil {
-		defer c.quit()
-		c.timeout = min(c.timeout, headerWait)
-		reply, err := a.introduce(c, a.otherHelo())
-		if err == nil && reply.good() && c.session.Greeting != "" {
-			a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")
-			return true
-		}
-	}
-	a.proxied = false
-	return false
-}
-
-// proxyHeader is the first line of a connection that a proxy passes on (PROXY protocol, version 1).
-func (a *asker) proxyHeader(client string) string {
-	to, kind := a.l.Addr.Addr().Unmap(), "TCP4"
-	if to.Is6() {
-		kind = "TCP6"
-	}
-	switch {
-	case client != "" && to.Is6():
-		client = "::1"
-	case client != "":
-	case a.report.From.IsValid() && a.report.From.Is4() == to.Is4():
-		client = a.report.From.String()
-	case to.Is6():
-		client = "2001:db8::25"
-	default:
-		client = "192.0.2.25"
-	}
-	return fmt.Sprintf("PROXY %s %s %s 51234 %d\r\n", kind, client, to, a.l.Addr.Port())
 }
 
 // unserved says why a first reply is no service, "" where it is one.

@@ -119,7 +119,7 @@ func (c Case) unknownAccount() bool {
 
 // spoof asks what should need a right of its own, under TLS where a login is offered there alone.
 func (a *asker) spoof(ctx context.Context, m matrixFor, sender string) {
-	if a.proxied {
+	if a.proxied > 0 {
 		q := m.plain("proxy-header", sender)
 		q.as = "127.0.0.1"
 		a.stage(ctx, []question{q})

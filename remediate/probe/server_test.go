@@ -32,6 +32,7 @@ import (
 //	slows N DURATION          after N replies of 4yz or 5yz each reply comes so late
 //	connections N REPLY       the (N+1)th and later connections get REPLY for a banner
 //	header                    a PROXY header is waited for first
+//	header2                   one of version 2 alone: what is no such header gets silence
 //	> REGEXP [ | REGEXP]      (or >tls, >plain: in that state alone) what is said next answers commands that fit the first, where the last greeting and MAIL, put together, hold the second
 //	< REPLY LINE
 //	< !close, !stall, !tls, !text "quoted Go string"
@@ -50,6 +51,7 @@ type server struct {
 	limit       int
 	limitReply  string
 	header      bool // "header": it waits for a PROXY header first
+	binary      bool // "header2": it waits for one of version 2, and says nothing before
 	blocks      []block
 	certificate tls.Certificate
 	implicit    bool // TLS from the first byte
@@ -85,6 +87,8 @@ func parseServer(t testing.TB, script string) *server {
 			s.banner = rest
 		case "header":
 			s.header = true
+		case "header2":
+			s.binary = true
 		case "errors", "connections", "turns", "slows":
 			count, reply, _ := strings.Cut(rest, " ")
 			var n int
@@ -174,6 +178,9 @@ func (s *server) serve(conn net.Conn, n int) {
 			return
 		}
 	}
+	if s.binary && !p.told() {
+		return
+	}
 	if s.wait > 0 && !p.quiet(s.wait) {
 		return
 	}
@@ -193,6 +200,19 @@ func (s *server) serve(conn net.Conn, n int) {
 			return
 		}
 	}
+}
+
+// told reads a PROXY header of version 2 with IPv4 addresses. Without one it stays silent until the client has left.
+func (p *peer) told() bool {
+	h := make([]byte, 28)
+	if _, err := io.ReadFull(p.r, h); err != nil {
+		return false
+	}
+	if string(h[:16]) != "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" || !slices.Equal(h[20:24], []byte{192, 0, 2, 1}) || h[26] != 0 || h[27] != 25 {
+		io.Copy(io.Discard, p.conn)
+		return false
+	}
+	return true
 }
 
 // quiet waits, and says whether the client did too.

@@ -14,6 +14,7 @@ import (
 const (
 	togetherCases  = 8
 	togetherUnread = 3 // a sender that is not read, or a recipient
+	togetherFew    = 3 // fewer settled are hardly worth sharing a connection whose answers come late
 )
 
 // How late an answer is that a server holds back for what came before it: a second, and where the connection itself took long to open, as with a
@@ -33,7 +34,8 @@ const (
 //     objects to something else is asked again on a connection of its own, and that alone counts.
 //   - Each connection ends with the recipient of the server's own that it took from a stranger before. A server that had turned against the
 //     connection, for its errors or for relaying, refuses that too, or has hung up: then nothing of the connection counts, and from there on
-//     every question has one of its own. So has it where the server holds its answers back, or takes a foreign recipient.
+//     every question has one of its own. So has it where the server takes a foreign recipient, or holds its answers back from the first on; where
+//     later, the connection ends there.
 //   - Where the greeting is slow, a connection of its own for each question would outlast the host's time: there a recipient that was taken
 //     settles its question, too, and the connection goes on. It has to end with the server's own like any other.
 func (a *asker) together(ctx context.Context, open *slot, questions []question, cases []asked) (rest []int) {
@@ -132,13 +134,13 @@ func (a *asker) sharesNoMore() {
 	a.counts = true
 }
 
-// heldBack counts the shared connections in a row on which an answer was late. One may be the machine's doing that the server runs on; after
-// two, each question has a connection of its own.
-func (a *asker) heldBack(late bool) {
+// heldBack counts the shared connections in a row that an answer held back ended before they had settled much. One may be the doing of a machine
+// that is busy; after two, each question has a connection of its own.
+func (a *asker) heldBack(soon bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.late++
-	if !late {
+	if !soon {
 		a.late = 0
 	}
 	a.counts = a.counts || a.late > 1
@@ -195,7 +197,7 @@ func (a *asker) carry(ctx context.Context, s *slot, b *batch) {
 	if len(settled) == 0 {
 		return
 	}
-	a.heldBack(late)
+	a.heldBack(late && len(settled) < togetherFew)
 	if out, _ := a.shared(ctx, s, *a.localFrom); out.Verdict != Taken {
 		a.sharesNoMore()
 		b.alone(settled...)

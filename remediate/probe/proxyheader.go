@@ -1,0 +1,69 @@
+package probe
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+)
+
+// behindProxy finds out whether the listener greets once it was told a client's address: then it believes anybody about that. A server that
+// does not read such headers takes one for a command, and answers EHLO only after it. There are listeners that read one version alone.
+func (a *asker) behindProxy(ctx context.Context) bool {
+	for _, a.proxied = range []int{1, 2} {
+		if a.greetsBehindProxy(ctx) {
+			a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")
+			return true
+		}
+	}
+	a.proxied = 0
+	return false
+}
+
+func (a *asker) greetsBehindProxy(ctx context.Context) bool {
+	c, err := a.dial(ctx, "")
+	if err != nil {
+		return false
+	}
+	defer c.quit()
+	c.timeout = min(c.timeout, headerWait)
+	reply, err := a.introduce(c, a.otherHelo())
+	return err == nil && reply.good() && c.session.Greeting != ""
+}
+
+// proxyHeader is the beginning of a connection that a proxy passes on (HAProxy's "The PROXY protocol", versions 1 and 2). client is whom it
+// names; "" is this side's own address, as far as that is known.
+func (a *asker) proxyHeader(client string) string {
+	to := netip.AddrPortFrom(a.l.Addr.Addr().Unmap().WithZone(""), a.l.Addr.Port())
+	from := netip.MustParseAddr("192.0.2.25")
+	switch {
+	case client != "" && to.Addr().Is6():
+		from = netip.IPv6Loopback()
+	case client != "":
+		from = netip.MustParseAddr(client)
+	case a.report.From.IsValid() && a.report.From.Unmap().Is4() == to.Addr().Is4():
+		from = a.report.From.Unmap().WithZone("")
+	case to.Addr().Is6():
+		from = netip.MustParseAddr("2001:db8::25")
+	}
+	if a.proxied == 2 {
+		return binaryHeader(netip.AddrPortFrom(from, 51234), to)
+	}
+	kind := "TCP4"
+	if to.Addr().Is6() {
+		kind = "TCP6"
+	}
+	return fmt.Sprintf("PROXY %s %s %s 51234 %d\r\n", kind, from, to.Addr(), to.Port())
+}
+
+// binaryHeader is that of version 2 (2.2): a signature, version and command, family, length, addresses, ports.
+func binaryHeader(from, to netip.AddrPort) string {
+	family, size := byte(0x11), 12
+	if to.Addr().Is6() {
+		family, size = 0x21, 36
+	}
+	h := append([]byte("\r\n\r\n\x00\r\nQUIT\n"), 0x21, family, 0, byte(size))
+	h = append(append(h, from.Addr().AsSlice()...), to.Addr().AsSlice()...)
+	h = binary.BigEndian.AppendUint16(h, from.Port())
+	return string(binary.BigEndian.AppendUint16(h, to.Port()))
+}
