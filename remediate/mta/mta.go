@@ -27,7 +27,7 @@ type Driver struct {
 	// Answers returns what the MTA said when it was asked, and what the configuration says to the same questions and the standard ones.
 	Answers func(*facts.Snapshot, *Config) []judge.Answer
 	// Again returns what the configuration says to one more question, at a listener of its own: a question of Answers with another client or
-	// sender. false where it was not asked. nil where an answer takes the MTA itself.
+	// sender. false where it was not asked, or cannot be said without asking the MTA itself.
 	Again func(*Config, judge.Question) (judge.Answer, bool)
 	// Follow is the sh of a second command on the same login, where reading the first snapshot raised a question that only the host can
 	// answer; "" where it raised none. It is written over the same functions as Collect and stands alone: nothing of the driver's Collect is

@@ -72,35 +72,79 @@ func (s *subject) same(a, b judge.Answer, bySender bool) (judge.Answer, bool) {
 	if !meet(a.Question, b.Question) {
 		return a, false
 	}
+	if s.apart(a, b.Question) {
+		return a, false
+	}
 	a = s.again(a, b.Question)
 	return a, definite(a) && kin(a.Question, b.Question) && (!bySender || s.sender(a.Question) == s.sender(b.Question))
 }
 
 // again is the configuration's answer for the client and the sender of the network's question, where the driver can be asked once more: an
-// entry that is excluded, or a rule about one client, lets a stranger stand apart from the others.
+// entry that is excluded, or a rule about one client, lets a stranger stand apart from the others. A reading that was withdrawn because the
+// MTA said otherwise stays withdrawn.
 func (s *subject) again(a judge.Answer, as judge.Question) judge.Answer {
-	q := a.Question
+	q := put(a.Question, as)
+	if a.Judge != judge.Config || q == a.Question || !definite(a) && s.spoke() {
+		return a
+	}
+	if fresh, ok := s.reask(q); ok {
+		return fresh
+	}
+	return a
+}
+
+// apart says whether the MTA was asked about a client or a sender whom its configuration treats otherwise than the network's: its answer is not
+// about that one. That takes a reading which says of the first what the MTA said.
+func (s *subject) apart(a judge.Answer, as judge.Question) bool {
+	q := put(a.Question, as)
+	if a.Judge != judge.MTA || q == a.Question || !definite(a) {
+		return false
+	}
+	here, ok := s.reask(a.Question)
+	if !ok || kind(here.Outcome) != kind(a.Outcome) {
+		return false
+	}
+	there, ok := s.reask(q)
+	return ok && definite(there) && kind(there.Outcome) != kind(a.Outcome)
+}
+
+// put is a question with the client and the sender of another.
+func put(q, as judge.Question) judge.Question {
 	if as.ClientAddr != "" {
 		q.ClientAddr = as.ClientAddr
 	}
 	if q.Verb == judge.Rcpt {
 		q.Sender = as.Sender
 	}
+	return q
+}
+
+// spoke says whether the MTA itself has answered anything.
+func (s *subject) spoke() bool {
+	return slices.ContainsFunc(s.answers, func(a judge.Answer) bool { return a.Judge == judge.MTA && definite(a) })
+}
+
+// reask asks the driver once more, each question once.
+func (s *subject) reask(q judge.Question) (judge.Answer, bool) {
 	d := s.judged.Driver
-	if a.Judge != judge.Config || q == a.Question || d == nil || d.Again == nil || s.judged.Config == nil {
-		return a
+	if d == nil || d.Again == nil || s.judged.Config == nil {
+		return judge.Answer{}, false
 	}
-	if known, ok := s.reasked[q]; ok {
-		return known
+	known, ok := s.reasked[q]
+	if !ok {
+		if s.reasked == nil {
+			s.reasked = map[judge.Question]reasked{}
+		}
+		known.answer, known.told = d.Again(s.judged.Config, q)
+		s.reasked[q] = known
 	}
-	if s.reasked == nil {
-		s.reasked = map[judge.Question]judge.Answer{}
-	}
-	if fresh, ok := d.Again(s.judged.Config, q); ok {
-		a = fresh
-	}
-	s.reasked[q] = a
-	return a
+	return known.answer, known.told
+}
+
+// reasked is what a driver said to one more question, if it did.
+type reasked struct {
+	answer judge.Answer
+	told   bool
 }
 
 // bySender says whether it depends on the sender that a stranger may relay. Answers are then compared for senders of one kind alone: the

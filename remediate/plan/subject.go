@@ -13,9 +13,9 @@ type subject struct {
 	in      Input
 	index   int
 	judged  Judged
-	answers []judge.Answer                  // of every judge
-	entries map[string][]judge.Answer       // those to questions about relaying, by Question.Entry; made when first asked for
-	reasked map[judge.Question]judge.Answer // what the configuration said for the network's client; made when first asked for
+	answers []judge.Answer             // of every judge
+	entries map[string][]judge.Answer  // those to questions about relaying, by Question.Entry; made when first asked for
+	reasked map[judge.Question]reasked // what the configuration said for the network's client; made when first asked for
 }
 
 // about returns the answers to the questions about relaying that were made for an entry.

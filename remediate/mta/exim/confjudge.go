@@ -60,6 +60,16 @@ func (m *model) explain(said judge.Answer) judge.Answer {
 	return a
 }
 
+// again answers one more question from the configuration, where that is certain: what -bh would have said nobody knows.
+func again(cfg *mta.Config, q judge.Question) (judge.Answer, bool) {
+	m, ok := cfg.Model.(*model)
+	if !ok {
+		return judge.Answer{}, false
+	}
+	a := m.fromConfig(q)
+	return a, a.Outcome != judge.CannotTell && a.Outcome != judge.Deferred
+}
+
 func textOf(because []judge.Line) string {
 	if len(because) == 0 {
 		return ""

@@ -26,6 +26,7 @@ var Driver = mta.Driver{
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,
+	Again:      again,
 	Follow:     follow,
 	Remedy:     remedy,
 	Edit:       edit,

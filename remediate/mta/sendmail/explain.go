@@ -1,6 +1,8 @@
 package sendmail
 
 import (
+	"strings"
+
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
 )
@@ -15,6 +17,25 @@ func (m *model) reading(c *mta.Config, q asked, says judge.Answer) judge.Answer 
 		return judge.Answer{Question: q.Question, Judge: judge.Config, Outcome: judge.CannotTell, Text: says.Text}
 	}
 	return beside(m.evaluated(q), says)
+}
+
+// again runs the rules for one more question, where that is certain: not for a client whose name decides, nor at a listener whose modifiers
+// do (op.me, DaemonPortOptions), since the question names neither.
+func again(c *mta.Config, q judge.Question) (judge.Answer, bool) {
+	m, ok := c.Model.(*model)
+	if !ok || q.Verb != judge.Rcpt || q.ClientName != "" || q.TLS || q.Entry != "" {
+		return judge.Answer{}, false
+	}
+	for _, p := range m.ports() {
+		if p.listener == q.Listener && strings.Trim(p.modifiers, "ESO") != "" {
+			return judge.Answer{}, false
+		}
+	}
+	a := m.evaluated(askedOf(q))
+	if a.Outcome == judge.CannotTell || a.Outcome == judge.Deferred || len(m.shut().spread(a)) != 1 || m.shut().spread(a)[0].Question != q {
+		return judge.Answer{}, false
+	}
+	return a, true
 }
 
 // beside withdraws a reading that is not what sendmail says.

@@ -161,3 +161,22 @@ func TestSiteRule(t *testing.T) {
 		}
 	}
 }
+
+// TestAgain asks the rules once more: each client has an answer of his own, and of a client's name, which is not that of another address,
+// nothing is said.
+func TestAgain(t *testing.T) {
+	head, _, _ := strings.Cut(openCF, "SBasic_check_rcpt\n")
+	cf := head + "SBasic_check_rcpt\nR$*\t$: < $&{client_addr} > $1\nR< 203.0.113.9 > $*\t$@ RELAY\nR$*\t$#error $@ 5.7.1 $: \"550 Relaying denied\"\n"
+	_, c := openHost(t, cf, "", "")
+	ask := func(client, name string) (judge.Answer, bool) {
+		return again(c, judge.Question{Class: judge.Outside, Form: "plain", ClientAddr: client, ClientName: name, Verb: judge.Rcpt, Sender: "a@example.com", Recipient: "b@example.net"})
+	}
+	for client, want := range map[string]judge.Outcome{"8.8.4.4": judge.Refused, "203.0.113.9": judge.Relayed} {
+		if b, ok := ask(client, ""); !ok || b.Outcome != want {
+			t.Errorf("%s: %v %s %s", client, ok, b.Outcome, b.Text)
+		}
+	}
+	if b, ok := ask("8.8.4.4", "mx.example.com"); ok {
+		t.Errorf("of a name: %s %s", b.Outcome, b.Text)
+	}
+}

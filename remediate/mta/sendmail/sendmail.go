@@ -61,6 +61,7 @@ var Driver = &mta.Driver{
 	Detect:     detect,
 	Read:       read,
 	Answers:    answers,
+	Again:      again,
 	Remedy:     remedy,
 	Edit:       edit,
 	Regenerate: regenerate,
