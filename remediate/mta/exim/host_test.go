@@ -46,6 +46,65 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// On a busy host `exim -bV` was stopped at its limit while the dialogues were had: that is no configuration which Exim does not take.
+func TestVersionStopped(t *testing.T) {
+	s := parseSnapshot(t, "testdata/hosts/deb11-open.snap")
+	name := "exim:1:version"
+	if _, ok := s.Output(name); !ok {
+		t.Fatal("the snapshot holds no " + name)
+	}
+	s = s.WithOutputs(&facts.Output{Name: name, Exit: 124, State: facts.Timeout})
+	answered := 0
+	for _, in := range detect(s) {
+		cfg, err := read(s, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range answers(s, cfg) {
+			if a.Outcome == judge.Dead {
+				t.Errorf("%s says dead: %s", a.Judge, a.Text)
+			}
+			if a.Judge == judge.Config && a.Outcome == judge.Relayed {
+				answered++
+			}
+		}
+	}
+	if answered == 0 {
+		t.Error("the configuration relays nothing")
+	}
+}
+
+// TestAgain asks once more what was answered: the same, or nothing certain. Another client has an answer of his own.
+func TestAgain(t *testing.T) {
+	s := parseSnapshot(t, "testdata/hosts/deb12-senders.snap")
+	told := 0
+	for _, in := range detect(s) {
+		cfg, err := read(s, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range answers(s, cfg) {
+			b, ok := again(cfg, a.Question)
+			if !ok || a.Judge != judge.Config || a.Outcome == judge.CannotTell {
+				continue
+			}
+			told++
+			if a.Outcome != b.Outcome {
+				t.Errorf("%+v: first %s, then %s", a.Question, a.Outcome, b.Outcome)
+			}
+		}
+		for client, want := range map[string]judge.Outcome{"127.0.0.1": judge.Relayed, "8.8.4.4": judge.Refused} {
+			q := judge.Question{Class: judge.Outside, Form: "plain", ClientAddr: client, Verb: judge.Rcpt, Sender: "a@example.com", Recipient: "b@example.org"}
+			if b, ok := again(cfg, q); !ok || b.Outcome != want || len(b.Because) == 0 {
+				t.Errorf("%s: %v %s %v", client, ok, b.Outcome, b.Because)
+			}
+		}
+	}
+	if told < 10 {
+		t.Errorf("%d answers", told)
+	}
+}
+
 func parseSnapshot(t *testing.T, file string) *facts.Snapshot {
 	t.Helper()
 	f, err := os.Open(file)

@@ -178,7 +178,8 @@ func (m *model) effective() {
 			m.cfg.own = append(m.cfg.own, p)
 		}
 	}
-	if o, ok := m.snapshot.Output(m.key + ":version"); ok && o.Exit != 0 {
+	// A program that was stopped on a busy host has said nothing of its configuration.
+	if o, ok := m.snapshot.Output(m.key + ":version"); ok && o.Exit != 0 && o.State == facts.Whole {
 		m.broken = errorLine(string(o.Stdout) + "\n" + string(o.Stderr))
 	}
 	o, ok := m.snapshot.Output(m.key + ":config")
