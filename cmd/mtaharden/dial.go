@@ -27,6 +27,7 @@ type dialer struct {
 	jumps    ssh.Jumps
 	accepted string // the program's own known_hosts; "" where there is no place for it
 	hostKeys ssh.KnownFiles
+	doors    ssh.Doors
 	notify   func(text string)
 	trace    func(host string) func(string)
 }
@@ -93,6 +94,7 @@ func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, erro
 		AcceptedKeys:  d.accepted,
 		Known:         &d.hostKeys,
 		Keys:          d.reach.keys,
+		Doors:         &d.doors,
 		Notify:        d.notify,
 		AcceptNew:     h.AcceptNew || d.reach.acceptNew,
 		Agent:         ssh.AgentSocket(s.IdentityAgent, inventory.Home(), os.Getenv),

@@ -55,11 +55,13 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
 	}
 	defer leave()
-	conn, err := t.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return t.login(ctx, conn, known, ring)
+	return t.persist(ctx, func(ctx context.Context) (remote.Host, error) {
+		conn, err := t.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return t.login(ctx, conn, known, ring)
+	})
 }
 
 func (t Target) connect(ctx context.Context) (*watched, error) {
@@ -189,7 +191,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	case !keySeen && strings.Contains(l.conn.greeting(), "Not allowed at this time"):
 		return unreachable(errors.New("the host turns this address away for a while, after failed logins from here (sshd_config(5), PerSourcePenalties)"))
 	case !keySeen && strings.Contains(l.conn.greeting(), "Exceeded MaxStartups"):
-		return unreachable(errors.New("the host has too many logins under way (sshd_config(5), MaxStartups)"))
+		return unreachable(startups{"the host has too many logins under way (sshd_config(5), MaxStartups)"})
 	case !keySeen && !strings.HasPrefix(l.conn.greeting(), "SSH-"):
 		return unreachable(fmt.Errorf("it speaks no SSH there: %s; it sent %q", reason(err), clean(l.conn.greeting())))
 	}

@@ -28,6 +28,8 @@ type Target struct {
 	Unnamed bool
 	// Keys keeps what was read of Identities, and whose turn it is at a hardware key, for the other targets of a run. nil: for this target alone.
 	Keys *Keys
+	// Doors keeps the logins of a run that are under way at one address to a number that sshd bears. nil: for this target alone.
+	Doors *Doors
 	// Passphrase opens an encrypted key file that the agent does not hold. It is called before any connection is made, for each file once in a run and
 	// again, with the number of the try, where it gave a wrong one. nil: such keys are passed over.
 	Passphrase func(file string, try int) ([]byte, error)
@@ -96,6 +98,9 @@ func (t Target) withDefaults() Target {
 	}
 	if t.Keys == nil {
 		t.Keys = &Keys{}
+	}
+	if t.Doors == nil {
+		t.Doors = &Doors{}
 	}
 	if t.Notify == nil {
 		t.Notify = func(string) {}
