@@ -227,12 +227,17 @@ func knownToInventory(inv *inventory.Inventory, p *plan.Plan) error {
 	return nil
 }
 
+// collectorAlone refuses to change a host by a login that may only read it.
+func collectorAlone(name string) apply.Outcome {
+	err := fmt.Errorf("%w: its login may run the collector alone (collect_command)", apply.ErrRefused)
+	return apply.Outcome{Host: name, Ending: apply.Unchanged, Reason: err.Error(), Err: err}
+}
+
 // host carries the plan of one host out.
 func (a *applying) host(ctx context.Context, ch *change, name string) apply.Outcome {
 	h, t := ch.hostPlan(name), ch.targets[name]
 	if t.Installed != nil && len(h.Changes) > 0 {
-		err := fmt.Errorf("%w: its login may run the collector alone (collect_command)", apply.ErrRefused)
-		return apply.Outcome{Host: name, Ending: apply.Unchanged, Reason: err.Error(), Err: err}
+		return collectorAlone(name)
 	}
 	return apply.Apply(ctx, apply.Input{
 		Host: h, Run: ch.run, About: ch.about(), Dial: t.Dial, Judge: ch.judges.Of(t), Timeout: a.timeout, Result: a.found[name],

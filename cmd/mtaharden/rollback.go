@@ -99,6 +99,9 @@ func (r *rollingBack) run(c *cobra.Command, of string) error {
 
 func (r *rollingBack) host(ctx context.Context, ch *change, name, of string) apply.Outcome {
 	t := ch.targets[name]
+	if t.Installed != nil {
+		return collectorAlone(name)
+	}
 	do := apply.Rollback
 	if r.to {
 		do = apply.RollbackTo
