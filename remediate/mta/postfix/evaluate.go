@@ -139,7 +139,7 @@ func newRun(m *model, s *service, q judge.Question, script []int) *run {
 	if r.name == "" || r.unnamed {
 		r.name = "unknown"
 	}
-	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps", "smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"} {
+	for _, name := range []string{"mynetworks", "relay_domains", "smtpd_access_maps"} { // of who may use XCLIENT or XFORWARD smtpd asks no such thing
 		r.parent[name] = r.matchesParents(name)
 	}
 	return r
