@@ -137,14 +137,17 @@ func (m *model) sharesCache(front *service) bool {
 	return o.How != "default" && !slices.Contains([]string{"", "btree", "hash", "dbm", "sdbm"}, kind)
 }
 
-// arrivals are the host's addresses at which the client of the question may come to a listener: the listener's own, or all of the client's protocol;
-// those of the loopback interface where there are no others.
+// arrivals are the host's addresses of the client's protocol at which the client of the question may come to a listener: the listener's own, or
+// all; those of the loopback interface where there are no others.
 func (r *run) arrivals(l listener) []string {
+	client, _ := netip.ParseAddr(r.addr)
 	host, _ := splitService(l.addr)
 	if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && !ip.IsLoopback() {
+		if ip.Is4() != client.Is4() {
+			return nil
+		}
 		return []string{host}
 	}
-	client, _ := netip.ParseAddr(r.addr)
 	var own, loop []string
 	for _, p := range r.m.ownAddrs(l.front) {
 		switch a := p.Addr(); {
