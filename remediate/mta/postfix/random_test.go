@@ -50,7 +50,7 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 			q.TLS, a.Cert = true, g.chance(30)
 		}
 		if strings.Contains(text, "smtpd_command_filter") { // it sees the quotes, which an evaluator does not, and the question is of EHLO
-			q.Recipient, a.Helo = strings.ReplaceAll(q.Recipient, `"`, ""), false
+			q.Recipient, a.Helo = bare(q.Recipient), false
 		}
 		if strings.Contains(text, "smtpd_authorized_x") { // which EHLO alone looks at
 			a.Helo = false
@@ -64,6 +64,12 @@ func randomAsks(seed uint64, m *model, n int) []ask {
 	out[0].Q.Form, out[0].Q.Recipient = "", "x@relay.example.com"
 	out[1].Q.Form, out[1].Q.Recipient = "", "user@virtual.example.com"
 	return out
+}
+
+// bare is an address that is written without quotes: a blank needs them, and without is no address in SMTP (501 whatever the lists say),
+// though it is one as an evaluator holds it.
+func bare(addr string) string {
+	return strings.NewReplacer(`"`, "", " ", "-").Replace(addr)
 }
 
 // randomRange is the first seed and how many configurations: MTAHARDEN_RANDOM, "FIRST COUNT", or what MTAHARDEN_DIFFERENCE_SEED and
