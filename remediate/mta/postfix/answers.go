@@ -116,29 +116,36 @@ func (m *model) reply(q judge.Question, l listener) judge.Answer {
 }
 
 // markDead makes the configuration errors of a client into what they are where that client's mail to this host itself meets them too:
-// the listener does not serve it.
+// the listener does not serve it. Where it is served, an smtpd that ends at the mail of others is a failure of theirs alone.
 func (m *model) markDead(answers []judge.Answer, l listener) {
-	if l.smtpd == nil || !slices.ContainsFunc(answers, isBroken) {
+	broken := func(a judge.Answer) bool { return isBroken(a) || endsIt(a) }
+	if l.smtpd == nil || !slices.ContainsFunc(answers, broken) {
 		return
 	}
 	asker := m.asker(l)
 	served := map[string]bool{}
 	for i, a := range answers {
-		if !isBroken(a) {
+		if !broken(a) {
 			continue
 		}
 		addr := a.Question.ClientAddr
 		if _, known := served[addr]; !known {
 			local := a.Question
 			local.Form, local.Sender, local.Recipient = "", "antispam@"+asker.third, "webmaster@"+asker.names[0]
-			served[addr] = !isBroken(m.answer(local, l))
+			served[addr] = !broken(m.answer(local, l))
 		}
-		if !served[addr] {
+		switch {
+		case served[addr] && endsIt(a):
+			answers[i].Outcome = judge.Deferred
+		case !served[addr] && isBroken(a):
 			answers[i].Outcome = judge.Dead
 			answers[i].Text = "every recipient is answered " + a.Text
 		}
 	}
 }
+
+// endsIt reports whether smtpd greets the client and ends at this question.
+func endsIt(a judge.Answer) bool { return a.Outcome == judge.Dead && strings.HasPrefix(a.Text, ends) }
 
 func isBroken(a judge.Answer) bool {
 	return a.Outcome == judge.Deferred && (strings.Contains(a.Text, "451 4.3.5") || strings.Contains(a.Text, "451 4.3.0") || strings.Contains(a.Text, "421 4.3.0"))

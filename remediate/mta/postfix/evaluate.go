@@ -37,8 +37,9 @@ type run struct {
 	listed                         bool // reject_unlisted_recipient has been looked at
 	warn                           int  // the depth at which warn_if_reject stands before the restriction, 0 where none does
 	discard, redirect, filtered    bool
-	unnamed                        bool // nobody looks for the client's name
-	hindered                       bool // a way on which a DNS list or check refused
+	unnamed                        bool   // nobody looks for the client's name
+	ends                           string // why smtpd ended itself on the way, "" where it did not
+	hindered                       bool   // a way on which a DNS list or check refused
 	depth                          int
 	ofRecipient                    bool            // the address whose class is looked for is the recipient's
 	parent                         map[string]bool // parent_domain_matches_subdomains
@@ -202,6 +203,10 @@ func (r *run) walk() way {
 		}
 	}
 	w := way{reasons: r.reasons, because: r.because, text: v.text, hindered: r.hindered}
+	if r.ends != "" {
+		w.outcome, w.text = judge.Dead, ends+r.ends
+		return w
+	}
 	if v.kind == refuse {
 		w.outcome = refusal(v)
 		if w.text == "" {
@@ -213,6 +218,9 @@ func (r *run) walk() way {
 	w.reasons, w.because = r.reasons, append(r.because, r.ended...)
 	return w
 }
+
+// ends begins the answer where smtpd serves a client up to some command, and then ends itself without a reply.
+const ends = "smtpd ends without a reply: "
 
 func refusal(v verdict) judge.Outcome {
 	switch {
@@ -307,7 +315,7 @@ func settle(all []way, cut bool, q judge.Question) (judge.Outcome, string, []jud
 		return judge.CannotTell, "accepted or not: " + allReasons(ways), ways[0].because
 	}
 	// Whatever the forks say, nothing is relayed: the plainest end stands for all.
-	for _, o := range []judge.Outcome{judge.Relayed, judge.Refused, judge.Deferred, judge.Delivered} {
+	for _, o := range []judge.Outcome{judge.Relayed, judge.Refused, judge.Deferred, judge.Delivered, judge.Dead} {
 		if w, ok := ends[o]; ok {
 			if o == judge.Relayed && hindered {
 				w.text += "; what refuses some does not refuse all: " + allReasons(all)

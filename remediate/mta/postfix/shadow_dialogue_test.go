@@ -190,11 +190,14 @@ func (a ask) xclient() string {
 	return x
 }
 
+// atCommand parts what a daemon said last from the command at which it ended.
+const atCommand = " (at "
+
 func (v *conversation) say(line string) string {
 	fmt.Fprintf(v.c, "%s\r\n", line)
 	reply := v.read()
 	if strings.HasPrefix(reply, "dead") {
-		reply += " (at " + line + ")"
+		reply += atCommand + line + ")"
 	}
 	return reply
 }

@@ -95,7 +95,7 @@ func (h *helper) carryOut(o order) replies {
 		return replies{Err: err.Error()}
 	}
 	var r replies
-	gone := map[string]string{} // by listener: one that is dead is not asked again
+	gone := map[string]string{} // by listener: one that is dead is not asked again, but where its smtpd ended at a command, others may not
 	for _, q := range o.Asks {
 		reply := dead + gone[q.Q.Listener]
 		if reply == "" {
@@ -106,7 +106,7 @@ func (h *helper) carryOut(o order) replies {
 		}
 		r.Replies, r.Named = append(r.Replies, reply), append(r.Named, h.named)
 		h.named = ""
-		if strings.HasPrefix(reply, "dead") {
+		if strings.HasPrefix(reply, "dead") && !(strings.Contains(reply, "/smtpd[") && strings.Contains(reply, atCommand)) {
 			gone[q.Q.Listener] = reply
 		}
 	}

@@ -13,7 +13,7 @@ const maxNamed = 12
 // spoofed answers for a client that may name another client: by XCLIENT, where it is one of smtpd_authorized_xclient_hosts, and by a
 // PROXY header, which smtpd and postscreen take from whoever connects where they expect it (HAProxy's protocol has no password).
 func (m *model) spoofed(q judge.Question, l listener, a judge.Answer) judge.Answer {
-	if l.smtpd == nil || a.Outcome == judge.Relayed || a.Outcome == judge.Dead || !foreign(q) {
+	if l.smtpd == nil || a.Outcome == judge.Relayed || a.Outcome == judge.Dead && !endsIt(a) || !foreign(q) {
 		return a
 	}
 	if h, unknown := m.mayNameClients(q, l.smtpd); h.ok || unknown != "" {
