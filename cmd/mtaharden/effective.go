@@ -45,6 +45,7 @@ func lay(t *ssh.Target, h *inventory.Host, s *sshconfig.Settings, home string) {
 	t.HostKeyAlias = cmp.Or(h.HostKeyAlias, s.HostKeyAlias)
 	t.Identities, t.Unnamed = keyFiles(h, s, home)
 	t.KnownHosts = knownFiles(h, s, home)
+	t.RevokedKeys, t.MinRSABits = s.RevokedKeys, s.MinRSABits
 	t.Certificates = notNone(s.Certificates)
 	t.IdentitiesOnly = s.IdentitiesOnly
 	t.ControlPath = s.ControlPath
@@ -111,6 +112,7 @@ func algorithms(s *sshconfig.Settings) ssh.Algorithms {
 		MACs:            apply(s.MACs, safe.MACs, broken.MACs),
 		HostKeys:        apply(s.HostKeys, safe.HostKeys, broken.HostKeys),
 		PublicKeys:      apply(s.PublicKeys, safe.PublicKeyAuths, broken.PublicKeyAuths),
+		CASignatures:    apply(s.CASignatures, safe.PublicKeyAuths, broken.PublicKeyAuths),
 		HostKeysInOrder: s.HostKeys.Spec != "" && !s.HostKeys.Kept,
 	}
 }
@@ -127,7 +129,7 @@ func (r *reach) connectTime(s *sshconfig.Settings) time.Duration {
 var shownSettings = []struct{ keyword, shown string }{
 	{"hostname", "address"}, {"port", "port"}, {"user", "user"}, {"identityfile", "identity"}, {"userknownhostsfile", "known_hosts"}, {"globalknownhostsfile", "GlobalKnownHostsFile"},
 	{"hostkeyalias", "host_key_alias"}, {"proxyjump", "jump"}, {"proxycommand", "ProxyCommand"}, {"certificatefile", "CertificateFile"}, {"identitiesonly", "IdentitiesOnly"},
-	{"identityagent", "IdentityAgent"}, {"addressfamily", "AddressFamily"}, {"stricthostkeychecking", "StrictHostKeyChecking"}, {"controlpath", "ControlPath"},
+	{"identityagent", "IdentityAgent"}, {"addressfamily", "AddressFamily"}, {"revokedhostkeys", "RevokedHostKeys"}, {"requiredrsasize", "RequiredRSASize"}, {"casignaturealgorithms", "CASignatureAlgorithms"}, {"stricthostkeychecking", "StrictHostKeyChecking"}, {"controlpath", "ControlPath"},
 	{"connecttimeout", "ConnectTimeout"}, {"serveraliveinterval", "ServerAliveInterval"}, {"serveralivecountmax", "ServerAliveCountMax"},
 	{"kexalgorithms", "KexAlgorithms"}, {"ciphers", "Ciphers"}, {"macs", "MACs"}, {"hostkeyalgorithms", "HostKeyAlgorithms"}, {"pubkeyacceptedalgorithms", "PubkeyAcceptedAlgorithms"},
 }

@@ -16,7 +16,7 @@ import (
 func TestLaid(t *testing.T) {
 	full := &inventory.Host{Name: "mx1", Address: "192.0.2.1", Port: 22, User: "inv", Identity: []string{"/inv"}, KnownHosts: []string{"/invkh"}, HostKeyAlias: "inv"}
 	bare := &inventory.Host{Name: "mx1"}
-	said := &sshconfig.Settings{HostName: "conf", Port: 2222, User: "conf", Identities: []string{"/conf", "none"}, KnownHosts: []string{"/confkh"}, SystemKnown: []string{"none"}, HostKeyAlias: "conf", IdentitiesOnly: true, Certificates: []string{"/c"}, KeepAlive: time.Second, KeepAliveMax: 7}
+	said := &sshconfig.Settings{HostName: "conf", Port: 2222, User: "conf", Identities: []string{"/conf", "none"}, KnownHosts: []string{"/confkh"}, SystemKnown: []string{"none"}, HostKeyAlias: "conf", IdentitiesOnly: true, Certificates: []string{"/c"}, KeepAlive: time.Second, KeepAliveMax: 7, RevokedKeys: "/rev", MinRSABits: 3072}
 	none := &sshconfig.Settings{}
 	for _, c := range []struct {
 		name string
@@ -33,6 +33,9 @@ func TestLaid(t *testing.T) {
 		var x ssh.Target
 		lay(&x, c.h, c.s, "/h")
 		got := fmt.Sprintf("%s %d %s %s %v %v unnamed=%v only=%v", x.Address, x.Port, x.User, x.HostKeyAlias, x.Identities, x.KnownHosts, x.Unnamed, x.IdentitiesOnly)
+		if x.RevokedKeys != c.s.RevokedKeys || x.MinRSABits != c.s.MinRSABits {
+			t.Errorf("%s: %q %d of what no host may have", c.name, x.RevokedKeys, x.MinRSABits)
+		}
 		if got != c.want || x.KnownHosts == nil {
 			t.Errorf("%s:\n%s, want\n%s", c.name, got, c.want)
 		}

@@ -16,6 +16,7 @@ type Algorithms struct {
 	MACs         []string
 	HostKeys     []string // HostKeyAlgorithms
 	PublicKeys   []string // PubkeyAcceptedAlgorithms: the signatures that a login's keys may make
+	CASignatures []string // CASignatureAlgorithms: the signatures that an authority's certificates of hosts may have
 
 	// HostKeysInOrder says that HostKeys stand in an order that somebody wrote down: it is kept, and known_hosts is not asked which comes first.
 	HostKeysInOrder bool
@@ -77,10 +78,8 @@ func (t Target) config(known *knownHosts) (*ssh.ClientConfig, error) {
 // rest follow, so that a changed key is seen and named, and not an empty intersection. Certificates are asked for where an authority is known alone.
 func (k *knownHosts) order(names, all []string) []string {
 	var known []knownLine
-	for _, n := range names {
-		if known = k.of(n); len(known) > 0 {
-			break
-		}
+	for _, n := range names { // a line for all hosts, of a revoked key or an authority, says nothing of the one that is known without its port
+		known = append(known, k.of(n)...)
 	}
 	var list []string
 	take := func(algos []string, want func(string) bool) {
@@ -114,6 +113,14 @@ func formats(typ string) []string {
 		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
 	}
 	return []string{typ}
+}
+
+// maySign says whether an authority's signature by that algorithm is taken: one of SHA-1 is where it is allowed for the host alone.
+func (t Target) maySign(algorithm string) bool {
+	if contains(ssh.InsecureAlgorithms().PublicKeyAuths, algorithm) {
+		return t.AllowLegacy
+	}
+	return t.Algorithms.CASignatures == nil || contains(t.Algorithms.CASignatures, algorithm)
 }
 
 // weak names the algorithms in use that are no longer thought safe.

@@ -38,3 +38,15 @@ func TestSignatures(t *testing.T) {
 		}
 	}
 }
+
+// TestAlgorithmsOnAnotherPort: a line for all hosts does not hide what is known of the host without its port.
+func TestAlgorithmsOnAnotherPort(t *testing.T) {
+	ec, other := ecdsaSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey()
+	for _, first := range []string{"@revoked * ", "@cert-authority *.example.org ", "@revoked [mx01]:2222 "} {
+		k := readKnownHosts([]string{made(t, first+line(other)+"\nmx01 "+line(ec)+"\n")})
+		config, err := Target{Address: "mx01", Port: 2222}.withDefaults().config(k)
+		if err != nil || config.HostKeyAlgorithms[0] != ssh.KeyAlgoECDSA256 {
+			t.Errorf("after %s: %v, %v", first, config.HostKeyAlgorithms, err)
+		}
+	}
+}

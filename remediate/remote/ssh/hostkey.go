@@ -2,6 +2,8 @@ package ssh
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -80,12 +82,12 @@ func (j judgement) unknown() bool {
 // check judges key under the first name that any line has. A name without its port is asked only whether the key is trusted or revoked.
 func (k *knownHosts) check(t Target, key ssh.PublicKey) judgement {
 	names := t.names()
-	first := k.checkName(names[0], t.principal(), key)
+	first := k.checkName(names[0], t, key)
 	for _, name := range names[1:] {
 		if !first.unknown() {
 			break
 		}
-		if next := k.checkName(name, t.principal(), key); next.trusted || next.revoked != nil || next.err != nil {
+		if next := k.checkName(name, t, key); next.trusted || next.revoked != nil || next.err != nil {
 			return next
 		} else if (t.Port == 22 || strings.HasPrefix(name, "[")) && len(next.keys)+len(next.cas) > 0 {
 			first = next
@@ -94,7 +96,7 @@ func (k *knownHosts) check(t Target, key ssh.PublicKey) judgement {
 	return first
 }
 
-func (k *knownHosts) checkName(name, principal string, key ssh.PublicKey) judgement {
+func (k *knownHosts) checkName(name string, t Target, key ssh.PublicKey) judgement {
 	var j judgement
 	lines := k.of(name)
 	cert, _ := key.(*ssh.Certificate)
@@ -105,12 +107,14 @@ func (k *knownHosts) checkName(name, principal string, key ssh.PublicKey) judgem
 	}
 	for _, l := range lines {
 		if l.marker == "cert-authority" && cert != nil && same(l.key, cert.SignatureKey) {
-			err := checkCertificate(cert, principal)
-			return judgement{trusted: err == nil, err: err}
+			if j.err = t.checkCertificate(cert); j.err == nil {
+				return judgement{trusted: true}
+			}
+			break
 		}
 	}
 	for _, l := range lines {
-		switch { // of a certificate that nobody known has signed, the key in it may be known, as for ssh
+		switch { // of a certificate that nobody known has signed, or that does not hold, the key in it may be known, as for ssh
 		case l.marker == "" && same(l.key, plainKey(key)):
 			return judgement{trusted: true}
 		case l.marker == "":
@@ -123,9 +127,13 @@ func (k *knownHosts) checkName(name, principal string, key ssh.PublicKey) judgem
 }
 
 // checkCertificate judges a host's certificate whose authority is known. Its principals may be patterns (ssh-keygen(1), CERTIFICATES).
-func checkCertificate(cert *ssh.Certificate, name string) error {
-	if cert.CertType != ssh.HostCert {
+func (t Target) checkCertificate(cert *ssh.Certificate) error {
+	name := t.principal()
+	switch {
+	case cert.CertType != ssh.HostCert:
 		return errors.New("its certificate is for a user and not for a host")
+	case !t.maySign(cert.Signature.Format):
+		return fmt.Errorf("its certificate is signed by %s, which is not taken of an authority (ssh_config(5), CASignatureAlgorithms)", clean(cert.Signature.Format))
 	}
 	for _, p := range cert.ValidPrincipals {
 		if like(strings.ToLower(p), name) {
@@ -139,6 +147,9 @@ func checkCertificate(cert *ssh.Certificate, name string) error {
 // trust decides whether key may be the target's. It is asked after the host has proven that it holds the key.
 func (t Target) trust(k *knownHosts, key ssh.PublicKey) error {
 	t.tracef("host key %s", describe(key))
+	if err := cmp.Or(t.tooShort(key), t.unrevoked(key)); err != nil {
+		return err
+	}
 	j := k.check(t, key)
 	switch {
 	case j.trusted:
@@ -147,6 +158,16 @@ func (t Target) trust(k *knownHosts, key ssh.PublicKey) error {
 		return t.acceptNew(key)
 	}
 	return k.explain(t, key, j)
+}
+
+// tooShort refuses an RSA key of fewer bits than RequiredRSASize, and a certificate of such a key.
+func (t Target) tooShort(key ssh.PublicKey) error {
+	if public, ok := plainKey(key).(ssh.CryptoPublicKey); ok {
+		if k, ok := public.CryptoPublicKey().(*rsa.PublicKey); ok && k.N.BitLen() < t.MinRSABits {
+			return fmt.Errorf("the host key %s is not accepted: it has %d bits, and RequiredRSASize of ssh_config wants %d", describe(key), k.N.BitLen(), t.MinRSABits)
+		}
+	}
+	return nil
 }
 
 // explain turns what check found into a message with every fact that a person needs to decide.
@@ -188,7 +209,7 @@ func (t Target) acceptNew(key ssh.PublicKey) error {
 	defer f.Close()
 	now := readKnownHosts([]string{t.AcceptedKeys})
 	name := t.names()[0]
-	switch j := now.checkName(name, t.principal(), key); {
+	switch j := now.checkName(name, t, key); {
 	case j.trusted:
 		return nil
 	case !j.unknown():

@@ -19,9 +19,9 @@ import (
 
 // knownLine is one line of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 type knownLine struct {
-	marker string // "", "cert-authority" or "revoked"
-	hosts  string // in lower case; a hashed one as it stands
-	key    ssh.PublicKey
+	marker string        // "", "cert-authority" or "revoked"
+	hosts  string        // in lower case; a hashed one as it stands
+	key    ssh.PublicKey // never a certificate: of one, ssh takes the key
 	file   string
 	line   int
 }
@@ -40,8 +40,9 @@ type knownHosts struct {
 // KnownFiles keeps what known_hosts files say, so that the targets of a run read each list of files once: a fleet's file has a line for each of its hosts.
 // What is written to a file meanwhile is not seen. The zero value is ready, for several goroutines too; nil keeps nothing.
 type KnownFiles struct {
-	mu    sync.Mutex
-	lists map[string]func() *knownHosts // by the files' names
+	mu          sync.Mutex
+	lists       map[string]func() *knownHosts // by the files' names
+	revocations map[string]func() (*revocations, error)
 }
 
 func (k *KnownFiles) read(files []string) *knownHosts {
@@ -147,7 +148,7 @@ func parseKnownLine(text []byte) (*knownLine, error) {
 	} else {
 		names = strings.ToLower(names)
 	}
-	return &knownLine{marker: marker, hosts: names, key: key}, err
+	return &knownLine{marker: marker, hosts: names, key: plainKey(key)}, err
 }
 
 func (k *knownHosts) index(i int, hosts string) {

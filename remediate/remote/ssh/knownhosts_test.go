@@ -116,6 +116,13 @@ var trusts = []struct {
 	{name: "CA not yet", files: []string{"@cert-authority *.example.com CA"}, shows: "early", says: "not yet valid"},
 	{name: "CA and a key that is known", files: []string{"@cert-authority *.example.com OTHER\nmx01.example.com KEY"}, shows: "good"},
 	{name: "a CA and another key known", files: []string{"@cert-authority *.example.com CA\nmx01.example.com OTHER"}, says: "has changed"},
+	{name: "CA expired, and its key is known", files: []string{"@cert-authority *.example.com CA\nmx01.example.com KEY"}, shows: "expired"},
+	{name: "CA expired, and another key is known", files: []string{"@cert-authority *.example.com CA\nmx01.example.com OTHER"}, shows: "expired", says: "expired"},
+	{name: "CA that signs by SHA-1", files: []string{"@cert-authority *.example.com RSACA"}, shows: "sha1", says: "signed by ssh-rsa"},
+	{name: "CA that signs by SHA-2", files: []string{"@cert-authority *.example.com RSACA"}, shows: "sha2"},
+	{name: "revoked by a line that holds a certificate", files: []string{"mx01.example.com KEY\n@revoked * CERT"}, says: "is revoked at"},
+	{name: "revoked CA by a line that holds a certificate", files: []string{"mx01.example.com KEY\n@revoked * CERT"}, shows: "good", says: "is revoked at"},
+	{name: "known by a line that holds a certificate", files: []string{"mx01.example.com CERT"}},
 	{name: "CA without the marker", files: []string{"*.example.com CA"}, shows: "good", says: "has changed"},
 }
 
@@ -154,7 +161,9 @@ func made(t testing.TB, text string) string {
 
 func TestTrust(t *testing.T) {
 	key, other, ec, ca := remotetest.NewSigner(t).PublicKey(), remotetest.NewSigner(t).PublicKey(), ecdsaSigner(t).PublicKey(), remotetest.NewSigner(t)
-	fill := strings.NewReplacer("OTHER", line(other), "KEY", line(key), "ECDSA", line(ec), "CA", line(ca.PublicKey()), "HASHED", xknownhosts.HashHostname("mx01.example.com"), "HASHPORT", xknownhosts.HashHostname("[mx01.example.com]:2222"))
+	rsaCA := rsaSigner(t)
+	cert := hostCert(t, ca, key, "mx01.example.com", time.Now().Add(time.Hour))
+	fill := strings.NewReplacer("RSACA", line(rsaCA.PublicKey()), "CERT", line(cert), "OTHER", line(other), "KEY", line(key), "ECDSA", line(ec), "CA", line(ca.PublicKey()), "HASHED", xknownhosts.HashHostname("mx01.example.com"), "HASHPORT", xknownhosts.HashHostname("[mx01.example.com]:2222"))
 	shown := map[string]ssh.PublicKey{
 		"":         key,
 		"good":     hostCert(t, ca, key, "mx01.example.com", time.Now().Add(time.Hour)),
@@ -164,6 +173,8 @@ func TestTrust(t *testing.T) {
 		"anyone":   hostCert(t, ca, key, "", time.Now().Add(time.Hour)),
 		"alias":    hostCert(t, ca, key, "front", time.Now().Add(time.Hour)),
 		"user":     signed(t, ca, &ssh.Certificate{Key: key, CertType: ssh.UserCert, ValidAfter: 1, ValidBefore: ssh.CertTimeInfinity}),
+		"sha1":     hostCert(t, only(t, rsaCA, ssh.KeyAlgoRSA), key, "mx01.example.com", time.Now().Add(time.Hour)),
+		"sha2":     hostCert(t, only(t, rsaCA, ssh.KeyAlgoRSASHA256), key, "mx01.example.com", time.Now().Add(time.Hour)),
 		"early":    signed(t, ca, &ssh.Certificate{Key: key, CertType: ssh.HostCert, ValidAfter: 1 << 40, ValidBefore: ssh.CertTimeInfinity}),
 	}
 	for _, c := range trusts {

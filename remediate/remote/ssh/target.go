@@ -48,6 +48,11 @@ type Target struct {
 	KnownHosts []string
 	// Known keeps what was read of them for the other targets of a run. nil: they are read for this target alone.
 	Known *KnownFiles
+	// RevokedKeys is a file of keys that no host may have, a list or a KRL; where it cannot be read, no host's key is accepted (ssh_config(5),
+	// RevokedHostKeys). "" is none.
+	RevokedKeys string
+	// MinRSABits is how many bits a host's RSA key has at least (RequiredRSASize); 0 leaves it to the library, which takes none under 1024.
+	MinRSABits int
 	// HostKeyAlias is looked up in place of address and port, as it stands (ssh_config(5)).
 	HostKeyAlias string
 	// AcceptedKeys is the program's own known_hosts file: it is read with KnownHosts, and it alone is written to. "" is none.

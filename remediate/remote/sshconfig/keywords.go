@@ -29,6 +29,7 @@ var keywords = map[string]followed{
 	"identityfile": {added, nil}, "certificatefile": {added, nil}, "identitiesonly": {single, checkFlag}, "identityagent": {single, nil},
 	"proxyjump": {raw, checkJump}, "proxycommand": {raw, nil},
 	"userknownhostsfile": {many, nil}, "globalknownhostsfile": {many, nil}, "hostkeyalias": {single, nil}, "stricthostkeychecking": {single, nil},
+	"revokedhostkeys": {single, nil}, "requiredrsasize": {single, checkCount}, "casignaturealgorithms": {single, nil},
 	"controlpath": {single, nil}, "connecttimeout": {single, checkTime}, "serveraliveinterval": {single, checkTime}, "serveralivecountmax": {single, checkCount},
 	"kexalgorithms": {single, nil}, "ciphers": {single, nil}, "macs": {single, nil}, "hostkeyalgorithms": {single, nil}, "pubkeyacceptedalgorithms": {single, nil},
 

@@ -209,7 +209,7 @@ func (s *Settings) Text(key string) string {
 		"hostname": s.HostName, "user": s.User, "port": s.Port, "addressfamily": s.AddressFamily, "identityfile": strings.Join(s.Identities, " "),
 		"certificatefile": strings.Join(s.Certificates, " "), "identitiesonly": s.IdentitiesOnly, "identityagent": s.IdentityAgent,
 		"proxyjump": strings.Join(jumps, ","), "proxycommand": s.ProxyCommand, "userknownhostsfile": strings.Join(s.KnownHosts, " "),
-		"globalknownhostsfile": strings.Join(s.SystemKnown, " "), "hostkeyalias": s.HostKeyAlias, "stricthostkeychecking": s.StrictHostKey,
+		"globalknownhostsfile": strings.Join(s.SystemKnown, " "), "revokedhostkeys": s.RevokedKeys, "requiredrsasize": s.MinRSABits, "hostkeyalias": s.HostKeyAlias, "stricthostkeychecking": s.StrictHostKey,
 		"controlpath": s.ControlPath, "connecttimeout": s.ConnectTimeout, "serveraliveinterval": s.KeepAlive, "serveralivecountmax": s.KeepAliveMax,
 	}
 	if v, ok := texts[key]; ok {

@@ -60,6 +60,8 @@ func (s *Settings) set(key, word string, v value) (err error) {
 		s.SystemKnown = v.words
 	case "proxyjump":
 		s.Jump, err = hops(word)
+	case "requiredrsasize":
+		s.MinRSABits = int(number(word))
 	case "connecttimeout":
 		s.ConnectTimeout, err = span(word)
 	case "serveraliveinterval":
@@ -76,7 +78,7 @@ func (s *Settings) set(key, word string, v value) (err error) {
 
 // list is the setting of a keyword that chooses algorithms; nil for others.
 func (s *Settings) list(key string) *List {
-	return map[string]*List{"kexalgorithms": &s.KexAlgorithms, "ciphers": &s.Ciphers, "macs": &s.MACs, "hostkeyalgorithms": &s.HostKeys, "pubkeyacceptedalgorithms": &s.PublicKeys}[key]
+	return map[string]*List{"kexalgorithms": &s.KexAlgorithms, "ciphers": &s.Ciphers, "macs": &s.MACs, "hostkeyalgorithms": &s.HostKeys, "pubkeyacceptedalgorithms": &s.PublicKeys, "casignaturealgorithms": &s.CASignatures}[key]
 }
 
 // number reads what was checked to be one.
@@ -108,19 +110,23 @@ func (s *Settings) expand(said map[string]value, q Query, me local) error {
 		}
 		return nil
 	}
-	var agent, control []string
+	var agent, control, revoked []string
 	for _, one := range []struct {
 		key  string
 		into *[]string
 	}{
 		{"identityfile", &s.Identities}, {"certificatefile", &s.Certificates}, {"userknownhostsfile", &s.KnownHosts},
-		{"identityagent", &agent}, {"controlpath", &control},
+		{"identityagent", &agent}, {"controlpath", &control}, {"revokedhostkeys", &revoked},
 	} {
 		if err := paths(one.key, one.into); err != nil {
 			return err
 		}
 	}
 	s.IdentityAgent, s.ControlPath = fromEnvironment(strings.Join(agent, "")), strings.Join(control, "")
+	if s.RevokedKeys = strings.Join(revoked, ""); strings.EqualFold(s.RevokedKeys, "none") {
+		s.RevokedKeys = ""
+		delete(s.From, "revokedhostkeys")
+	}
 	if v, ok := said["proxycommand"]; ok && !strings.EqualFold(v.words[0], "none") {
 		line, err := command(v.words[0], tokens)
 		if err != nil {

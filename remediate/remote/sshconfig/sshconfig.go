@@ -63,6 +63,8 @@ type Settings struct {
 	SystemKnown    []string // GlobalKnownHostsFile
 	HostKeyAlias   string
 	StrictHostKey  string // StrictHostKeyChecking: yes, no, ask or accept-new
+	RevokedKeys    string // RevokedHostKeys: a file
+	MinRSABits     int    // RequiredRSASize
 	ControlPath    string // "" or "none" is none
 	ConnectTimeout time.Duration
 	KeepAlive      time.Duration // ServerAliveInterval
@@ -72,6 +74,7 @@ type Settings struct {
 	MACs           List
 	HostKeys       List     // HostKeyAlgorithms
 	PublicKeys     List     // PubkeyAcceptedAlgorithms
+	CASignatures   List     // CASignatureAlgorithms
 	NotFollowed    []string // "Keyword (FILE:LINE)" of what could matter to a login, and this program cannot do
 
 	From map[string]string // where each value is written, by keyword in lower case: "FILE:LINE", or "ssh -G" where that cannot be known
