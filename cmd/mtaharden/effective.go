@@ -111,10 +111,19 @@ func algorithms(s *sshconfig.Settings) ssh.Algorithms {
 		Ciphers:         apply(s.Ciphers, safe.Ciphers, broken.Ciphers),
 		MACs:            apply(s.MACs, safe.MACs, broken.MACs),
 		HostKeys:        apply(s.HostKeys, safe.HostKeys, broken.HostKeys),
-		PublicKeys:      apply(s.PublicKeys, safe.PublicKeyAuths, broken.PublicKeyAuths),
+		PublicKeys:      apply(s.PublicKeys, withCertificates(safe.PublicKeyAuths), withCertificates(broken.PublicKeyAuths)),
 		CASignatures:    apply(s.CASignatures, safe.PublicKeyAuths, broken.PublicKeyAuths),
 		HostKeysInOrder: s.HostKeys.Spec != "" && !s.HostKeys.Kept,
 	}
+}
+
+// withCertificates adds to signatures the names that they have with a certificate: ssh's own list has both, and the library's has not.
+func withCertificates(plain []string) []string {
+	all := slices.Clone(plain)
+	for _, name := range plain {
+		all = append(all, strings.TrimSuffix(name, "@openssh.com")+"-cert-v01@openssh.com")
+	}
+	return all
 }
 
 // connectTime is how long a connection may take: the flag goes before ssh_config, the program's own time is last.

@@ -61,6 +61,12 @@ func TestAlgorithmsOfSSHConfig(t *testing.T) {
 	if slices.ContainsFunc(a.Ciphers, func(c string) bool { return strings.HasPrefix(c, "aes") }) || len(a.Ciphers) == 0 || a.KeyExchanges != nil || a.HostKeysInOrder || !slices.Equal(a.MACs, []string{"hmac-sha2-256"}) || !slices.Contains(a.HostKeys, "ssh-rsa") {
 		t.Errorf("%+v", a)
 	}
+	if got := algorithms(&sshconfig.Settings{PublicKeys: sshconfig.List{Spec: "+ssh-rsa"}}).PublicKeys; !slices.Contains(got, "ssh-ed25519-cert-v01@openssh.com") || !slices.Contains(got, "sk-ssh-ed25519-cert-v01@openssh.com") || !slices.Contains(got, "ssh-rsa") {
+		t.Errorf("ssh's own list with one more has no certificates: %v", got)
+	}
+	if got := algorithms(&sshconfig.Settings{PublicKeys: sshconfig.List{Spec: "-*-cert-*"}}).PublicKeys; slices.ContainsFunc(got, func(a string) bool { return strings.Contains(a, "cert") }) || len(got) == 0 {
+		t.Errorf("certificates that are left out: %v", got)
+	}
 	if !algorithms(&sshconfig.Settings{HostKeys: sshconfig.List{Spec: "^ssh-ed25519"}}).HostKeysInOrder {
 		t.Error("an order that was written down is not kept")
 	}
