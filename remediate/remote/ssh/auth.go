@@ -31,10 +31,12 @@ type login struct {
 	err       error  // why no password could be given
 	person    string // what a person had to do
 
-	clockMu sync.Mutex
-	clock   *time.Timer   // ends the login
-	phase   int           // inBanner, …
-	limit   time.Duration // of the phase
+	clockMu   sync.Mutex
+	clock     *time.Timer   // ends the login
+	phase     int           // inBanner, …
+	limit     time.Duration // of the phase
+	hostKey   string        // that the host has shown
+	untrusted error         // why it is not trusted
 }
 
 // errRefused ends an authentication when nothing is left to offer; refusal says the rest.

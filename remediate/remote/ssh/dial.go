@@ -124,8 +124,6 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 		conn.Close()
 		ring.close() // an agent that waits for a touch holds the login too
 	})
-	var hostKey string
-	var untrusted error
 	config, err := t.config(known)
 	if err != nil {
 		conn.Close()
@@ -137,17 +135,13 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 		return nil
 	}
 	config.AuthCallback = l.next
-	config.HostKeyCallback = hostKeyFunc(func(key ssh.PublicKey) error {
-		hostKey = describe(key)
-		untrusted = t.trust(known, key)
-		l.enter(inAuth)
-		return untrusted
-	})
+	config.HostKeyCallback = hostKeyFunc(func(key ssh.PublicKey) error { return l.shows(known, key) })
 	c, chans, reqs, err := ssh.NewClientConn(conn, t.endpoint(), config)
 	if !stop() && err == nil {
 		c.Close()
 		err = context.Cause(ctx)
 	}
+	hostKey, untrusted := l.shown()
 	if err != nil {
 		conn.Close()
 		return nil, l.failure(ctx, err, untrusted, hostKey != "")
@@ -160,6 +154,27 @@ func (t Target) login(ctx context.Context, conn *watched, known *knownHosts, rin
 	}
 	go h.keepAlive()
 	return h, nil
+}
+
+// shows judges the key that the host has proven to hold. It is asked at each key exchange; a host may want a new one whenever it likes, also while
+// the login ends, and that gives it no more time.
+func (l *login) shows(known *knownHosts, key ssh.PublicKey) error {
+	err := l.t.trust(known, key)
+	l.clockMu.Lock()
+	first := l.hostKey == ""
+	l.hostKey, l.untrusted = describe(key), err
+	l.clockMu.Unlock()
+	if first {
+		l.enter(inAuth)
+	}
+	return err
+}
+
+// shown is the key that the host last showed, and why it is not trusted.
+func (l *login) shown() (key string, untrusted error) {
+	l.clockMu.Lock()
+	defer l.clockMu.Unlock()
+	return l.hostKey, l.untrusted
 }
 
 func hostKeyFunc(f func(ssh.PublicKey) error) ssh.HostKeyCallback {

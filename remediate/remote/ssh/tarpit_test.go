@@ -3,8 +3,11 @@ package ssh_test
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	xssh "golang.org/x/crypto/ssh"
 
 	"mtaharden/remediate/remote"
 	"mtaharden/remediate/remote/remotetest"
@@ -37,10 +40,22 @@ var tarpits = []struct {
 	{"no key exchange", &remotetest.Server{Stall: remotetest.NoKeyExchange}, keyExchange, nil, remote.ErrUnreachable, "the key exchange was not finished within 2s"},
 	{"key exchange byte by byte", &remotetest.Server{Stall: remotetest.DripKeyExchange}, keyExchange, nil, remote.ErrUnreachable, "the key exchange was not finished within 2s"},
 	{"no answer to a login", &remotetest.Server{HangAfterKex: true}, func(x *remote.Timeouts) *time.Duration { return &x.Auth }, nil, remote.ErrUnreachable, "the authentication was not finished within 2s"},
+	{"new keys for ever", &remotetest.Server{HangAfterKex: true, Config: rekeying()}, func(x *remote.Timeouts) *time.Duration { return &x.Auth }, nil, remote.ErrUnreachable, "the authentication was not finished within 2s"},
 	{"no channel", &remotetest.Server{HangAfterAuth: true}, func(x *remote.Timeouts) *time.Duration { return &x.Channel }, nil, remote.ErrUnreachable, "the host opened no channel within 2s"},
 	{"a silent command", &remotetest.Server{HangExec: true}, func(x *remote.Timeouts) *time.Duration { return &x.Idle }, nil, remote.ErrCut, "it said nothing for 2s; the login shell never came to the command"},
 	{"a deaf command", &remotetest.Server{DeafExec: true}, func(x *remote.Timeouts) *time.Duration { return &x.Run }, nil, remote.ErrCut, "it did not end within 2s; the login shell never came to the command"},
 	{"a command that writes for ever", &remotetest.Server{Flood: true}, func(x *remote.Timeouts) *time.Duration { return &x.Run }, nil, remote.ErrCut, "it wrote more than 1000 bytes to standard output"},
+}
+
+// rekeying is a server that has something to say for ever before anybody is let in, and makes new keys for each word of it.
+func rekeying() *xssh.ServerConfig {
+	return &xssh.ServerConfig{Config: xssh.Config{RekeyThreshold: 256}, PreAuthConnCallback: func(c xssh.ServerPreAuthConn) {
+		go func() {
+			for c.SendAuthBanner(strings.Repeat("wait ", 100)) == nil {
+				time.Sleep(short / 10)
+			}
+		}()
+	}}
 }
 
 func banner(x *remote.Timeouts) *time.Duration      { return &x.Banner }
@@ -73,7 +88,7 @@ func TestInterrupted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			server := &remotetest.Server{Stall: c.server.Stall, SilentAccept: c.server.SilentAccept, HangAfterKex: c.server.HangAfterKex,
-				HangAfterAuth: c.server.HangAfterAuth, HangExec: c.server.HangExec, DeafExec: c.server.DeafExec}
+				HangAfterAuth: c.server.HangAfterAuth, Config: c.server.Config, HangExec: c.server.HangExec, DeafExec: c.server.DeafExec}
 			target := newTarget(t, server)
 			target.Timeouts = remote.Timeouts{Dial: time.Hour, Login: time.Hour, Idle: time.Hour, Run: time.Hour}
 			if c.change != nil {
