@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,11 +126,17 @@ func (l *login) answer(_, _ string, questions []string, echo []bool) ([]string, 
 	return answers, nil
 }
 
+// oneTime says whether a question is for what serves once, as pam_oath, pam_google_authenticator, SecurID and Duo ask for it: a password is the wrong answer.
+func oneTime(question string) bool {
+	question = strings.ToLower(question)
+	return slices.ContainsFunc([]string{"one-time", "one time", "otp", "verification code", "passcode", "token"}, func(w string) bool { return strings.Contains(question, w) })
+}
+
 func (l *login) answerTo(question string, echo bool, of int) (string, error) {
 	person := l.attended() || l.t.Answer != nil && of > 1
 	secret := strings.Contains(strings.ToLower(question), "password") || !person && of == 1
 	switch {
-	case secret && !echo && !l.pwSent && l.t.Password != nil:
+	case secret && !oneTime(question) && !echo && !l.pwSent && l.t.Password != nil:
 		return l.password()
 	case !person || l.questions >= maxQuestions:
 		l.asked = clean(question)
