@@ -50,13 +50,17 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	for _, n := range ring.notes {
 		t.tracef("%s", n)
 	}
-	leave, err := t.Keys.queue(ctx, ring)
+	before, err := t.reachJump(ctx)
 	if err != nil {
-		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+		return nil, err
 	}
-	defer leave()
 	return t.persist(ctx, func(ctx context.Context) (remote.Host, error) {
-		conn, err := t.connect(ctx)
+		leave, err := t.Keys.queue(ctx, ring) // the last that is waited for: who has the key waits for nobody else
+		if err != nil {
+			return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+		}
+		defer leave()
+		conn, err := t.connect(ctx, before)
 		if err != nil {
 			return nil, err
 		}
@@ -64,14 +68,20 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	})
 }
 
-func (t Target) connect(ctx context.Context) (*watched, error) {
+// reachJump is the connection to the jump host, nil where there is none. It is made in its own time, which a person may need, and before the target waits
+// for a turn: the jump host's login may need the same one.
+func (t Target) reachJump(ctx context.Context) (*host, error) {
+	if t.Jump == nil {
+		return nil, nil
+	}
+	t.tracef("through the jump host %s", t.Jump.t.Name)
+	h, err := t.Jump.reach(ctx)
+	return h, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+}
+
+func (t Target) connect(ctx context.Context, before *host) (*watched, error) {
 	connect := t.Connect
-	if t.Jump != nil {
-		t.tracef("through the jump host %s", t.Jump.t.Name)
-		before, err := t.Jump.reach(ctx) // in its own time, which a person may need
-		if err != nil {
-			return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
-		}
+	if before != nil {
 		connect = func(ctx context.Context, _, address string) (net.Conn, error) {
 			return t.Jump.dial(ctx, before, address)
 		}

@@ -1,6 +1,7 @@
 package ssh_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
@@ -134,9 +135,9 @@ func (a touched) Sign(_ xssh.PublicKey, data []byte) (*xssh.Signature, error) {
 	return &xssh.Signature{Format: a.pub.Type(), Blob: ed25519.Sign(a.key, signed), Rest: tail}, nil
 }
 
-// TestTouch: a key that waits for a touch takes a person at each login, and the connection says so.
-func TestTouch(t *testing.T) {
-	keys := newTouched(t)
+// serve is the agent's socket.
+func (a touched) serve(t *testing.T) string {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "agent")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -151,14 +152,47 @@ func TestTouch(t *testing.T) {
 			}
 			go func() {
 				defer conn.Close()
-				agent.ServeAgent(keys, conn)
+				agent.ServeAgent(a, conn)
 			}()
 		}
 	}()
+	return socket
+}
+
+// TestTouch: a key that waits for a touch takes a person at each login, and the connection says so.
+func TestTouch(t *testing.T) {
+	keys := newTouched(t)
+	socket := keys.serve(t)
 	s := &remotetest.Server{Keys: []xssh.PublicKey{keys.pub}}
 	target := newTarget(t, s)
 	target.Identities, target.Agent = nil, socket
 	if got := dial(t, target).Transport().Person; got != "touch the key agent" {
 		t.Errorf("a person did: %q", got)
+	}
+}
+
+// TestTouchOfJumpHosts: one key that waits for a touch, for targets and for the jump hosts before them: nobody waits for a turn that waits for him.
+func TestTouchOfJumpHosts(t *testing.T) {
+	agent := newTouched(t)
+	socket, keys := agent.serve(t), &ssh.Keys{}
+	var jumps ssh.Jumps
+	t.Cleanup(func() { jumps.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, name := range []string{"one", "two"} {
+		bastion, end := onward(), &remotetest.Server{}
+		var way []ssh.Target
+		for _, s := range []*remotetest.Server{bastion, end} {
+			s.Keys = []xssh.PublicKey{agent.pub}
+			x := named(newTarget(t, s), name)
+			x.Identities, x.Agent, x.Keys = nil, socket, keys
+			way = append(way, x)
+		}
+		way[1].Jump = jumps.Through(way[0])
+		h, err := ssh.Dial(ctx, way[1])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		h.Close()
 	}
 }
