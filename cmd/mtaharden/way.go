@@ -43,7 +43,7 @@ func (d *dialer) through(ctx context.Context, h *inventory.Host, way []string) (
 			return t, failedTo("connect to", h.Name, remote.ErrUnreachable, fmt.Errorf("its jump host %s: %v", hop.Name, err))
 		}
 		if i > 0 {
-			next.Jump, next.Connect = t.Jump, nil // the list says how it is reached, whatever it says of itself
+			next.Jump, next.Connect, next.Through = t.Jump, nil, "" // the list says how it is reached, whatever it says of itself
 		}
 		t.Jump = d.jumps.Through(next)
 	}
@@ -72,7 +72,7 @@ func (d *dialer) command(t *ssh.Target, h *inventory.Host, s *sshconfig.Settings
 			return failedTo("connect to", h.Name, remote.ErrUnreachable, fmt.Errorf("ssh_config asks for %s, which this program cannot do: a ProxyCommand that hands over a connection", asked))
 		}
 	}
-	t.Connect = ssh.ProxyCommand(s.ProxyCommand)
+	t.Connect, t.Through = ssh.ProxyCommand(s.ProxyCommand), "a ProxyCommand"
 	return nil
 }
 

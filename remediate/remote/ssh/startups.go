@@ -59,8 +59,12 @@ func (d *Doors) enter(ctx context.Context, places ...string) (leave func(), err 
 	return leave, nil
 }
 
-// places are where a login to t counts: at its address, and at the jump host nearest to it.
+// places are where a login to t counts: at its address, and at the jump host nearest to it. What a ProxyCommand goes through nobody knows: mostly
+// one bastion for all.
 func (t Target) places() []string {
+	if t.Through != "" {
+		return []string{"through " + t.Through, t.Through + " > " + t.endpoint()}
+	}
 	if t.Jump != nil {
 		return []string{"through " + t.Jump.way, t.Jump.way + " > " + t.endpoint()}
 	}

@@ -87,6 +87,8 @@ type Target struct {
 	Jump *Jump
 	// Connect makes the connection; nil is a TCP connection of this machine's own.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
+	// Through names what Connect's connections run through where that is not this machine alone: the logins through it count together. "" is nothing.
+	Through string
 	// Trace gets what ssh -v would print, a line a call; nil is none. It may be called from several goroutines, and is never given a secret.
 	Trace func(line string)
 }
