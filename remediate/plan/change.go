@@ -177,10 +177,27 @@ func editAll(j Judged, failed []*Finding) (mended []*Finding, files []mta.File) 
 			}
 			fixes, files = all, next
 		}
+		if len(f.modes) == 0 && !alters(j, f.fixes) {
+			f.remark(say("the files say so already: what overrules them is to be changed by hand", "파일에는 이미 그렇게 설정되어 있음: 이를 무효화하는 설정을 직접 변경"))
+			continue
+		}
 		f.Fixable = true
 		mended = append(mended, f)
 	}
 	return mended, files
+}
+
+// alters says whether the fixes, made alone, change a file. Where they do not, the setting stands there already and something that no file of the
+// installation says overrules it: the command line of the running daemon.
+func alters(j Judged, fixes []mta.Fix) bool {
+	files, err := j.Driver.Edit(j.Config, fixes)
+	return err != nil || slices.ContainsFunc(files, func(f mta.File) bool { return changes(j.Config, f) })
+}
+
+// changes says whether an edited file is another than it was.
+func changes(c *mta.Config, f mta.File) bool {
+	ch, err := changeOf(c, f)
+	return err == nil && (ch.Kind != EditFile || len(ch.Edits) > 0)
 }
 
 // placed says whether every edit can be expressed without a secret.
@@ -258,8 +275,7 @@ func rulesByFile(j Judged, mended []*Finding) map[string][]string {
 			continue // it went well together with the others
 		}
 		for _, file := range files {
-			ch, err := changeOf(j.Config, file)
-			if err == nil && (ch.Kind != EditFile || len(ch.Edits) > 0) && !slices.Contains(out[file.Path], f.Rule) {
+			if changes(j.Config, file) && !slices.Contains(out[file.Path], f.Rule) {
 				out[file.Path] = append(out[file.Path], f.Rule)
 			}
 		}

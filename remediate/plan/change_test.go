@@ -247,6 +247,24 @@ func TestSecondPlan(t *testing.T) {
 	}
 }
 
+// TestOverruled: where the file says already what a fix would write, and the daemon's command line overrules it, there is nothing to apply: a person
+// has to mend it.
+func TestOverruled(t *testing.T) {
+	text := []byte("verify = no\nnetworks = 10.0.0.0/24\n")
+	in := toyInput(t, &facts.File{Path: toyFile, Data: text, SHA256: hash(text)})
+	in.Rules = slices.DeleteFunc(in.Rules, func(r playbooks.Rule) bool { return r.ID == "clash" })
+	in.Installs[0].Answers = append(in.Installs[0].Answers, judge.Answer{
+		Question: judge.Question{Class: judge.Outside, Verb: judge.Vrfy}, Judge: judge.MTA, Outcome: judge.Disclosed, Text: "-Overify=yes",
+	})
+	res := New(in)
+	if f := find(t, res, "vrfy"); f.Status != Fail || f.Fixable || !strings.Contains(f.Manual, "the files say so already") {
+		t.Errorf("%s, fixable %v: %s", f.Status, f.Fixable, f.Manual)
+	}
+	if f := find(t, res, "helper"); !f.Fixable || len(res.Changes) != 1 {
+		t.Errorf("beside it: fixable %v, %+v", f.Fixable, res.Changes)
+	}
+}
+
 // TestPanel: what a panel generates is judged, and left to the panel.
 func TestPanel(t *testing.T) {
 	in := toyInput(t, masked())
