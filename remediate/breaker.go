@@ -150,10 +150,15 @@ func (b *Breaker) tell(tr *trial, v verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now := tr.c.trials[tr.place]; now == waiting || now == trying {
-		tr.c.trials[tr.place] = v
-		close(tr.c.changed)
-		tr.c.changed = make(chan struct{})
+		tr.c.set(tr.place, v)
 	}
+}
+
+// set notes a verdict and wakes those who wait: one that is tried lets the next have its turn, as much as one that has answered.
+func (c *circuit) set(place int, v verdict) {
+	c.trials[place] = v
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // enter waits for a trial's turn.
@@ -167,7 +172,7 @@ func (b *Breaker) enter(ctx context.Context, tr *trial) error {
 		}
 		row := opened(c.trials)
 		if row == nil && may(c.trials, tr.place) {
-			c.trials[tr.place] = trying
+			c.set(tr.place, trying)
 			b.mu.Unlock()
 			return nil
 		}

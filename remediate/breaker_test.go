@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mtaharden/remediate/apply"
@@ -178,4 +180,32 @@ func TestBreakerLetsAgain(t *testing.T) {
 	if _, err := next.Dial(t.Context()); !errors.Is(err, ErrBreaker) || !strings.Contains(err.Error(), "5 hosts in a row refused") {
 		t.Error(err)
 	}
+}
+
+// TestBreakerTurn: a host that waited for the turn of the one before it goes on once that one is tried, and does not wait for its answer.
+func TestBreakerTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &Breaker{}
+		var under atomic.Int32
+		hang := func(ctx context.Context) (remote.Host, error) {
+			under.Add(1)
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}
+		targets := []Target{{Name: "first", Login: Credential{"key", "ops"}, Dial: hang}, {Name: "second", Login: Credential{"key", "ops"}, Dial: hang}}
+		for i := range targets {
+			targets[i] = b.Guard(targets[i])
+			defer b.Begin(targets[i])()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		for i, x := range slices.Backward(targets) {
+			go x.Dial(ctx)
+			synctest.Wait()
+			if want := int32(2 * (1 - i)); under.Load() != want {
+				t.Errorf("%s has come: %d logins are under way, want %d", x.Name, under.Load(), want)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
 }

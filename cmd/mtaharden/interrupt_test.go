@@ -14,14 +14,19 @@ import (
 // far it came; one whose turn had not come was not begun.
 func TestInterruptedAudit(t *testing.T) {
 	f := newFleet(t)
-	hung := map[string]*remotetest.Server{
-		"banner": {SilentAccept: true}, "lines": {Stall: remotetest.DripLines}, "kex": {Stall: remotetest.NoKeyExchange}, "login": {HangAfterKex: true},
-		"channel": {HangAfterAuth: true}, "silent": {HangExec: true}, "deaf": {DeafExec: true},
+	hung := []struct {
+		name string
+		*remotetest.Server
+	}{
+		// Those that let the login in are first: until one host has, no more than a few are tried.
+		{"silent", &remotetest.Server{HangExec: true}}, {"channel", &remotetest.Server{HangAfterAuth: true}}, {"deaf", &remotetest.Server{DeafExec: true}},
+		{"banner", &remotetest.Server{SilentAccept: true}}, {"lines", &remotetest.Server{Stall: remotetest.DripLines}},
+		{"kex", &remotetest.Server{Stall: remotetest.NoKeyExchange}}, {"login", &remotetest.Server{HangAfterKex: true}},
 	}
-	for name, s := range hung {
-		f.add(name, s, "")
+	for _, s := range hung {
+		f.add(s.name, s.Server, `become = "none"`)
 	}
-	f.add("waiting", &remotetest.Server{}, "")
+	f.add("waiting", &remotetest.Server{}, `become = "none"`)
 	inventory := f.inventory()
 	begun := func() int32 {
 		var n int32
