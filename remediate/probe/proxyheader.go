@@ -5,19 +5,39 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync"
 )
 
 // behindProxy finds out whether the listener greets once it was told a client's address: then it believes anybody about that. A server that
 // does not read such headers takes one for a command, and answers EHLO only after it. There are listeners that read one version alone.
 func (a *asker) behindProxy(ctx context.Context) bool {
-	for _, a.proxied = range []int{1, 2} {
-		if a.greetsBehindProxy(ctx) {
-			a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")
-			return true
-		}
+	a.proxied = a.headerRead(ctx)
+	if a.proxied == 0 {
+		return false
 	}
-	a.proxied = 0
-	return false
+	a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")
+	return true
+}
+
+// headerRead is the version of the header that the listener greets after; 0 is neither. Both are tried at once where more than one connection at a
+// time may be open: a server that is simply dead costs its time once.
+func (a *asker) headerRead(ctx context.Context) int {
+	var greets [3]bool
+	try := func(version int) bool {
+		b := &asker{l: a.l, c: a.c, tables: a.tables, report: a.report, proxied: version}
+		greets[version] = b.greetsBehindProxy(ctx)
+		return greets[version]
+	}
+	if a.c.Parallel < 2 {
+		_ = try(1) || try(2)
+	} else {
+		var both sync.WaitGroup
+		both.Go(func() { try(1) })
+		both.Go(func() { try(2) })
+		both.Wait()
+	}
+	return max(slices.Index(greets[:], true), 0)
 }
 
 func (a *asker) greetsBehindProxy(ctx context.Context) bool {
