@@ -95,7 +95,13 @@ func TestHangup(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+		t.Cleanup(func() {
+			if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid)); err == nil && t.Failed() {
+				t.Logf("%s: %s", name, state) // which signals wait and which are caught
+			}
+			c.Process.Kill()
+			c.Wait()
+		})
 		wait(t, program+".up")
 		return c.Process.Pid, told
 	}
@@ -127,7 +133,7 @@ func TestHangup(t *testing.T) {
 // wait waits for a file.
 func wait(t *testing.T, name string) {
 	t.Helper()
-	for range 600 {
+	for range 2400 { // two minutes: a busy machine's shell hears of a signal late
 		if _, err := os.Stat(name); err == nil {
 			return
 		}
