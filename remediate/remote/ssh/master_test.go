@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,10 +34,10 @@ func startMaster(t *testing.T, x ssh.Target) (socket string, stop func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop = func() {
+	stop = sync.OnceFunc(func() { // a test's clock and its end may come together
 		cmd.Process.Kill()
 		cmd.Wait()
-	}
+	})
 	t.Cleanup(func() {
 		stop()
 		os.RemoveAll(dir)
