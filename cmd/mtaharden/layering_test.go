@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"remediate/remote":            {},
 	"remediate/judge":             {},
 	"remediate/remote/ssh":        {"remediate/remote"},
-	"remediate/remote/sshconfig":  {}, // what ssh's files say, apart from the room that dials: cmd lays it under the inventory
+	"remediate/remote/sshconfig":  {"remediate/remote"}, // what ssh's files say, apart from the room that dials: cmd lays it under the inventory
 	"remediate/remote/local":      {"remediate/remote"},
 	"remediate/remote/remotetest": {"remediate/remote"},
 	"remediate/facts":             {"remediate/remote"},

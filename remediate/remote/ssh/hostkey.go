@@ -16,6 +16,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 	"golang.org/x/crypto/ssh"
+
+	"mtaharden/remediate/remote"
 )
 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
@@ -136,7 +138,7 @@ func (t Target) checkCertificate(cert *ssh.Certificate) error {
 		return fmt.Errorf("its certificate is signed by %s, which is not taken of an authority (ssh_config(5), CASignatureAlgorithms)", clean(cert.Signature.Format))
 	}
 	for _, p := range cert.ValidPrincipals {
-		if like(strings.ToLower(p), name) {
+		if remote.Like(strings.ToLower(p), name) {
 			name = p
 			break
 		}

@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/ssh"
+
+	"mtaharden/remediate/remote"
 )
 
 // knownLine is one line of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
@@ -201,7 +203,7 @@ func (l knownLine) matches(name string) bool {
 	found := false
 	for pattern := range strings.SplitSeq(l.hosts, ",") {
 		bare, negated := strings.CutPrefix(pattern, "!")
-		if like(usual(bare), name) {
+		if remote.Like(usual(bare), name) {
 			if negated {
 				return false
 			}
@@ -225,25 +227,4 @@ func hashed(field string) (salt, sum []byte, err error) {
 		err = errors.New("its hash has not the length of one")
 	}
 	return salt, sum, err
-}
-
-// like says whether name is of the form of pattern, in which * is any text and ? any one byte.
-func like(pattern, name string) bool {
-	p, n, star, mark := 0, 0, -1, 0
-	for n < len(name) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, n
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
-			p++
-			n++
-		case star >= 0:
-			mark++
-			p, n = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

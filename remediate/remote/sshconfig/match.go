@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"mtaharden/remediate/remote"
 )
 
 // value is what one keyword was found to say.
@@ -108,7 +110,7 @@ func matchHost(host string, patterns []string) bool {
 	found := false
 	for _, p := range patterns {
 		bare, negated := strings.CutPrefix(p, "!")
-		if like(bare, host) {
+		if remote.Like(bare, host) {
 			if negated {
 				return false
 			}
@@ -120,27 +122,6 @@ func matchHost(host string, patterns []string) bool {
 
 // matchList compares with a list of patterns between commas.
 func matchList(s, list string) bool { return matchHost(s, strings.Split(list, ",")) }
-
-// like says whether s is of the form of pattern, in which * is any text and ? any one byte.
-func like(pattern, s string) bool {
-	p, n, star, mark := 0, 0, -1, 0
-	for n < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, n
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[n]):
-			p++
-			n++
-		case star >= 0:
-			mark++
-			p, n = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
 
 // match judges the criteria of a Match line; all must hold.
 func (r *reading) match(l line) (bool, error) {

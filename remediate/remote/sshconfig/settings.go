@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"mtaharden/remediate/remote"
 )
 
 // settings are what was said, in the form that others use.
@@ -179,7 +181,7 @@ func (l List) Apply(own, all []string) []string {
 			continue
 		}
 		for _, name := range all {
-			if like(p, name) {
+			if remote.Like(p, name) {
 				named = append(named, name)
 			}
 		}
