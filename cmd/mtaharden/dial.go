@@ -63,14 +63,32 @@ func newDialer(c *cobra.Command, r *reach) (*dialer, error) {
 	return d, nil
 }
 
-// dial logs in to h.
+// dial logs in to h, a host that the command is about.
 func (d *dialer) dial(ctx context.Context, h *inventory.Host) (remote.Host, error) {
-	t, err := d.target(ctx, h)
+	return d.login(ctx, h, meant)
+}
+
+// pass logs in to h, which stands on the way to others.
+func (d *dialer) pass(ctx context.Context, h *inventory.Host) (remote.Host, error) {
+	return d.login(ctx, h, passed)
+}
+
+func (d *dialer) login(ctx context.Context, h *inventory.Host, as role) (remote.Host, error) {
+	t, err := d.target(ctx, h, as)
 	if err != nil {
 		return nil, err
 	}
 	return ssh.Dial(ctx, t)
 }
+
+// role is what a host is reached for. The passwords of the flags are for the hosts that the command is about: a jump host or a vantage is another machine,
+// often somebody else's, and is sent none that the inventory does not name for it.
+type role int
+
+const (
+	meant role = iota
+	passed
+)
 
 // openSSHConfig reads ssh_config for the hosts of an inventory, and says what of it cannot be followed.
 func (r *reach) openSSHConfig(stderr io.Writer) (*sshconfig.Config, error) {
@@ -88,7 +106,7 @@ func (r *reach) openSSHConfig(stderr io.Writer) (*sshconfig.Config, error) {
 }
 
 // own is h in the words of the ssh room, apart from the way to it.
-func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, error) {
+func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings, as role) (ssh.Target, error) {
 	t := ssh.Target{
 		Name:          h.Name,
 		AcceptedKeys:  d.accepted,
@@ -101,7 +119,6 @@ func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, erro
 		Become:        h.Become,
 		BecomeCommand: h.BecomeCommand,
 		AllowLegacy:   h.AllowLegacySSH,
-		Password:      d.reach.password,
 		Timeouts:      remote.Timeouts{Dial: d.reach.connectTime(s), Run: d.reach.timeLimit},
 		Trace:         d.trace(h.Name),
 	}
@@ -119,10 +136,13 @@ func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, erro
 			return d.reach.prompt.fresh(h.Name+" asks: "+question, echo)
 		}
 	}
-	if h.PasswordFile != "" && d.reach.password == nil {
-		t.Password = func() (string, error) { return readSecretFile(h.PasswordFile) }
+	t.Password = d.password(h, as)
+	if t.Password == nil && d.reach.password != nil {
+		t.NoPassword = "the password given on the command line is not for hosts on the way: a jump host's or a vantage's is the password_file of its stanza in [hosts]"
 	}
-	t.BecomePassword = d.becomePassword(h)
+	if as == meant {
+		t.BecomePassword = d.becomePassword(h)
+	}
 	if h.CollectCommand != nil {
 		t.Become = "none" // the command becomes root by itself: its account may run nothing else
 	}
@@ -131,17 +151,25 @@ func (d *dialer) own(h *inventory.Host, s *sshconfig.Settings) (ssh.Target, erro
 
 // credentials are what a login and its way to root are tried with, as the breaker tells them apart.
 func (d *dialer) credentials(ctx context.Context, h *inventory.Host) (login, root remediate.Credential) {
-	t, err := d.target(ctx, h)
+	t, err := d.target(ctx, h, meant)
 	if err != nil {
 		return login, root // it is said where it is dialled
 	}
-	login.Key = fmt.Sprintf("login %q %q %q %q %v %q %v", t.User, t.Identities, t.Certificates, t.Agent, t.IdentitiesOnly, h.PasswordFile, d.reach.password != nil)
+	login.Key = fmt.Sprintf("login %q %q %q %q %v %q", t.User, t.Identities, t.Certificates, t.Agent, t.IdentitiesOnly, source(d.reach.password, h.PasswordFile))
 	login.Name = "the login of " + t.User
 	if t.BecomePassword != nil && t.Become != "none" && t.User != "root" {
-		root.Key = fmt.Sprintf("root %q %q %q %q %v", t.User, t.Become, t.BecomeCommand, h.BecomePasswordFile, d.reach.become != nil)
+		root.Key = fmt.Sprintf("root %q %q %q %q", t.User, t.Become, t.BecomeCommand, source(d.reach.become, h.BecomePasswordFile))
 		root.Name = "the password by which " + t.User + " becomes root"
 	}
 	return login, root
+}
+
+// source tells where a password is from, as far as one is told from another: the flag's is the same for all hosts, whatever files they name.
+func source(flag func() (string, error), file string) string {
+	if flag != nil {
+		return "flag"
+	}
+	return "file " + file
 }
 
 // unlock asks for the passphrases of the hosts' keys, each once, before any host is connected to.
@@ -149,11 +177,22 @@ func (d *dialer) unlock(ctx context.Context, hosts []*inventory.Host) {
 	d.prepare(ctx, hosts)
 	var targets []ssh.Target
 	for _, h := range hosts {
-		if t, err := d.target(ctx, h); err == nil { // what is wrong with it is said where it is dialled
+		if t, err := d.target(ctx, h, meant); err == nil { // what is wrong with it is said where it is dialled
 			targets = append(targets, t)
 		}
 	}
 	d.reach.keys.Unlock(ctx, targets)
+}
+
+// password is what h is logged in to with where no key is taken; nil is none.
+func (d *dialer) password(h *inventory.Host, as role) func() (string, error) {
+	switch {
+	case as == meant && d.reach.password != nil:
+		return d.reach.password
+	case h.PasswordFile != "":
+		return func() (string, error) { return readSecretFile(h.PasswordFile) }
+	}
+	return nil
 }
 
 func (d *dialer) becomePassword(h *inventory.Host) func() (string, error) {

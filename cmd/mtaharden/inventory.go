@@ -136,7 +136,7 @@ func (d *dialer) newListed(ctx context.Context, inv *inventory.Inventory, h *inv
 	if err != nil {
 		return listedHost{}, fmt.Errorf("%s: %w", h.Name, err)
 	}
-	t, err := d.own(h, s)
+	t, err := d.own(h, s, meant)
 	if err != nil {
 		return listedHost{}, fmt.Errorf("%s: %w", h.Name, err)
 	}

@@ -23,7 +23,7 @@ func (j *judging) probing(stderr io.Writer) *remediate.Probing {
 		h := vantageHost(j.inv, name)
 		p.Vantages = append(p.Vantages, remediate.Vantage{
 			Name: name, Address: address(h, j.dialer.known(context.Background(), h)), // asked once, and bounded by itself
-			Open: func(ctx context.Context) (remote.Host, error) { return j.dialer.dial(ctx, h) },
+			Open: func(ctx context.Context) (remote.Host, error) { return j.dialer.pass(ctx, h) },
 		})
 	}
 	return p

@@ -15,17 +15,17 @@ import (
 )
 
 // target is h with everything that is needed to reach it: its own settings, and those of each host it is reached through.
-func (d *dialer) target(ctx context.Context, h *inventory.Host) (ssh.Target, error) {
-	return d.through(ctx, h, nil)
+func (d *dialer) target(ctx context.Context, h *inventory.Host, as role) (ssh.Target, error) {
+	return d.through(ctx, h, as, nil)
 }
 
 // through is target for a host that the way so far leads from.
-func (d *dialer) through(ctx context.Context, h *inventory.Host, way []string) (ssh.Target, error) {
+func (d *dialer) through(ctx context.Context, h *inventory.Host, as role, way []string) (ssh.Target, error) {
 	s, err := d.settings(ctx, h)
 	if err != nil {
 		return ssh.Target{}, failedTo("connect to", h.Name, remote.ErrUnreachable, err)
 	}
-	t, err := d.own(h, s)
+	t, err := d.own(h, s, as)
 	if err != nil {
 		return t, failedTo("log in to", h.Name, remote.ErrAuth, err)
 	}
@@ -53,13 +53,13 @@ func (d *dialer) through(ctx context.Context, h *inventory.Host, way []string) (
 // hop is a jump host. The nearest may have a way of its own.
 func (d *dialer) hop(ctx context.Context, h *inventory.Host, at int, way []string) (ssh.Target, error) {
 	if at == 0 {
-		return d.through(ctx, h, way)
+		return d.through(ctx, h, passed, way)
 	}
 	s, err := d.settings(ctx, h)
 	if err != nil {
 		return ssh.Target{}, err
 	}
-	return d.own(h, s)
+	return d.own(h, s, passed)
 }
 
 // command is the ProxyCommand of a host without jump hosts.

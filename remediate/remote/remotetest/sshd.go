@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -56,6 +57,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	commands []string
+	heard    []string
 	listener net.Listener
 	stop     chan struct{}
 	wg       sync.WaitGroup
@@ -83,6 +85,13 @@ func (s *Server) Start(t testing.TB) int {
 		s.wg.Wait()
 	})
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Passwords are those that were sent to it, in order, right and wrong.
+func (s *Server) Passwords() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.heard)
 }
 
 // Commands are the command lines that were run.
@@ -200,6 +209,9 @@ func (s *Server) config() *ssh.ServerConfig {
 	}
 	check := func(m ssh.ConnMetadata, password string) (*ssh.Permissions, error) {
 		tried()
+		s.mu.Lock()
+		s.heard = append(s.heard, password)
+		s.mu.Unlock()
 		if s.Password != "" && m.User() == s.User && password == s.Password {
 			return nil, nil
 		}

@@ -167,6 +167,9 @@ func (l *login) refusal() error {
 	case l.pwSent:
 		add("the host refused the password")
 	}
+	if l.t.Password == nil && l.t.NoPassword != "" && (contains(l.allowed, "password") || contains(l.allowed, "keyboard-interactive")) {
+		add("%s", l.t.NoPassword)
+	}
 	if len(l.ring.keys) == 0 && len(l.ring.none) > 0 {
 		add("no such file: %s", strings.Join(l.ring.none, ", "))
 	}

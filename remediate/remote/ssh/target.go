@@ -39,6 +39,8 @@ type Target struct {
 	Notify func(text string)
 	// Password logs in where no key is accepted. It is called once at most, and only when the server offers to take a password. nil: none.
 	Password func() (string, error)
+	// NoPassword says why there is none, where the host takes one. "": there is nothing to say.
+	NoPassword string
 
 	// Answer asks a person what the host wants to know of one beside key and password (keyboard-interactive, RFC 4256): a one-time code.
 	// It is called for each question anew, for no answer serves twice. nil: nobody is there.
