@@ -20,14 +20,35 @@ import (
 
 // query is what ssh_config is asked for a host: what the inventory says goes before it, as ssh's own flags would.
 func query(h *inventory.Host) sshconfig.Query {
-	return sshconfig.Query{Host: h.Name, HostName: h.Address, User: h.User, Port: h.Port}
+	return sshconfig.Query{Host: h.Name, HostName: h.Address, User: h.User, Port: h.Port, Jump: jumpWord(h), Alias: h.HostKeyAlias}
+}
+
+// jumpWord is the way that the inventory says, as ProxyJump has it; "" where it says none, or one that ssh would take for a loop: it does not compare ports.
+func jumpWord(h *inventory.Host) string {
+	if _, said := h.Origin["jump"]; !said && len(h.Jump) == 0 {
+		return ""
+	}
+	var words []string
+	for _, word := range h.Jump {
+		user, host, port, _ := inventory.SplitJump(word)
+		host = ascii(host)
+		if strings.EqualFold(host, ascii(h.Name)) || strings.EqualFold(host, ascii(h.Address)) {
+			return ""
+		}
+		words = append(words, sshconfig.Hop{User: user, Host: host, Port: port}.String())
+	}
+	return cmp.Or(strings.Join(words, ","), "none")
 }
 
 // address is what a host is connected to, as DNS has it.
 func address(h *inventory.Host, s *sshconfig.Settings) string {
-	name := cmp.Or(h.Address, s.HostName, h.Name)
-	if ascii, err := idna.Lookup.ToASCII(name); err == nil && strings.ContainsFunc(name, func(c rune) bool { return c > '~' }) {
-		return ascii
+	return ascii(cmp.Or(h.Address, s.HostName, h.Name))
+}
+
+// ascii is a name as DNS has it.
+func ascii(name string) string {
+	if form, err := idna.Lookup.ToASCII(name); err == nil && strings.ContainsFunc(name, func(c rune) bool { return c > '~' }) {
+		return form
 	}
 	return name
 }

@@ -33,6 +33,7 @@ func (d *dialer) through(ctx context.Context, h *inventory.Host, as role, way []
 	if slices.Contains(way, place) {
 		return t, failedTo("connect to", h.Name, remote.ErrUnreachable, fmt.Errorf("it is reached through itself: %s (jump of the inventory, ProxyJump of ssh_config)", strings.Join(append(way, place), " > ")))
 	}
+	d.aloneHere(ctx, &t, h, s)
 	hops := d.hops(h, s)
 	if len(hops) == 0 {
 		return t, d.command(&t, h, s)
@@ -43,7 +44,7 @@ func (d *dialer) through(ctx context.Context, h *inventory.Host, as role, way []
 			return t, failedTo("connect to", h.Name, remote.ErrUnreachable, fmt.Errorf("its jump host %s: %v", hop.Name, err))
 		}
 		if i > 0 {
-			next.Jump, next.Connect, next.Through = t.Jump, nil, "" // the list says how it is reached, whatever it says of itself
+			next.Jump, next.Connect, next.Through, next.ControlPath = t.Jump, nil, "", "" // the list says how it is reached, whatever it says of itself
 		}
 		t.Jump = d.jumps.Through(next)
 	}

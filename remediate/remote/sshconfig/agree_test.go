@@ -15,6 +15,7 @@ import (
 // queries are what each configuration is asked.
 var queries = []Query{
 	{Host: "foo"}, {Host: "FOO"}, {Host: "bar.example.com"}, {Host: "192.0.2.1"}, {Host: "foo", User: "jim", Port: 99}, {Host: "foo", HostName: "real.example.com"},
+	{Host: "foo", Jump: "joe@b:33,[::1]:7", Alias: "front"}, {Host: "foo", Jump: "none"},
 }
 
 // both is the same configuration, once with an ssh to ask and once without.
@@ -42,17 +43,7 @@ func (b both) agree(t *testing.T, q Query) (compared int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{}, b.with.flag...)
-	if q.User != "" {
-		args = append(args, "-l", q.User)
-	}
-	if q.Port != 0 {
-		args = append(args, "-p", fmt.Sprint(q.Port))
-	}
-	if q.HostName != "" {
-		args = append(args, "-o", "HostName="+q.HostName)
-	}
-	p, err := b.with.ask(t.Context(), append(args, "--", q.Host)...)
+	p, err := b.with.ask(t.Context(), append(append([]string{}, b.with.flag...), q.flags()...)...)
 	if err != nil || ownErr != nil {
 		if err == nil || ownErr == nil {
 			t.Errorf("%v: ssh says %v, our reader %v", q, err, ownErr)

@@ -28,14 +28,8 @@ type reading struct {
 // read is what the reader of our own makes of the files.
 func (c *Config) read(q Query) (*Settings, error) {
 	r := &reading{q: q, me: c.me, host: q.Host, said: map[string]value{}}
-	if q.HostName != "" {
-		r.said["hostname"] = value{words: []string{strings.ReplaceAll(q.HostName, "%", "%%")}}
-	}
-	if q.User != "" {
-		r.said["user"] = value{words: []string{q.User}}
-	}
-	if q.Port != 0 {
-		r.said["port"] = value{words: []string{portWord(q.Port)}}
+	for key, word := range q.given() {
+		r.said[key] = value{words: []string{word}}
 	}
 	if err := r.pass(c.roots); err != nil {
 		return nil, err

@@ -114,10 +114,8 @@ func (c *Config) said(p, base printed, q Query, own *Settings) (*Settings, error
 	if own != nil {
 		s.place(own, p, base)
 	}
-	for key, given := range map[string]bool{"hostname": q.HostName != "", "user": q.User != "", "port": q.Port != 0} {
-		if given {
-			delete(s.From, key)
-		}
+	for key := range q.given() {
+		delete(s.From, key)
 	}
 	return s, nil
 }

@@ -40,12 +40,45 @@ type root struct {
 // local is what tokens stand for on this machine.
 type local struct{ user, home, uid, host string }
 
-// Query is a host, with what is said elsewhere and goes before any file: as ssh's -l, -p and -o HostName would.
+// Query is a host, with what is said elsewhere and goes before any file: as ssh's -l, -p, -J and -o HostName and HostKeyAlias would.
 type Query struct {
 	Host     string
 	HostName string
 	User     string
 	Port     int
+	Jump     string // as ProxyJump is written; "none" is none
+	Alias    string // HostKeyAlias
+}
+
+// given are the keywords that q says, with the words that a file would have.
+func (q Query) given() map[string]string {
+	said := map[string]string{}
+	for key, word := range map[string]string{"hostname": strings.ReplaceAll(q.HostName, "%", "%%"), "user": q.User, "proxyjump": q.Jump, "hostkeyalias": q.Alias} {
+		if word != "" {
+			said[key] = word
+		}
+	}
+	if q.Port != 0 {
+		said["port"] = portWord(q.Port)
+	}
+	return said
+}
+
+// flags are ssh's own for what q says.
+func (q Query) flags() []string {
+	var args []string
+	if q.User != "" {
+		args = append(args, "-l", q.User)
+	}
+	if q.Port != 0 {
+		args = append(args, "-p", portWord(q.Port))
+	}
+	for _, one := range []struct{ keyword, word string }{{"HostName", strings.ReplaceAll(q.HostName, "%", "%%")}, {"ProxyJump", q.Jump}, {"HostKeyAlias", q.Alias}} {
+		if one.word != "" {
+			args = append(args, "-o", one.keyword+"="+one.word)
+		}
+	}
+	return append(args, "--", q.Host)
 }
 
 // Settings are what is in effect for one host. A zero value means that no file says anything, and ssh's default holds.
@@ -198,17 +231,7 @@ func (c *Config) resolve(ctx context.Context, q Query) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := slices.Clone(c.flag)
-	if q.User != "" {
-		args = append(args, "-l", q.User)
-	}
-	if q.Port != 0 {
-		args = append(args, "-p", fmt.Sprint(q.Port))
-	}
-	if q.HostName != "" {
-		args = append(args, "-o", "HostName="+strings.ReplaceAll(q.HostName, "%", "%%"))
-	}
-	p, err := c.ask(ctx, append(args, "--", q.Host)...)
+	p, err := c.ask(ctx, slices.Concat(c.flag, q.flags())...)
 	if err != nil {
 		return nil, err
 	}
