@@ -65,7 +65,10 @@ func lay(t *ssh.Target, h *inventory.Host, s *sshconfig.Settings, home string) {
 	t.User = cmp.Or(h.User, s.User)
 	t.HostKeyAlias = cmp.Or(h.HostKeyAlias, s.HostKeyAlias)
 	t.Identities, t.Unnamed = keyFiles(h, s, home)
-	t.KnownHosts = knownFiles(h, s, home)
+	t.KnownHosts = sshFiles(s, home)
+	if h.KnownHosts != nil { // what they trust is all that is trusted; a key that was revoked anywhere stays so
+		t.KnownHosts, t.RevokedIn = h.KnownHosts, t.KnownHosts
+	}
 	t.RevokedKeys, t.MinRSABits = s.RevokedKeys, s.MinRSABits
 	t.Certificates = notNone(s.Certificates)
 	t.IdentitiesOnly = s.IdentitiesOnly
@@ -99,10 +102,8 @@ func keyFiles(h *inventory.Host, s *sshconfig.Settings, home string) (files []st
 	return files, true
 }
 
-func knownFiles(h *inventory.Host, s *sshconfig.Settings, home string) []string {
-	if h.KnownHosts != nil {
-		return h.KnownHosts
-	}
+// sshFiles are the known_hosts files that ssh reads.
+func sshFiles(s *sshconfig.Settings, home string) []string {
 	users, systems := s.KnownHosts, s.SystemKnown
 	if users == nil && home != "" {
 		users = []string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}

@@ -36,11 +36,7 @@ func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	if h := t.ride(ctx); h != nil {
 		return h, nil
 	}
-	files := t.KnownHosts
-	if t.AcceptedKeys != "" {
-		files = append(append([]string{}, files...), t.AcceptedKeys)
-	}
-	known := t.Known.read(files)
+	known := t.hosts()
 	for _, p := range known.problems {
 		t.tracef("%s", p)
 	}

@@ -84,6 +84,13 @@ func (j judgement) unknown() bool {
 // check judges key under the first name that any line has. A name without its port is asked only whether the key is trusted or revoked.
 func (k *knownHosts) check(t Target, key ssh.PublicKey) judgement {
 	names := t.names()
+	if k.revoking != nil {
+		for _, name := range names {
+			if l := revokedBy(k.revoking.of(name), key); l != nil {
+				return judgement{revoked: l}
+			}
+		}
+	}
 	first := k.checkName(names[0], t, key)
 	for _, name := range names[1:] {
 		if !first.unknown() {
@@ -102,10 +109,8 @@ func (k *knownHosts) checkName(name string, t Target, key ssh.PublicKey) judgeme
 	var j judgement
 	lines := k.of(name)
 	cert, _ := key.(*ssh.Certificate)
-	for _, l := range lines {
-		if l.marker == "revoked" && (same(l.key, plainKey(key)) || cert != nil && same(l.key, cert.SignatureKey)) {
-			return judgement{revoked: &l}
-		}
+	if l := revokedBy(lines, key); l != nil {
+		return judgement{revoked: l}
 	}
 	for _, l := range lines {
 		if l.marker == "cert-authority" && cert != nil && same(l.key, cert.SignatureKey) {
@@ -126,6 +131,17 @@ func (k *knownHosts) checkName(name string, t Target, key ssh.PublicKey) judgeme
 		}
 	}
 	return j
+}
+
+// revokedBy is the line that revokes a key, or the authority that signed its certificate; nil where none does.
+func revokedBy(lines []knownLine, key ssh.PublicKey) *knownLine {
+	cert, _ := key.(*ssh.Certificate)
+	for _, l := range lines {
+		if l.marker == "revoked" && (same(l.key, plainKey(key)) || cert != nil && same(l.key, cert.SignatureKey)) {
+			return &l
+		}
+	}
+	return nil
 }
 
 // checkCertificate judges a host's certificate whose authority is known. Its principals may be patterns (ssh-keygen(1), CERTIFICATES).

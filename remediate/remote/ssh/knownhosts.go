@@ -37,6 +37,23 @@ type knownHosts struct {
 	plain    map[string][]int // lines by each of their names; those with a pattern, a negation or a hash are in others
 	others   []int
 	problems []string // "FILE:LINE: cannot …" for each line or file that was passed over
+
+	revoking *knownHosts // files of which the revoked lines alone count; nil: none
+}
+
+// hosts are what the target's files say.
+func (t Target) hosts() *knownHosts {
+	files := t.KnownHosts
+	if t.AcceptedKeys != "" {
+		files = append(append([]string{}, files...), t.AcceptedKeys)
+	}
+	known := *t.Known.read(files)
+	known.problems = slices.Clone(known.problems)
+	if len(t.RevokedIn) > 0 {
+		known.revoking = t.Known.read(t.RevokedIn)
+		known.problems = append(known.problems, known.revoking.problems...)
+	}
+	return &known
 }
 
 // KnownFiles keeps what known_hosts files say, so that the targets of a run read each list of files once: a fleet's file has a line for each of its hosts.

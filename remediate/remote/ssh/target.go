@@ -50,6 +50,8 @@ type Target struct {
 	KnownHosts []string
 	// Known keeps what was read of them for the other targets of a run. nil: they are read for this target alone.
 	Known *KnownFiles
+	// RevokedIn are further files of that format, of which the lines that revoke a key count and no others.
+	RevokedIn []string
 	// RevokedKeys is a file of keys that no host may have, a list or a KRL; where it cannot be read, no host's key is accepted (ssh_config(5),
 	// RevokedHostKeys). "" is none.
 	RevokedKeys string
