@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,7 @@ type dialer struct {
 	accepted string // the program's own known_hosts; "" where there is no place for it
 	hostKeys ssh.KnownFiles
 	doors    ssh.Doors
+	refusals sync.Map // door → the error of a login that was refused
 	notify   func(text string)
 	trace    func(host string) func(string)
 }
@@ -74,11 +76,33 @@ func (d *dialer) pass(ctx context.Context, h *inventory.Host) (remote.Host, erro
 }
 
 func (d *dialer) login(ctx context.Context, h *inventory.Host, as role) (remote.Host, error) {
+	if err := d.refusal(h, as); err != nil {
+		return nil, err
+	}
 	t, err := d.target(ctx, h, as)
 	if err != nil {
 		return nil, err
 	}
-	return ssh.Dial(ctx, t)
+	host, err := ssh.Dial(ctx, t)
+	if errors.Is(err, remote.ErrAuth) {
+		d.refusals.Store(door{h.Name, h.User, as}, err)
+	}
+	return host, err
+}
+
+// refusal is what a host said that refused us in this run. It is not asked again: every further refusal counts towards an account's being locked, and
+// an apply would dial until its time is over.
+func (d *dialer) refusal(h *inventory.Host, as role) error {
+	if err, refused := d.refusals.Load(door{h.Name, h.User, as}); refused {
+		return err.(error)
+	}
+	return nil
+}
+
+// door is a host with the account and the passwords that it is entered by.
+type door struct {
+	host, user string
+	as         role
 }
 
 // role is what a host is reached for. The passwords of the flags are for the hosts that the command is about: a jump host or a vantage is another machine,

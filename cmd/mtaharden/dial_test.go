@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,29 @@ func TestPasswordOfTheFlag(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRefusedOnce: a host that refused us is not logged in to again in the run, however often apply would dial it; another account of it is.
+func TestRefusedOnce(t *testing.T) {
+	t.Setenv("SSH_AUTH_SOCK", "")
+	p := newPasswords(t)
+	secret(t, p.dir, "wrong.pw")
+	d, hosts := p.dialer(t, "password_file = \"DIR/wrong.pw\"\n[hosts.mx1]\nport = PORT-HOST\n", false)
+	var first error
+	for range 4 {
+		_, err := d.dial(remote.Afresh(t.Context()), hosts[0])
+		if first = cmp.Or(first, err); !errors.Is(err, remote.ErrAuth) || err.Error() != first.Error() {
+			t.Errorf("%v after %v", err, first)
+		}
+	}
+	other := *hosts[0]
+	other.User = "joe"
+	if _, err := d.dial(t.Context(), &other); !errors.Is(err, remote.ErrAuth) {
+		t.Error(err)
+	}
+	if got := p.host.Passwords(); !slices.Equal(got, []string{"wrong.pw", "wrong.pw"}) {
+		t.Errorf("it was sent %q, want one password for each of two accounts", got)
+	}
 }
 
 // TestCredentialsTold: the breaker counts hosts together that are sent the same password, and apart those that are not.

@@ -45,6 +45,23 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// TestRefusedLogin: a login behind the bar that the host refuses is not tried again: the connection from before it puts everything back.
+func TestRefusedLogin(t *testing.T) {
+	w := newWorld()
+	in := w.input(false)
+	dials, dial := 0, in.Dial
+	in.Dial = func(ctx context.Context) (remote.Host, error) {
+		if dials++; dials > 1 {
+			return nil, &remote.Error{Op: "log in to", Host: "mx", Kind: remote.ErrAuth, Err: errors.New("the host refused the password")}
+		}
+		return dial(ctx)
+	}
+	o := Apply(context.Background(), in)
+	if o.Ending != RolledBack || w.live != "before" || dials != 2 || !strings.Contains(o.Reason, "no new login: cannot log in to mx: the host refused the password") {
+		t.Errorf("it ended %s (%s), the host is %q, %d logins", o.Ending, o.Reason, w.live, dials)
+	}
+}
+
 // TestPerson: where a login takes a person, the one that confirms is asked for before a live file changes; else it is a new one after it.
 func TestPerson(t *testing.T) {
 	for person, want := range map[string]string{"": "[before after]", "answer \"Verification code:\"": "[before before]"} {
