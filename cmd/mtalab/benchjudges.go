@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +80,8 @@ func fleet(hosts []Host, n int) []Host {
 }
 
 // judges times what the judges cost: the audit that only reads, the audit that asks the MTAs, and the one that asks the
-// network too, of the same fleet, in turns. It fails when a judge that should have spoken did not, or the reverse.
+// network too, of the same fleet, in turns. Hosts of a fleet have processors of their own and the lab's share this machine's: no more are asked at a time than
+// it has. It fails when a judge that should have spoken did not, or the reverse.
 func (b bench) judges(ctx context.Context, dir, program string, hosts []Host) error {
 	hosts = slices.DeleteFunc(slices.Clone(hosts), func(h Host) bool { return b.lab.Kinds[h.Kind].MTA == "" })
 	if len(hosts) == 0 {
@@ -102,18 +104,35 @@ func (b bench) judges(ctx context.Context, dir, program string, hosts []Host) er
 	}
 	for round := range max(b.runs, 1) + 1 {
 		for i := range audits {
+			if err := b.lab.settle(ctx, hosts); err != nil {
+				return err
+			}
 			if err := audits[i].run(ctx, b.lab, inventory, dir, len(entries), round > 0); err != nil {
 				return err
 			}
 		}
 	}
 	fmt.Fprintf(b.out, "\n%d entries over %d hosts, %d at a time, %d runs in turns, seconds: least, median, most; ratio to reading alone; "+
-		"median of the processor's time here and in the lab, ratio\n", len(entries), len(hosts), len(entries), b.runs)
+		"median of the processor's time here and in the lab, ratio\n", len(entries), len(hosts), runtime.NumCPU(), b.runs)
 	base := audits[0]
 	for _, a := range audits {
 		took, work := summary(a.took), summary(a.work)
 		fmt.Fprintf(b.out, "%-22s %s  %.2f   %.2f %.2f  %.2f\n", a.name, took, took.ratio(summary(base.took)),
 			summary(a.here).median.Seconds(), (work.median - summary(a.here).median).Seconds(), work.ratio(summary(base.work)))
+	}
+	return nil
+}
+
+// settle has every Postfix begin its count of messages anew. A host that is asked by the network judge opens some twenty that are never sent, and
+// after a hundred the next waits a second each, until the queue manager wakes (postconf(5), in_flow_delay): a host asked forty times in
+// five minutes would be timed as none is that is asked once.
+func (l *Lab) settle(ctx context.Context, hosts []Host) error {
+	for _, h := range hosts {
+		var said bytes.Buffer
+		code, err := l.Exec(ctx, h.Name, []string{"/bin/sh", "-c", "! command -v postqueue >/dev/null || postqueue -f"}, nil, &said, &said)
+		if err != nil || code != 0 {
+			return fmt.Errorf("cannot wake the queue manager of %s: exit status %d, %v: %s", h.Name, code, err, lastLines(said.String(), 3))
+		}
 	}
 	return nil
 }
@@ -128,7 +147,7 @@ type judgesAudit struct {
 }
 
 func (a *judgesAudit) run(ctx context.Context, l *Lab, inventory, state string, n int, counts bool) error {
-	args := append([]string{"audit", "-i", inventory, "--forks", fmt.Sprint(n), "--format", "json", "--batch", "--state", state}, a.flags...)
+	args := append([]string{"audit", "-i", inventory, "--forks", fmt.Sprint(runtime.NumCPU()), "--format", "json", "--batch", "--state", state}, a.flags...)
 	c := l.resolving(ctx, append([]string{a.program}, args...)...)
 	var out bytes.Buffer
 	c.Stdout = &out
