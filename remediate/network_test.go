@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -147,4 +148,33 @@ func (silentHost) Dial(context.Context, string, string) (net.Conn, error) {
 	near, far := net.Pipe()
 	go io.Copy(io.Discard, far)
 	return near, nil
+}
+
+// TestOnceEach: of the addresses that a process serves at a port, one alone searches for TLS versions, whichever comes to it first; other processes'
+// and ports, and a listener whose process is not known, search for themselves.
+func TestOnceEach(t *testing.T) {
+	s := &facts.Snapshot{Listeners: []facts.Listener{
+		{Addr: "0.0.0.0:25", PID: 7}, {Addr: "[::]:25", PID: 7}, {Addr: "0.0.0.0:587", PID: 7}, {Addr: "127.0.0.1:2525", PID: 9}, {Addr: "0.0.0.0:465"},
+	}}
+	target := func(listener, dial string) plan.Target {
+		return plan.Target{Listener: listener, Dial: netip.MustParseAddrPort(dial)}
+	}
+	out := onceEach(s, []plan.Target{
+		target("0.0.0.0:25", "192.0.2.1:25"), target("[::]:25", "[2001:db8::1]:25"), target("0.0.0.0:587", "192.0.2.1:587"),
+		target("127.0.0.1:2525", "127.0.0.1:2525"), target("0.0.0.0:465", "192.0.2.1:465"), target("192.0.2.9:25", "192.0.2.9:25"),
+	})
+	says := func(i int) string {
+		if out[i] == nil {
+			return "by itself"
+		}
+		return fmt.Sprint(out[i]())
+	}
+	for _, c := range []struct {
+		target int
+		want   string
+	}{{1, "true"}, {0, "false"}, {1, "false"}, {2, "true"}, {3, "true"}, {4, "by itself"}, {5, "by itself"}} {
+		if got := says(c.target); got != c.want {
+			t.Errorf("target %d: %s, not %s", c.target, got, c.want)
+		}
+	}
 }

@@ -41,6 +41,7 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 	out := heard{problems: skipped}
 	parts := make([]heard, len(targets))
 	slots := make(chan struct{}, listenersLimit)
+	versions := onceEach(s, targets)
 	var all sync.WaitGroup
 	for i, target := range targets {
 		slots <- struct{}{}
@@ -51,12 +52,36 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 					parts[i] = heard{problems: []string{fmt.Sprintf("the network judge failed at %s: a fault of this program: %v", target.Name(), r)}}
 				}
 			}()
-			parts[i] = n.listener(ctx, t, in, target)
+			parts[i] = n.listener(ctx, t, in, target, versions[i])
 		})
 	}
 	all.Wait()
 	for _, p := range parts {
 		out.answers, out.contacts, out.problems = append(out.answers, p.answers...), append(out.contacts, p.contacts...), append(out.problems, p.problems...)
+	}
+	return out
+}
+
+// onceEach returns for each target the word by which one of those that a process serves at the same port searches for the older TLS versions that
+// it takes: the first with which TLS is agreed on. A search is some handshakes, and a host without a certificate of its own makes a key for each.
+func onceEach(s *facts.Snapshot, targets []plan.Target) []func() bool {
+	type socket struct{ pid, port int }
+	first := map[socket]*sync.Once{}
+	out := make([]func() bool, len(targets))
+	for i, t := range targets {
+		for _, l := range s.Listeners {
+			if l.Addr != t.Listener || l.PID == 0 {
+				continue
+			}
+			at := socket{l.PID, int(t.Dial.Port())}
+			if first[at] == nil {
+				first[at] = new(sync.Once)
+			}
+			out[i] = func() (mine bool) {
+				first[at].Do(func() { mine = true })
+				return mine
+			}
+		}
 	}
 	return out
 }
@@ -69,6 +94,7 @@ type round struct {
 	stranger, told bool
 	silent         bool
 	friends        []friend
+	versions       func() bool // whether to search for TLS versions here
 }
 
 // friend is a place that is no stranger to the host, but another machine.
@@ -82,8 +108,8 @@ type friend struct {
 // relaying were answered; after that only from those that stand within an entry too wide to make them known. Where no stranger could ask,
 // what does not depend on the client is asked from another machine, once. Where one place met silence, or another judge says that nobody
 // serves there, the next do not wait long for a banner.
-func (n *network) listener(ctx context.Context, t Target, in plan.Input, target plan.Target) heard {
-	r := &round{silent: dead(in, target)}
+func (n *network) listener(ctx context.Context, t Target, in plan.Input, target plan.Target, versions func() bool) heard {
+	r := &round{silent: dead(in, target), versions: versions}
 	for _, p := range n.places {
 		st, client, err := n.stand(ctx, p, t, in, target)
 		switch {
@@ -117,7 +143,7 @@ func (r *round) refuse(p *place, why string) { r.reasons = append(r.reasons, p.n
 
 // round asks from one place.
 func (n *network) round(ctx context.Context, r *round, f friend, in plan.Input, target plan.Target) {
-	met := n.talk(ctx, f.p, in, target, f.client, f.st, r.silent)
+	met := n.talk(ctx, f, in, target, r)
 	r.silent = r.silent || met.Mute
 	if met.Err != nil {
 		r.refuse(f.p, met.Err.Error())
@@ -169,7 +195,8 @@ func (n *network) stand(ctx context.Context, p *place, t Target, in plan.Input, 
 }
 
 // talk has the dialogues with one listener from one place.
-func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan.Target, client plan.Client, st plan.Standing, silent bool) *probe.Report {
+func (n *network) talk(ctx context.Context, f friend, in plan.Input, target plan.Target, r *round) *probe.Report {
+	p := f.p
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -178,9 +205,9 @@ func (n *network) talk(ctx context.Context, p *place, in plan.Input, target plan
 	}
 	l := probe.Listener{Addr: target.Dial, TLS: target.Dial.Port() == 465}
 	l.Domains, l.Local = own(in, target)
-	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: st.Class != "", Budget: n.p.Limit, Silent: silent, Parallel: casesLimit}
-	if len(client.Addrs) > 0 {
-		c.From = client.Addrs[0]
+	c := probe.Config{Dial: p.dial, Vantage: p.v.Name, Relay: f.st.Class != "", Budget: n.p.Limit, Silent: r.silent, Parallel: casesLimit, Versions: r.versions}
+	if len(f.client.Addrs) > 0 {
+		c.From = f.client.Addrs[0]
 	}
 	return probe.Ask(ctx, l, c)
 }

@@ -23,17 +23,18 @@ type asker struct {
 	met       []asked   // what became of the deciding questions under TLS, on the first connection, as far as they came to an end there
 	localFrom *question // how a recipient of the server's own was taken; nil where none was
 
-	mu      sync.Mutex
-	helo    string
-	local   string // a recipient of the server's own that it took
-	counts  bool   // the server holds against a connection what it carried before
-	proxied int    // the version of the PROXY header that the listener waits for; 0 where it waits for none
-	wantTLS bool   // the server takes nothing without TLS
-	failed  int    // connections in a row that came to no banner
-	opened  int
-	late    int // shared connections in a row that an answer held back ended early
-	below   descent
-	slow    bool // its greeting is: a connection a dialogue would take too long
+	mu       sync.Mutex
+	helo     string
+	local    string // a recipient of the server's own that it took
+	counts   bool   // the server holds against a connection what it carried before
+	proxied  int    // the version of the PROXY header that the listener waits for; 0 where it waits for none
+	wantTLS  bool   // the server takes nothing without TLS
+	failed   int    // connections in a row that came to no banner
+	opened   int
+	late     int // shared connections in a row that an answer held back ended early
+	below    descent
+	searches bool // for the TLS versions below the one agreed on
+	slow     bool // its greeting is: a connection a dialogue would take too long
 }
 
 // asked is a case while it is being asked.

@@ -38,6 +38,7 @@ type Config struct {
 	Silent   bool          // somebody else found that the listener does not greet: its banner is waited for 10 s, and no PROXY header is tried
 	Budget   time.Duration // bound of the whole listener; default 10 min
 	Parallel int           // connections at a time; default 1
+	Versions func() bool   // asked once TLS is agreed on: whether to search for the older TLS versions that the server takes too; nil is yes
 
 	// Arrived says whether the message that holds token has come to Deliver. nil: nobody looks, and delivery stays unproven.
 	Arrived func(ctx context.Context, token string) (bool, error)

@@ -86,9 +86,7 @@ func (a *asker) matrixForms(ctx context.Context) {
 	if slices.ContainsFunc(a.cases, func(k asked) bool { return k.Verdict == Unproven }) {
 		a.report.Notes = append(a.report.Notes, "any account at the server's own names is taken: whether it sends on what hides a foreign address there, only a message that arrives can prove")
 	}
-	if !a.c.Brief {
-		a.tlsVersions(ctx)
-	}
+	a.tlsVersions(ctx)
 }
 
 // control looks for a recipient of the server's own that is taken.

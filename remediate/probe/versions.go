@@ -19,7 +19,8 @@ type descent struct {
 
 // descend begins the search below the version that was agreed on when everything was offered.
 func (a *asker) descend(agreed uint16) {
-	if !a.c.Brief {
+	a.searches = !a.c.Brief && (a.c.Versions == nil || a.c.Versions())
+	if a.searches {
 		a.below.highest = agreed - 1
 	}
 }
@@ -99,7 +100,7 @@ func alerted(err error) bool {
 // tlsVersions finds out which versions the server takes, as far as no other connection's end has.
 func (a *asker) tlsVersions(ctx context.Context) {
 	t := a.report.TLS
-	if t == nil || t.Error != "" {
+	if t == nil || t.Error != "" || !a.searches {
 		return
 	}
 	t.Versions = append(t.Versions, t.Version)
