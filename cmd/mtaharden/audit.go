@@ -257,7 +257,7 @@ func (p *progress) done(name string, state report.State, why string, took time.D
 // hints say what a person can do about the hosts that were not entered, once for all hosts in the same state.
 func (p *progress) hints(local bool) {
 	if local && p.states[report.NoPrivilege] {
-		fmt.Fprintln(p.w, "mtaharden: hint: run it as root, or give sudo's password with --become-password-fd N")
+		fmt.Fprintln(p.w, "mtaharden: hint: run it as root, or give sudo's password with --ask-become-password or --become-password-fd N")
 		return
 	}
 	for _, h := range checkHints {

@@ -267,6 +267,6 @@ var checkHints = []struct {
 	text  string
 }{
 	{report.HostKey, "compare the key with the one on the host's console before you put it in known_hosts; --accept-new takes keys that no file names, never a changed one"},
-	{report.AuthFailed, "see user and identity in the inventory (inventory list -v), the agent, or --password-fd"},
-	{report.NoPrivilege, `set become (sudo, doas, su) or become_command for the host; give its password with --become-password-fd or become_password_file`},
+	{report.AuthFailed, "see user and identity in the inventory (inventory list -v), the agent, or --ask-password and --password-fd"},
+	{report.NoPrivilege, `set become (sudo, doas, su) or become_command for the host; give its password with --ask-become-password, --become-password-fd or become_password_file`},
 }

@@ -40,6 +40,9 @@ func newDialer(c *cobra.Command, r *reach) (*dialer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.askSecrets(); err != nil {
+		return nil, err
+	}
 	stderr := c.ErrOrStderr()
 	d := &dialer{reach: r, accepted: accepted}
 	if d.config, err = r.openSSHConfig(stderr); err != nil {

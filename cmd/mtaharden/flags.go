@@ -31,6 +31,8 @@ type reach struct {
 	acceptNew  bool
 	passwordFD int
 	becomeFD   int
+	askLogin   bool
+	askBecome  bool
 	sshConfig  string
 	connect    time.Duration
 	timeLimit  time.Duration
@@ -38,7 +40,7 @@ type reach struct {
 	prompt           *prompter
 	breaker          *remediate.Breaker
 	keys             *ssh.Keys              // read, and asked for, once in a run
-	password, become func() (string, error) // what was read from the two file descriptors; nil where none was named
+	password, become func() (string, error) // what was read from the two file descriptors, or is asked for; nil: neither
 	inv              *inventory.Inventory   // what load has read
 	connectSaid      bool                   // connect was given, and goes before ssh_config
 }
@@ -59,6 +61,8 @@ func (r *reach) register(f *pflag.FlagSet, output string) {
 	f.DurationVar(&r.timeLimit, "host-timeout", 3*time.Minute, "give up a host that is not read in `D`")
 	f.IntVar(&r.passwordFD, "password-fd", -1, "read the login password from file descriptor `N`")
 	f.IntVar(&r.becomeFD, "become-password-fd", -1, "read the sudo password from file descriptor `N`")
+	f.BoolVar(&r.askLogin, "ask-password", false, "ask for the login password, once for all hosts")
+	f.BoolVar(&r.askBecome, "ask-become-password", false, "ask for the sudo password, once for all hosts")
 }
 
 var formats = []string{"text", "json", "jsonl", "csv"}
@@ -84,7 +88,30 @@ func (r *reach) check(c *cobra.Command) error {
 	r.connectSaid = c.Flags().Changed("connect-timeout")
 	r.keys, r.breaker = &ssh.Keys{}, &remediate.Breaker{}
 	r.prompt = &prompter{batch: r.batch, done: c.Context().Done()}
+	if err := r.checkAsked(c); err != nil {
+		return err
+	}
 	return r.readSecrets(c)
+}
+
+// checkAsked refuses to ask for a password that nobody can type, or that is given already.
+func (r *reach) checkAsked(c *cobra.Command) error {
+	if r.askLogin && len(r.inventory) == 0 {
+		return usageError(c, errors.New("--ask-password needs an inventory (-i): this machine is not logged in to"))
+	}
+	for _, s := range []struct {
+		asked    bool
+		flag, fd string
+		given    int
+	}{{r.askLogin, "--ask-password", "--password-fd", r.passwordFD}, {r.askBecome, "--ask-become-password", "--become-password-fd", r.becomeFD}} {
+		switch {
+		case s.asked && r.batch:
+			return usageError(c, fmt.Errorf("%s asks a person, and --batch asks nobody: leave one of them out, or give the password with %s", s.flag, s.fd))
+		case s.asked && s.given != -1:
+			return usageError(c, fmt.Errorf("%s and %s both give a password: leave one of them out", s.flag, s.fd))
+		}
+	}
+	return nil
 }
 
 // Open files that a host under way needs (its connection, the agent's, a known_hosts file and its lock), and that the rest of the program does.

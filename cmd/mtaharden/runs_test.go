@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,21 @@ func (s *scriptHosts) start(ts *testscript.TestScript, neg bool, args []string) 
 	defer f.Close()
 	_, err = fmt.Fprintf(f, "[hosts.%q]\naddress = \"127.0.0.1\"\nport = %d\nidentity = %q\nknown_hosts = %q\nuser = \"root\"\n", args[0], port, s.key, srv.KnownHosts(s.t))
 	ts.Check(err)
+}
+
+// passwords is the script command `passwordhosts N PASSWORD`: it writes hosts.toml with as many hosts, each of which lets ops in by this password alone.
+func (s *scriptHosts) passwords(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: passwordhosts N PASSWORD")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	text := "[defaults]\naddress = \"127.0.0.1\"\nuser = \"ops\"\nidentity = []\n"
+	for i := range n {
+		srv := &remotetest.Server{User: "ops", Password: args[1]}
+		text += fmt.Sprintf("[hosts.mx%d]\nport = %d\nknown_hosts = %q\n", i+1, srv.Start(s.t), srv.KnownHosts(s.t))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("hosts.toml"), []byte(text), 0o600))
 }
 
 // The lines that a run leaves in its journal, by how it ended.

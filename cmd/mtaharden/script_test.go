@@ -40,7 +40,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": endsWith, "smtp": serveMail, "httpproxy": serveProxy, "dns": serveNames, "await": await,
-			"mailhost": hosts.start, "hostrun": hosts.run, "flip": flip, "agekey": ageKey,
+			"mailhost": hosts.start, "hostrun": hosts.run, "flip": flip, "agekey": ageKey, "attended": attended, "passwordhosts": hosts.passwords,
 		},
 	})
 }

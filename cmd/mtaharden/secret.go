@@ -101,6 +101,30 @@ func (p *prompter) passphrase(file string, try int) ([]byte, error) {
 	return []byte(secret), err
 }
 
+// askSecrets asks for the passwords of --ask-password and --ask-become-password, before any host is reached.
+func (r *reach) askSecrets() error {
+	for _, s := range []struct {
+		asked      bool
+		flag, what string
+		to         *func() (string, error)
+	}{{r.askLogin, "--ask-password", "the login password", &r.password}, {r.askBecome, "--ask-become-password", "the password of the way to root (sudo)", &r.become}} {
+		if !s.asked || *s.to != nil {
+			continue
+		}
+		secret, err := r.prompt.read(s.what, false)
+		switch {
+		case err != nil:
+			return badInput(fmt.Errorf("%s: %w", s.flag, err))
+		case secret == "":
+			return badInput(fmt.Errorf("%s: no password was given", s.flag))
+		case len(secret) > maxSecret:
+			return badInput(fmt.Errorf("%s: a password has at most %d bytes", s.flag, maxSecret))
+		}
+		*s.to = func() (string, error) { return secret, nil }
+	}
+	return nil
+}
+
 // fresh asks for what serves once, each time anew: a one-time code. It is shown as it is typed where echo says so.
 func (p *prompter) fresh(what string, echo bool) (string, error) { return p.read(what, echo) }
 
@@ -124,6 +148,9 @@ func (p *prompter) read(what string, echo bool) (string, error) {
 		err    error
 	}
 	answer := make(chan typed, 1)
+	if !echo {
+		term.MakeRaw(fd) // from before the question on: what is typed at once is not shown either
+	}
 	fmt.Fprintf(tty, "%s: ", strings.TrimRight(what, ": "))
 	go func() { // a read from a terminal cannot be called back: an interrupted run leaves it to the program's end
 		var secret []byte
@@ -134,6 +161,7 @@ func (p *prompter) read(what string, echo bool) (string, error) {
 			secret = []byte(strings.TrimRight(line, "\r\n"))
 		} else {
 			secret, err = term.ReadPassword(fd)
+			term.Restore(fd, before)
 			fmt.Fprintln(tty)
 		}
 		tty.Close()
