@@ -83,7 +83,7 @@ func TestNothingCompared(t *testing.T) {
 		for i, no := range []bool{false, true} {
 			c := planned(t, nil)
 			c.recipe.NoMail = no
-			c.takes = map[string]string{"a": "550 no", "b": reply}
+			c.takes = map[string]string{"a": "550 no", "b": reply, "with STARTTLS from inside at port 25": "250 offered"}
 			if c.mailBefore(); len(c.wrong) != none[i] {
 				t.Errorf("%s, none expected %t: %q", reply, no, c.wrong)
 			}

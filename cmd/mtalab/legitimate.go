@@ -45,7 +45,7 @@ func (l *Lab) legitimateFrom(ctx context.Context, where string, h Host, r *Recip
 			note("for "+to, c.send("", to))
 		}
 		for _, offer := range c.offers() {
-			note("with "+offer, "250 offered")
+			note(offering+offer, "250 offered")
 		}
 		foreign := "relaytest@" + foreignDomain
 		if r.owns(l.callerAddr(where, r.IPv6)) {
