@@ -292,3 +292,16 @@ func (r *rooted) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	}
 	return d.Dial(ctx, network, addr)
 }
+
+// Upload is the host's.
+func (r *rooted) Upload(ctx context.Context, file string, data []byte) (bool, error) {
+	u, ok := r.Host.(remote.Uploader)
+	if !ok {
+		return false, nil
+	}
+	done, err := u.Upload(ctx, file, data)
+	if done || err != nil {
+		r.told(err)
+	}
+	return done, err
+}

@@ -33,22 +33,37 @@ var transports = map[string]func(t *testing.T) remote.Host{
 		}
 		return h
 	},
-	"ssh": func(t *testing.T) remote.Host { return overSSH(t, &remotetest.Server{}, "") },
-	"ssh, sudo that asks": func(t *testing.T) remote.Host {
-		tools := t.TempDir()
-		for name, text := range map[string]string{
-			"id":   "echo 1000",
-			"sudo": `printf '%s' "$3" >&2; read -r p; [ "$p" = word ] || exit 1; while [ "$1" != -- ]; do shift; done; shift; PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH; exec "$@"`,
-		} {
-			if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return overSSH(t, &remotetest.Server{Env: []string{"PATH=" + tools + ":/usr/sbin:/usr/bin:/sbin:/bin"}}, "sudo")
+	"ssh, no sftp": func(t *testing.T) remote.Host { return overSSH(t, &remotetest.Server{}, "", false) },
+	"ssh, sftp": func(t *testing.T) remote.Host {
+		return overSSH(t, &remotetest.Server{SFTP: remotetest.ServeFiles}, "", true)
 	},
+	"ssh, sudo that asks, no sftp":         func(t *testing.T) remote.Host { return bySudo(t, false) },
+	"ssh, sudo that asks, sftp-server too": func(t *testing.T) remote.Host { return bySudo(t, true) },
 }
 
-func overSSH(t *testing.T, s *remotetest.Server, become string) remote.Host {
+// bySudo is a login that is not root's.
+func bySudo(t *testing.T, sftp bool) remote.Host {
+	t.Helper()
+	tools, path := t.TempDir(), "/usr/sbin:/usr/bin:/sbin:/bin"
+	for name, text := range map[string]string{
+		"id":   "echo 1000",
+		"sudo": `printf '%s' "$3" >&2; read -r p; [ "$p" = word ] || exit 1; while [ "$1" != -- ]; do shift; done; shift; PATH=$ROOTS; export PATH; exec "$@"`,
+	} {
+		if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots := path
+	if sftp {
+		dir := t.TempDir()
+		remotetest.FileServer(t, dir)
+		roots += ":" + dir
+	}
+	return overSSH(t, &remotetest.Server{Env: []string{"PATH=" + tools + ":" + path, "ROOTS=" + roots}}, "sudo", sftp)
+}
+
+// overSSH logs in to this machine. A large content has to go up by SFTP where the server has it, and in no other case.
+func overSSH(t *testing.T, s *remotetest.Server, become string, sftp bool) remote.Host {
 	t.Helper()
 	file, pub := remotetest.NewKeyFile(t, "")
 	s.User, s.Keys = "admin", append(s.Keys, pub)
@@ -56,11 +71,25 @@ func overSSH(t *testing.T, s *remotetest.Server, become string) remote.Host {
 	if become != "" {
 		x.BecomePassword = func() (string, error) { return "word", nil }
 	}
+	var by, not atomic.Int32
+	x.Trace = func(line string) {
+		if strings.HasSuffix(line, " by sftp") {
+			by.Add(1)
+		} else if strings.HasPrefix(line, "no sftp, ") {
+			not.Add(1)
+		}
+	}
 	h, err := ssh.Dial(t.Context(), x)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { h.Close() })
+	t.Cleanup(func() {
+		h.Close()
+		large := strings.Contains(t.Name(), "large_content")
+		if (by.Load() > 0) != (large && sftp) || (not.Load() > 0) != (large && !sftp) {
+			t.Errorf("%d contents went up by sftp, %d did not", by.Load(), not.Load())
+		}
+	})
 	return h
 }
 
@@ -189,7 +218,7 @@ var promises = []struct {
 		return err
 	}},
 	{"a large content of any bytes", "", func(p *place) error {
-		big := bytes.Repeat([]byte("0123456789\x00\x01\xfe'\\!\r\n"), 20000)
+		big := bytes.Repeat([]byte("0123456789\x00\x01\xfe'\\!\r\n"), 60000) // more than 1 MiB, from where it goes up by SFTP
 		err := p.replace(p.t.Context(), p.file, big)
 		p.is(string(big), false)
 		return err

@@ -28,6 +28,7 @@ type Exchange struct {
 	stdin  []byte
 	input  chan []byte // what Feed has to write, in order; closed when nothing more will come
 	closed bool
+	gaveUp bool // the way to root wants what is not to be had: its input ended before the command's
 	heard  func([]byte)
 	begin  string // the line before the command's own output; "" where there is none, or it has passed
 }
@@ -102,6 +103,13 @@ func (e *Exchange) Waiting() (waiting bool, said string) {
 		return false, ""
 	}
 	return true, lastLines(string(e.become.strip(e.err)), 2)
+}
+
+// GaveUp reports whether the input ended because the way to root wants what is not to be had, and not because all of it was given.
+func (e *Exchange) GaveUp() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.gaveUp
 }
 
 // Result is what the command left behind, for its exit status. The error is an ErrCut where the output was too long, an ErrPrivilege where the
@@ -246,6 +254,7 @@ func (e *Exchange) converse() {
 		e.give([]byte(endOfInput))
 		e.endInput()
 	case done:
+		e.gaveUp = true
 		e.endInput()
 	}
 }

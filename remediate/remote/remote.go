@@ -98,6 +98,14 @@ type Dialer interface {
 	Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
+// Uploader is a Host that may take a long content by a protocol for files, not only as a command's input.
+type Uploader interface {
+	// Upload leaves data in file, which is not there yet, for root alone from its first byte on. It reports false where the content is short, the host
+	// has no such way, or it broke off: the caller then does it by a command, over whatever is there. The error says that no command would get
+	// further: ctx has ended, the connection is lost (ErrCut), root is refused (ErrPrivilege).
+	Upload(ctx context.Context, file string, data []byte) (bool, error)
+}
+
 // Timeouts bound each phase of reaching a host, each from its own beginning; zero means the default.
 type Timeouts struct {
 	Dial        time.Duration // TCP connect; default 10 s

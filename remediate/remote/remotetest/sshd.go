@@ -40,6 +40,9 @@ type Server struct {
 	// Answer stands in for commands: it has the command line and the streams, and returns the exit status. nil: the shell runs them.
 	Answer func(line string, stdin io.Reader, stdout, stderr io.Writer) int
 
+	// SFTP serves the subsystem of that name, as sftp-server(8) does: ServeFiles. nil: there is none.
+	SFTP func(io.ReadWriteCloser)
+
 	Stall         Stall         // how it never comes to an end
 	SilentAccept  bool          // connections are taken and never spoken to
 	Greeting      string        // written instead of SSH
@@ -255,6 +258,12 @@ func (s *Server) second() error {
 func (s *Server) session(conn net.Conn, ch ssh.Channel, reqs <-chan *ssh.Request) {
 	defer ch.Close()
 	for req := range reqs {
+		if req.Type == "subsystem" && s.SFTP != nil {
+			req.Reply(true, nil)
+			go ssh.DiscardRequests(reqs)
+			s.SFTP(ch)
+			return
+		}
 		if req.Type != "exec" {
 			req.Reply(req.Type == "env", nil)
 			continue

@@ -253,6 +253,9 @@ func TestMain(m *testing.M) {
 	if address := os.Getenv("MTAHARDEN_TEST_CONNECT"); address != "" {
 		os.Exit(beProxy(address))
 	}
+	if remotetest.IsFileServer() {
+		os.Exit(0)
+	}
 	if os.Getenv("MTAHARDEN_TEST_LOCAL") != "" {
 		os.Exit(beLocal())
 	}

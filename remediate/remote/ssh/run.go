@@ -28,6 +28,7 @@ type host struct {
 	close     sync.Once
 	done      chan struct{}
 	tty       atomic.Bool            // becoming root takes a terminal here
+	noSFTP    atomic.Bool            // it has no sftp that works
 	lost      atomic.Pointer[string] // why the connection was ended by this side
 }
 
@@ -153,6 +154,7 @@ type running struct {
 	released atomic.Bool
 	begun    atomic.Bool
 	stuck    atomic.Bool // sudo did not get to the command in its time
+	came     func()      // called when the command has begun; nil: nobody waits for it
 }
 
 func (r *running) carry(ctx context.Context, line string, reqs <-chan *ssh.Request, become bool) (remote.Result, error) {
@@ -218,6 +220,9 @@ func (r *running) take(w io.Writer, from io.Reader) {
 		n, err := w.Write(p)
 		if !r.begun.Load() && r.e.Begun() && !r.begun.Swap(true) {
 			r.h.t.tracef("the command has begun")
+			if r.came != nil {
+				r.came()
+			}
 		}
 		return n, err
 	}), from)

@@ -12,6 +12,7 @@ import (
 
 	"mtaharden/remediate"
 	"mtaharden/remediate/facts"
+	"mtaharden/remediate/journal"
 	"mtaharden/remediate/mta/all"
 	"mtaharden/remediate/remote"
 	"mtaharden/remediate/remote/remotetest"
@@ -155,5 +156,39 @@ func TestRoundTripsMaster(t *testing.T) {
 	t.Logf("the first byte after %g round trips, the last after %g", least[0], least[1])
 	if least != [2]float64{2, 3} {
 		t.Errorf("first and last byte after %v round trips, want 2 and 3", least)
+	}
+}
+
+// TestRoundTripsUpload: what a long content costs by SFTP, and as a command's input. Both take one more for each 2 MiB, sshd's window.
+func TestRoundTripsUpload(t *testing.T) {
+	o := startOpenSSH(t, anyRelease(t), "Subsystem sftp /usr/lib/openssh/sftp-server")
+	free := o.target(t, "free")
+	free.Become = "sudo"
+	for name, target := range map[string]ssh.Target{"subsystem": o.other(t, 0, o.hostKeys[xssh.KeyAlgoED25519]), "sudo": free} {
+		link := &remotetest.Link{Delay: 50 * time.Millisecond}
+		target.Connect = link.Dial
+		h := dial(t, target)
+		dir := "/var/lib/up." + name
+		if r, err := h.Run(t.Context(), remote.Script("mkdir "+dir), 100); err != nil || r.Exit != 0 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		least := [2]float64{100, 100}
+		for n := range 16 {
+			for i, by := range []remote.Host{h, struct{ remote.Host }{h}} { // the other one has no SFTP
+				time.Sleep(4 * link.Delay) // the last channel's end is on its way
+				link.Reset()
+				if err := journal.Upload(t.Context(), by, fmt.Sprintf("%s/%d.%d", dir, n, i), long); err != nil {
+					t.Fatal(err)
+				}
+				least[i] = min(least[i], link.Trips())
+			}
+			if least == [2]float64{6, 3} {
+				break
+			}
+		}
+		t.Logf("%s: %g round trips by SFTP, %g as a command's input", name, least[0], least[1])
+		if least != [2]float64{6, 3} {
+			t.Errorf("%s: %v round trips, want 6 and 3", name, least)
+		}
 	}
 }

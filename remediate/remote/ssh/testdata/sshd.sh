@@ -1,5 +1,5 @@
 # A disposable machine around the image $1 with a real sshd on loopback port $2; $3 is the test's directory, $4 a public key, $5 1 where this machine's shells are lent, and the
-# program $6 with them. What follows are more daemons: a port and a line of options each, of sshd, or the word dropbear.
+# program $6 with them. What follows are more daemons: a port and a line each: options of sshd, or a line for its configuration that begins with Subsystem, or the word dropbear.
 # Standard input is a pipe that the test holds: when it ends, so does all of this.
 # It runs in mount and pid namespaces of its own: nothing outside them changes, and all of it ends with this shell.
 set -eu
@@ -177,7 +177,13 @@ while [ $# -gt 1 ]; do
         chroot "$r" dropbearkey -y -f /dropbear_key | grep ^ssh- > "$out/dropbear.pub"
         chroot "$r" /usr/sbin/dropbear -F -E -r /dropbear_key -p "127.0.0.1:$port2" 3>&- &
     else
-        chroot "$r" /usr/sbin/sshd -D -e -f /etc/ssh/test_config -p "$port2" $word 3>&- &
+        config=/etc/ssh/test_config
+        case $word in Subsystem*)
+            config=/etc/ssh/config.$port2
+            { printf '%s\n' "$word"; cat "$r/etc/ssh/test_config"; } > "$r$config"
+            word= ;;
+        esac
+        chroot "$r" /usr/sbin/sshd -D -e -f "$config" -p "$port2" $word 3>&- &
     fi
 done
 { cat > /dev/null; kill -TERM 1; } <&3 &
