@@ -31,7 +31,7 @@ const (
 	neither          // it was not asked, or never answered: it says nothing of the credential
 )
 
-// opened reports whether the hosts refused a credential too often, given the verdicts in the order in which the hosts were begun; it returns the places
+// opened reports whether the hosts refused a credential too often, given the verdicts in the order in which the hosts came to their login; it returns the places
 // of those that show it. Refusals are in a row where no host between them took it, or may still.
 func opened(trials []verdict) (row []int) {
 	good := false
@@ -53,7 +53,7 @@ func opened(trials []verdict) (row []int) {
 	return nil
 }
 
-// may reports whether the host at a place may be tried now. Hosts are tried in the order in which they were begun. Until a host took the credential no more
+// may reports whether the host at a place may be tried now. Hosts are tried in the order in which they came to their login. Until a host took the credential no more
 // than firstRefused are asked whose answer is no or not known; once one has refused it since the last that took it, no more than rowRefused.
 func may(trials []verdict, place int) bool {
 	good, no, open := false, 0, 0
@@ -79,7 +79,7 @@ func may(trials []verdict, place int) bool {
 type Breaker struct {
 	mu       sync.Mutex
 	circuits map[string]*circuit
-	trials   map[string][]*trial // by host: of its login, and of its way to root
+	trials   map[string][2]*trial // by host: of its login, and of its way to root; nil where there is none
 }
 
 // circuit is what is known of one credential.
@@ -90,32 +90,32 @@ type circuit struct {
 	changed chan struct{} // closed at each change
 }
 
-// trial is one host's place in a circuit.
+// trial is one host's place in a circuit. It has none before the host is come to with the credential: one that hangs, or that has nothing to be offered,
+// holds nobody up and says nothing of it.
 type trial struct {
 	c     *circuit
-	place int
+	host  string
+	place int // -1: none
 }
 
 // Credential is what a login is tried with; Key tells it from others and is never shown, Name says in a word or two whose it is. The zero value is none.
 type Credential struct{ Key, Name string }
 
-// Begin notes that a host is begun, in whose order hosts are tried. end says that it is over.
+// Begin notes that a host is begun. end says that it is over.
 func (b *Breaker) Begin(t Target) (end func()) {
 	if b == nil {
 		return func() {}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var mine []*trial
-	for _, cred := range []Credential{t.Login, t.Root} {
+	var mine [2]*trial
+	for i, cred := range []Credential{t.Login, t.Root} {
 		if cred.Key != "" {
-			mine = append(mine, b.circuit(cred).add(t.Name))
-		} else {
-			mine = append(mine, nil)
+			mine[i] = &trial{b.circuit(cred), t.Name, -1}
 		}
 	}
 	if b.trials == nil {
-		b.trials = map[string][]*trial{}
+		b.trials = map[string][2]*trial{}
 	}
 	b.trials[t.Name] = mine
 	return func() {
@@ -137,11 +137,6 @@ func (b *Breaker) circuit(cred Credential) *circuit {
 	return c
 }
 
-func (c *circuit) add(host string) *trial {
-	c.hosts, c.trials = append(c.hosts, host), append(c.trials, waiting)
-	return &trial{c, len(c.trials) - 1}
-}
-
 // tell notes how a trial went. What a host said first stands.
 func (b *Breaker) tell(tr *trial, v verdict) {
 	if tr == nil {
@@ -149,9 +144,25 @@ func (b *Breaker) tell(tr *trial, v verdict) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if tr.place < 0 {
+		return
+	}
 	if now := tr.c.trials[tr.place]; now == waiting || now == trying {
 		tr.c.set(tr.place, v)
 	}
+}
+
+// refusal is why a trial need not be begun: the breaker is open. One that was begun goes on.
+func (b *Breaker) refusal(tr *trial) error {
+	if tr == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if row := opened(tr.c.trials); row != nil && tr.place < 0 {
+		return tr.c.why(row)
+	}
+	return nil
 }
 
 // set notes a verdict and wakes those who wait: one that is tried lets the next have its turn, as much as one that has answered.
@@ -161,11 +172,15 @@ func (c *circuit) set(place int, v verdict) {
 	c.changed = make(chan struct{})
 }
 
-// enter waits for a trial's turn.
+// enter gives a trial its place, and waits for its turn.
 func (b *Breaker) enter(ctx context.Context, tr *trial) error {
 	for tr != nil {
 		b.mu.Lock()
 		c, changed := tr.c, tr.c.changed
+		if tr.place < 0 {
+			tr.place = len(c.trials)
+			c.hosts, c.trials = append(c.hosts, tr.host), append(c.trials, waiting)
+		}
 		if c.trials[tr.place] != waiting { // the host has said it already
 			b.mu.Unlock()
 			return nil
@@ -204,8 +219,8 @@ func (c *circuit) why(row []int) error {
 	return fmt.Errorf("%w: %s refused %s: %s", ErrBreaker, which, c.name, strings.Join(names, ", "))
 }
 
-// Guard returns t with a Dial that waits for the host's turn and tells how it went. Once the host has let us in, its further connections are nobody's
-// business: a change is confirmed by one.
+// Guard returns t with a Dial that waits for the host's turn before anything is offered to it, and tells how it went. Once the host has let us in, its
+// further connections are nobody's business: a change is confirmed by one.
 func (b *Breaker) Guard(t Target) Target {
 	if b == nil || t.Dial == nil {
 		return t
@@ -215,31 +230,32 @@ func (b *Breaker) Guard(t Target) Target {
 		b.mu.Lock()
 		mine := b.trials[t.Name]
 		b.mu.Unlock()
-		if len(mine) == 0 {
-			return dial(ctx)
-		}
+		login, root := mine[0], mine[1]
 		for _, tr := range mine {
-			if err := b.enter(ctx, tr); err != nil {
+			if err := b.refusal(tr); err != nil {
 				return nil, err
 			}
 		}
-		h, err := dial(ctx)
+		h, err := dial(remote.AtLogin(ctx, func(ctx context.Context) error { return b.enter(ctx, login) }))
 		switch {
 		case err == nil:
-			b.tell(mine[0], accepted)
+			b.tell(login, accepted)
 		case errors.Is(err, remote.ErrAuth):
-			b.tell(mine[0], refused)
+			b.tell(login, refused)
 		default:
-			b.tell(mine[0], neither)
+			b.tell(login, neither)
 		}
-		if err != nil {
-			b.tell(mine[1], neither)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if mine[1] == nil {
+		case root == nil:
 			return h, nil
 		}
-		return &rooted{Host: h, tell: func(v verdict) { b.tell(mine[1], v) }}, nil
+		if err := b.enter(ctx, root); err != nil {
+			h.Close()
+			return nil, err
+		}
+		return &rooted{Host: h, tell: func(v verdict) { b.tell(root, v) }}, nil
 	}
 	return t
 }

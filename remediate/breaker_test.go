@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,12 +56,18 @@ func TestBreakerHolds(t *testing.T) {
 	}
 }
 
-// fleetOf is hosts of which each refuses, takes or never answers a login, after a while of its own; tried counts the logins at each.
+// fleetOf is hosts of which each refuses, takes or never answers a login, after a while of its own; tried counts the logins at each that were come to, and
+// the connections to those that are dead or have a wrong key.
 func fleetOf(b *Breaker, answers string, tried []atomic.Int32) []Target {
 	var out []Target
 	for i, a := range answers {
 		t := Target{Name: fmt.Sprintf("h%03d", i), Login: Credential{"key", "the login of ops"}}
-		t.Dial = func(context.Context) (remote.Host, error) {
+		t.Dial = func(ctx context.Context) (remote.Host, error) {
+			if gate := remote.Gate(ctx); a == 'r' || a == 'a' {
+				if err := gate(ctx); err != nil {
+					return nil, err
+				}
+			}
 			tried[i].Add(1)
 			time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
 			kind := map[rune]error{'r': remote.ErrAuth, 'd': remote.ErrUnreachable, 'k': remote.ErrHostKey, 'a': errTest}[a]
@@ -100,10 +105,10 @@ func TestBreakerRun(t *testing.T) {
 		breaker       bool
 	}{
 		{"wrong", strings.Repeat("r", 100), 3, true},
-		{"wrong, and some are dead", "dkrd" + strings.Repeat("rd", 50), 7, true},
+		{"wrong, and some are dead", "dkrd" + strings.Repeat("rd", 50), 3, true},
 		{"scattered", string(scattered), 1000, false},
 		{"right, and then wrong", late, 4 + 20, true},
-		{"all dead", strings.Repeat("d", 100), 100, false},
+		{"all dead", strings.Repeat("d", 100), 0, false},
 		{"the first two refuse", "rr" + strings.Repeat("a", 98), 100, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,13 +127,17 @@ func TestBreakerRun(t *testing.T) {
 					}
 				}
 			})
-			logins := 0
-			for i := range tried {
-				logins += int(tried[i].Load())
+			logins, dead := 0, 0
+			for i, a := range c.answers {
+				if n := int(tried[i].Load()); a == 'r' || a == 'a' {
+					logins += n
+				} else {
+					dead += n
+				}
 			}
-			t.Logf("%d logins, %d hosts not tried", logins, held)
-			if logins > c.most || (held > 0) != c.breaker || logins+held != len(c.answers) {
-				t.Errorf("%d logins, at most %d are allowed; %d hosts were not tried", logins, c.most, held)
+			t.Logf("%d logins, %d hosts not tried, %d dead", logins, held, dead)
+			if logins > c.most || (held > 0) != c.breaker || logins+held+dead != len(c.answers) {
+				t.Errorf("%d logins, at most %d are allowed; %d hosts were not tried, %d are dead", logins, c.most, held, dead)
 			}
 		})
 	}
@@ -182,30 +191,145 @@ func TestBreakerLetsAgain(t *testing.T) {
 	}
 }
 
-// TestBreakerTurn: a host that waited for the turn of the one before it goes on once that one is tried, and does not wait for its answer.
-func TestBreakerTurn(t *testing.T) {
+// TestBreakerTarpits: hosts that never come to their login hold nobody up, and one that has nothing to be offered says nothing of the credential. Only those
+// that are come to wait for each other.
+func TestBreakerTarpits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &Breaker{}
 		var under atomic.Int32
-		hang := func(ctx context.Context) (remote.Host, error) {
-			under.Add(1)
-			<-ctx.Done()
-			return nil, context.Cause(ctx)
-		}
-		targets := []Target{{Name: "first", Login: Credential{"key", "ops"}, Dial: hang}, {Name: "second", Login: Credential{"key", "ops"}, Dial: hang}}
-		for i := range targets {
-			targets[i] = b.Guard(targets[i])
-			defer b.Begin(targets[i])()
+		begin := func(name string, comes bool, kind error) Target {
+			x := b.Guard(Target{Name: name, Login: Credential{"key", "the login of ops"}, Dial: func(ctx context.Context) (remote.Host, error) {
+				if comes {
+					if err := remote.Gate(ctx)(ctx); err != nil {
+						return nil, err
+					}
+					under.Add(1)
+					defer under.Add(-1)
+				}
+				if kind == nil {
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}
+				return nil, &remote.Error{Op: "log in to", Host: name, Kind: kind, Err: errTest}
+			}})
+			t.Cleanup(b.Begin(x))
+			return x
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		for i, x := range slices.Backward(targets) {
-			go x.Dial(ctx)
-			synctest.Wait()
-			if want := int32(2 * (1 - i)); under.Load() != want {
-				t.Errorf("%s has come: %d logins are under way, want %d", x.Name, under.Load(), want)
+		for i := range 20 {
+			go begin(fmt.Sprintf("tarpit%02d", i), false, nil).Dial(ctx)
+		}
+		synctest.Wait()
+		for i := range 5 {
+			if _, err := begin(fmt.Sprintf("keyless%d", i), false, remote.ErrAuth).Dial(ctx); errors.Is(err, ErrBreaker) {
+				t.Error(err)
 			}
+		}
+		for i := range 6 {
+			go begin(fmt.Sprintf("slow%d", i), true, nil).Dial(ctx)
+		}
+		synctest.Wait()
+		if got := under.Load(); got != firstRefused {
+			t.Errorf("%d logins are under way, want %d", got, firstRefused)
 		}
 		cancel()
 		synctest.Wait()
+		for i := range firstRefused + 2 {
+			_, err := begin(fmt.Sprintf("wrong%d", i), true, remote.ErrAuth).Dial(t.Context())
+			if errors.Is(err, ErrBreaker) != (i >= firstRefused) {
+				t.Errorf("host %d: %v", i, err)
+			}
+		}
 	})
+}
+
+// TestBreakerOrder: those who wait have their turns in the order in which they came.
+func TestBreakerOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &Breaker{}
+		var order []string
+		ends := make(chan struct{})
+		for i := range 9 {
+			name := fmt.Sprintf("h%d", i)
+			x := b.Guard(Target{Name: name, Login: Credential{"key", "ops"}, Dial: func(ctx context.Context) (remote.Host, error) {
+				if err := remote.Gate(ctx)(ctx); err != nil {
+					return nil, err
+				}
+				order = append(order, name)
+				<-ends
+				return nil, errTest
+			}})
+			defer b.Begin(x)()
+			go x.Dial(t.Context())
+			synctest.Wait()
+		}
+		for range 9 {
+			ends <- struct{}{}
+			synctest.Wait()
+		}
+		if got := strings.Join(order, " "); got != "h0 h1 h2 h3 h4 h5 h6 h7 h8" {
+			t.Errorf("their turns came as %s", got)
+		}
+	})
+}
+
+// TestBreakerRoot: the password of the way to root has turns of its own, whoever made the connection, and a host that gets none is let go.
+func TestBreakerRoot(t *testing.T) {
+	b := &Breaker{}
+	for i := range firstRefused + 2 {
+		there := &leaving{}
+		x := b.Guard(Target{Name: fmt.Sprint(i), Login: Credential{"l", "the login"}, Root: Credential{"r", "the password of sudo"}, Dial: func(context.Context) (remote.Host, error) {
+			return there, nil // over another program's connection: nothing was offered
+		}})
+		end := b.Begin(x)
+		h, err := x.Dial(t.Context())
+		if errors.Is(err, ErrBreaker) != (i >= firstRefused) {
+			t.Errorf("host %d: %v", i, err)
+		}
+		if err == nil {
+			h.(*rooted).tell(refused)
+		}
+		end()
+	}
+	// One that has let us in, and whose turn at the password comes to nothing, is not kept.
+	b, there := &Breaker{}, &leaving{}
+	var others []*rooted
+	begin := func(name string, h remote.Host) Target {
+		x := b.Guard(Target{Name: name, Root: Credential{"r", "sudo"}, Dial: func(context.Context) (remote.Host, error) { return h, nil }})
+		t.Cleanup(b.Begin(x))
+		return x
+	}
+	for i := range firstRefused {
+		h, err := begin(fmt.Sprint(i), &leaving{}).Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, h.(*rooted))
+	}
+	last := begin("last", there)
+	ended := make(chan error)
+	go func() {
+		_, err := last.Dial(t.Context())
+		ended <- err
+	}()
+	for _, h := range others {
+		h.tell(refused)
+	}
+	if err := <-ended; !errors.Is(err, ErrBreaker) {
+		t.Errorf("the last host: %v", err)
+	}
+	if tried := len(b.circuits["r"].trials) > firstRefused; there.closed != tried {
+		t.Errorf("its connection is closed: %v, and it was come to: %v", there.closed, tried)
+	}
+}
+
+// leaving is a host that notes that it was let go.
+type leaving struct {
+	nothingThere
+	closed bool
+}
+
+func (l *leaving) Close() error {
+	l.closed = true
+	return nil
 }

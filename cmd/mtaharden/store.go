@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtaharden/inventory"
+	"mtaharden/remediate"
 	"mtaharden/remediate/backup"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/history"
@@ -59,8 +60,9 @@ func (k *looking) register(c *cobra.Command) {
 
 // place is a host that is looked at.
 type place struct {
-	name string
-	dial func(context.Context) (remote.Host, error)
+	name  string
+	dial  func(context.Context) (remote.Host, error)
+	begin func() (end func()) // tells the breaker of it; nil: it does not want to know
 }
 
 // places are the hosts of the inventory, or this machine; none where neither is named.
@@ -77,12 +79,15 @@ func (k *looking) places(c *cobra.Command) ([]place, error) {
 		return nil, err
 	}
 	if k.local {
-		return []place{{"localhost", d.thisMachine}}, nil
+		return []place{{name: "localhost", dial: d.thisMachine}}, nil
 	}
 	d.unlock(c.Context(), hosts)
 	var out []place
 	for _, h := range hosts {
-		out = append(out, place{h.Name, func(ctx context.Context) (remote.Host, error) { return d.enter(ctx, h) }})
+		t := remediate.Target{Name: h.Name, Dial: func(ctx context.Context) (remote.Host, error) { return d.enter(ctx, h) }}
+		t.Login, t.Root = d.credentials(c.Context(), h)
+		t = k.breaker.Guard(t)
+		out = append(out, place{h.Name, t.Dial, func() func() { return k.breaker.Begin(t) }})
 	}
 	return out, nil
 }
@@ -115,6 +120,9 @@ func (k *looking) look(ctx context.Context, places []place, inspect bool) []*fou
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
+			if p.begin != nil {
+				defer p.begin()()
+			}
 			out[i] = &found{name: p.name, state: report.OK, of: map[string]string{}}
 			if err := out[i].ask(ctx, p, k.lang, inspect); err != nil {
 				out[i].state, out[i].err = stateOf(err), facts.Printable(err.Error())

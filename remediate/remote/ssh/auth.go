@@ -31,11 +31,14 @@ type login struct {
 	asked     string // a question that could not be answered
 	err       error  // why no password could be given
 	person    string // what a person had to do
+	admitted  bool   // the gate was passed
+	denied    error  // why it was not
 
 	clockMu   sync.Mutex
 	clock     *time.Timer   // ends the login
 	phase     int           // inBanner, …
 	limit     time.Duration // of the phase
+	until     time.Time     // when it is over
 	hostKey   string        // that the host has shown
 	untrusted error         // why it is not trusted
 }
@@ -56,9 +59,12 @@ func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	}
 	switch {
 	case contains(c.AllowedMethods, "publickey") && l.more():
+		if err := l.gate(); err != nil {
+			return nil, err
+		}
 		l.keysSent = true
 		return ssh.PublicKeysCallback(l.signers), nil
-	case may("password") && l.t.Password != nil && !l.pwSent:
+	case may("password") && l.t.Password != nil && !l.pwSent && l.err == nil:
 		return ssh.PasswordCallback(l.password), nil
 	case may("keyboard-interactive") && (l.t.Password != nil && !l.pwSent || l.attended()):
 		return ssh.KeyboardInteractive(l.answer), nil
@@ -103,11 +109,18 @@ func (l *login) signers() ([]ssh.Signer, error) {
 }
 
 func (l *login) password() (string, error) {
+	pw, err := l.t.Password()
+	if err == nil {
+		err = l.gate()
+	} else {
+		l.err = err
+	}
+	if err != nil {
+		return "", err
+	}
 	l.pwSent = true
 	l.t.tracef("offering the password")
-	pw, err := l.t.Password()
-	l.err = err
-	return pw, err
+	return pw, nil
 }
 
 // maxQuestions bounds what a person is asked in one login.
@@ -141,6 +154,9 @@ func (l *login) answerTo(question string, echo bool, of int) (string, error) {
 	case !person || l.questions >= maxQuestions:
 		l.asked = clean(question)
 		return "", errors.New("a question that has no answer here")
+	}
+	if err := l.gate(); err != nil {
+		return "", err
 	}
 	l.questions++
 	l.person = "answer " + strconv.Quote(clean(strings.TrimSpace(question)))

@@ -23,7 +23,7 @@ const (
 	opLogin   = "log in to"
 )
 
-// Dial connects to t and logs in. The host's key is verified always. Every error is a *remote.Error; once ctx or a
+// Dial connects to t and logs in. The host's key is verified always. Every error is a *remote.Error, or that of the gate (remote.AtLogin); once ctx or a
 // phase's time has ended, the connection is closed and nothing is left waiting for the host.
 func Dial(ctx context.Context, t Target) (remote.Host, error) {
 	t = t.withDefaults()
@@ -107,6 +107,7 @@ func (l *login) enter(phase int) {
 	l.clockMu.Lock()
 	defer l.clockMu.Unlock()
 	l.phase, l.limit = phase, [...]time.Duration{l.t.Timeouts.Banner, l.t.Timeouts.KeyExchange, l.t.Timeouts.Auth}[phase]
+	l.until = time.Now().Add(l.limit)
 	l.clock.Reset(l.limit)
 }
 
@@ -115,6 +116,7 @@ func (l *login) patience() {
 	l.clockMu.Lock()
 	defer l.clockMu.Unlock()
 	l.limit = max(l.limit, typing)
+	l.until = time.Now().Add(l.limit)
 	l.clock.Reset(l.limit)
 }
 
@@ -197,6 +199,8 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	switch {
 	case untrusted != nil:
 		return remote.Wrap(opConnect, name, remote.ErrHostKey, l.unfollowed(untrusted, "KnownHostsCommand", "VerifyHostKeyDNS", "StrictHostKeyChecking"))
+	case l.denied != nil:
+		return l.denied
 	case errors.As(err, &ended) && !l.begun:
 		return unreachable(ended)
 	case ctx.Err() != nil && !late:
@@ -205,7 +209,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 		return unreachable(l.late())
 	case errors.As(err, &algo):
 		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(real(algo.RequestedAlgorithms), ", "))))
-	case errors.Is(err, errRefused):
+	case errors.Is(err, errRefused), l.err != nil, l.asked != "":
 		return remote.Wrap(opLogin, name, remote.ErrAuth, l.unfollowed(l.refusal(), l.others()...))
 	case l.begun && (l.keysSent || l.pwSent):
 		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s%s", l.refusal(), reason(err), tooMany(err)))

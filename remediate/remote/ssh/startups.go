@@ -74,6 +74,7 @@ func (t Target) places() []string {
 // persist connects and logs in, and tries again where the host turned the connection away because too many were under way, after a pause of its own: nothing
 // else is tried twice.
 func (t Target) persist(ctx context.Context, once func(context.Context) (remote.Host, error)) (remote.Host, error) {
+	waited := false
 	for try := 1; ; try++ {
 		leave, err := t.Doors.enter(ctx, t.places()...)
 		if err != nil {
@@ -81,6 +82,14 @@ func (t Target) persist(ctx context.Context, once func(context.Context) (remote.
 		}
 		h, err := once(ctx)
 		leave()
+		if errors.Is(err, errTurn) {
+			if err := t.turn(ctx, waited); err != nil {
+				return nil, err
+			}
+			waited = true
+			try--
+			continue
+		}
 		if err == nil || !errors.Is(err, errStartups) || try == startupTries {
 			return h, err
 		}
