@@ -243,7 +243,7 @@ func (a *applying) host(ctx context.Context, ch *change, name string) apply.Outc
 		Host: h, Run: ch.run, About: ch.about(), Dial: t.Dial, Judge: ch.judges.Of(t), Timeout: a.timeout, Result: a.found[name],
 		Bar:         a.rolling.Bar(name, time.Now(), a.timeout),
 		WithPending: a.withPending, AcceptImpact: a.acceptImpact, Unproven: a.unproven,
-		Keep: ch.kept.keep(ctx, name), Mask: facts.Masking(), Agree: ch.agree(name), Tell: ch.tell(name),
+		Keep: ch.kept.keep(ctx, name), Mask: facts.Masking(), Agree: ch.agree(ctx, name), Tell: ch.tell(name),
 	})
 }
 

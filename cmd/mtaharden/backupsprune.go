@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +28,7 @@ func (k *backupsCommand) prune(c *cobra.Command, rec *records, places []place, a
 	if len(out) == 0 || k.dryRun {
 		return out, nil
 	}
-	if err := k.agreed(len(out)); err != nil {
+	if err := k.agreed(c.Context(), len(out)); err != nil {
 		return nil, err
 	}
 	here := map[string][]string{}
@@ -54,18 +52,15 @@ func (k *backupsCommand) prune(c *cobra.Command, rec *records, places []place, a
 }
 
 // agreed asks once, unless --yes has answered.
-func (k *backupsCommand) agreed(n int) error {
+func (k *backupsCommand) agreed(ctx context.Context, n int) error {
 	if k.yes {
 		return nil
 	}
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err != nil {
-		return badInput(errors.New("there is no terminal to ask on: --yes agrees beforehand, --dry-run only shows"))
+	answer, err := askPerson(ctx, fmt.Sprintf("remove %d %s? Type yes: ", n, plural(n, "backup")))
+	if errors.Is(err, errNobodyToAsk) {
+		return badInput(fmt.Errorf("%w: --yes agrees beforehand, --dry-run only shows", err))
 	}
-	defer tty.Close()
-	fmt.Fprintf(tty, "remove %d %s? Type yes: ", n, plural(n, "backup"))
-	line, err := bufio.NewReader(io.LimitReader(tty, 4096)).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != "yes" {
+	if err != nil || answer != "yes" {
 		return &status{code: exitIncomplete, err: errors.New("nothing was removed: it was not agreed to")}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -76,16 +75,19 @@ func (ch *change) agreed(c *cobra.Command) error {
 	if ch.yes || hosts == 0 {
 		return nil
 	}
-	return ch.agreedTo(fmt.Sprintf("apply %d %s on %d %s? Type yes: ", changes, plural(changes, "change"), hosts, plural(hosts, "host")))
+	return ch.agreedTo(c.Context(), fmt.Sprintf("apply %d %s on %d %s? Type yes: ", changes, plural(changes, "change"), hosts, plural(hosts, "host")))
 }
 
 // agreedTo asks one question.
-func (ch *change) agreedTo(question string) error {
+func (ch *change) agreedTo(ctx context.Context, question string) error {
 	if ch.yes {
 		return nil
 	}
-	answer, err := ch.askPerson(question)
-	if err != nil {
+	answer, err := askPerson(ctx, question)
+	switch {
+	case errors.Is(err, errNobodyToAsk):
+		return badInput(fmt.Errorf("%w: --yes agrees beforehand", err))
+	case err != nil:
 		return badInput(err)
 	}
 	if answer != "yes" {
@@ -94,23 +96,8 @@ func (ch *change) agreedTo(question string) error {
 	return nil
 }
 
-// askPerson asks a question on the terminal and returns the line that was typed.
-func (ch *change) askPerson(question string) (string, error) {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err != nil {
-		return "", errors.New("there is no terminal to ask on: --yes agrees beforehand")
-	}
-	defer tty.Close()
-	fmt.Fprint(tty, question)
-	line, err := bufio.NewReader(io.LimitReader(tty, 4096)).ReadString('\n')
-	if err != nil {
-		return "", fmt.Errorf("cannot read the answer: %w", err)
-	}
-	return strings.TrimSpace(line), nil
-}
-
 // agree is what a host's generated files must pass before the bar: with --yes every line of theirs must follow from the plan, else a person is shown.
-func (ch *change) agree(name string) func([]apply.GeneratedFile) error {
+func (ch *change) agree(ctx context.Context, name string) func([]apply.GeneratedFile) error {
 	return func(files []apply.GeneratedFile) error {
 		err := apply.Explained(files)
 		if err == nil || ch.yes {
@@ -118,12 +105,15 @@ func (ch *change) agree(name string) func([]apply.GeneratedFile) error {
 		}
 		ch.mu.Lock()
 		defer ch.mu.Unlock()
+		if ctx.Err() != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
 		for _, f := range files {
 			if f.Diff != "" {
 				fmt.Fprintf(ch.stderr, "%s: %s would become\n%s\n", name, facts.Printable(f.Path), facts.Printable(f.Diff))
 			}
 		}
-		answer, asked := ch.askPerson(name + ": go on with these generated files? Type yes: ")
+		answer, asked := askPerson(ctx, name+": go on with these generated files? Type yes: ")
 		if asked != nil {
 			return errors.Join(err, asked)
 		}

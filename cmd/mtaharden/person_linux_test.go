@@ -54,8 +54,10 @@ func openPTY() (person, program *os.File, err error) {
 	return person, program, nil
 }
 
-// answer is what a person types once a question is seen.
+// answer is what a person types once a question is seen: a line, or the key that interrupts.
 type answer struct{ question, typed string }
+
+const interruptKey = "\x03" // termios(3), VINTR
 
 // attend runs cmd at a terminal of its own, and answers what is asked there, in this order. It returns all that was to be seen on the terminal.
 func attend(cmd *exec.Cmd, answers []answer) (string, error) {
@@ -91,7 +93,11 @@ func attend(cmd *exec.Cmd, answers []answer) (string, error) {
 			text := screen.String()
 			if i := strings.Index(text[at:], a.question); i >= 0 {
 				at += i + len(a.question)
-				fmt.Fprintf(person, "%s\n", a.typed)
+				line := a.typed + "\n"
+				if a.typed == interruptKey {
+					line = a.typed
+				}
+				io.WriteString(person, line)
 				break
 			}
 			select {

@@ -90,7 +90,7 @@ func (r *rollingBack) run(c *cobra.Command, of string) error {
 	if n == 0 {
 		return badInput(fmt.Errorf("run %s came to none of the hosts that were named", of))
 	}
-	if err := ch.agreedTo(fmt.Sprintf("roll run %s back on %d %s? Type yes: ", of, n, plural(n, "host"))); err != nil {
+	if err := ch.agreedTo(c.Context(), fmt.Sprintf("roll run %s back on %d %s? Type yes: ", of, n, plural(n, "host"))); err != nil {
 		return err
 	}
 	ch.one = func(ctx context.Context, name string) apply.Outcome { return r.host(ctx, ch, name, of) }
