@@ -19,7 +19,7 @@ import (
 // the configuration.
 func (l *lab) mounted(t *testing.T, setup string) {
 	t.Helper()
-	setup = strings.NewReplacer("LIB", l.Base(), "ETC", l.etc).Replace(setup)
+	setup = strings.NewReplacer("LIB", l.Base(), "ETC", l.etc, "TOP", filepath.Dir(l.etc)).Replace(setup)
 	file := filepath.Join(t.TempDir(), "enter")
 	text := "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -c '" + setup + "\nexec /bin/sh \"$@\"' sh \"$@\"\n"
 	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
@@ -70,6 +70,27 @@ func TestFileSystems(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOverlay: where the layers of an overlay lie on two file systems, the two names of one inode may show two numbers.
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	disk, err := os.MkdirTemp("/var/tmp", "mtaharden-test-") // of a memory file system over another the numbers are the same
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(disk) })
+	l := newLabAt(t, nil, disk)
+	f := l.file(t, "main.cf", "a line of the file\n", 0o640)
+	l.mounted(t, "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && mount -t overlay -o lowerdir=TOP,upperdir=/mnt/u,workdir=/mnt/w none TOP")
+	m, contents, err := backup.Save(t.Context(), l.Dir, l.Layout, "r1", edits(f), backup.Saving{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(contents[0]) != "a line of the file\n" || m.Items[0].Before.Mode != "0640" {
+		t.Errorf("%+v, %q", m.Items[0], contents[0])
+	}
+	t.Logf("the inode is kept: %v", m.Items[0].Kept)
 }
 
 // TestACL holds that a file whose ACL the run's folder cannot take is refused, and that one whose inode is kept is not.

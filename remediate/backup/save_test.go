@@ -30,7 +30,12 @@ type lab struct {
 
 func newLab(t *testing.T, shell []string) *lab {
 	t.Helper()
-	h := remotetest.NewDir(t, "", nil)
+	return newLabAt(t, shell, "")
+}
+
+func newLabAt(t *testing.T, shell []string, root string) *lab {
+	t.Helper()
+	h := remotetest.NewDir(t, root, nil)
 	h.Shell = shell
 	root, err := filepath.EvalSymlinks(h.Root)
 	if err != nil {

@@ -192,7 +192,7 @@ mh_keep() {
   mh_k=$mh_dir/keep/$item
   mh_source=$mh_real
   if mh_e=$(ln "$mh_real" "$mh_k" 2>&1); then
-    kept=true mh_source=$mh_k
+    mh_second || return 1
   else
     mh_fixed "$mh_real"
     case $?$mh_e in 2*ermitted*) mh_refuse "$mh_real takes no hard link, as one that is immutable or append-only (chattr)" || return 1 ;; esac
@@ -212,6 +212,19 @@ mh_keep() {
     mh_meta "$mh_real" && [ "$mh_inode $mh_size $mh_uid $mh_gid $mh_mode" = "$mh_i $was_size $was_uid $was_gid $was_mode" ] ||
     mh_refuse "$mh_real changed while it was saved" || return 1
   [ "$kept" = true ] || mh_alike || mh_refuse "the ACL, label or attributes of $mh_real could not be put back: the run's folder is on another file system, and a copy there has not got them" || return 1
+}
+
+# mh_second takes the new name for the inode that is kept. An overlay whose layers lie on two file systems may show another number at each of the two
+# names (the kernel's overlayfs.rst, "Inode properties"): then nothing here tells that they are one, and the copy has to do.
+mh_second() {
+  mh_meta "$mh_k" || mh_refuse "$mh_k cannot be looked at" || return 1
+  mh_i=$mh_inode
+  mh_meta "$mh_real" || mh_refuse "$mh_real cannot be looked at" || return 1
+  if [ "$mh_inode" = "$mh_i" ]; then
+    kept=true mh_source=$mh_k
+    return 0
+  fi
+  rm -f "$mh_k" || mh_refuse "cannot write to $mh_dir" || return 1
 }
 
 # mh_ours INODE prints how many names runs have of a file on their own file system.
