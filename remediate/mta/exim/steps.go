@@ -52,7 +52,8 @@ shift
 alive() {
 	pid=
 	{ read -r pid <"$file"; } 2>/dev/null
-	[ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
+	case $pid in '' | 0* | *[!0-9]*) return 1 ;; esac # -1 and 0 are many processes to kill(1)
+	kill -0 "$pid" 2>/dev/null || return 1
 	[ ! -r "/proc/$pid/comm" ] || case $(cat "/proc/$pid/comm") in exim*) ;; *) return 1 ;; esac
 }
 stays() {
@@ -192,6 +193,7 @@ func pidPath(s *facts.Snapshot, in mta.Install) string {
 const hup = `pid=
 { read -r pid <"$1"; } 2>/dev/null
 for pid in $pid "$2"; do
+	case $pid in 0* | *[!0-9]*) continue ;; esac # -1 and 0 are many processes to kill(1)
 	kill -0 "$pid" 2>/dev/null || continue
 	case $(cat "/proc/$pid/comm" 2>/dev/null || ps -o comm= -p "$pid") in *exim*) exec kill -HUP "$pid" ;; esac
 done

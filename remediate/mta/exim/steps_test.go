@@ -130,6 +130,23 @@ func TestHangup(t *testing.T) {
 	}
 }
 
+// TestNoPid: a pid file that holds no process' number says that no daemon runs. kill(1) takes -1 and 0 for many processes, of which some live.
+func TestNoPid(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "pid")
+	for _, held := range []string{"-1", "0", "00", "1 2", "", "x"} {
+		if err := os.WriteFile(file, []byte(held+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("/bin/sh", "-c", reloadOrStart, "sh", file, "true", "--", "false").CombinedOutput(); err == nil {
+			t.Errorf("%q: a daemon is said to run: %s", held, out)
+		}
+		if out, err := exec.Command("/bin/sh", "-c", hup, "sh", file, "0").CombinedOutput(); err == nil || !strings.Contains(string(out), "no daemon runs") {
+			t.Errorf("%q: somebody was told: %v, %s", held, err, out)
+		}
+	}
+}
+
 // wait waits for a file.
 func wait(t *testing.T, name string) {
 	t.Helper()

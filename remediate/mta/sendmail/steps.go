@@ -182,6 +182,7 @@ done
 shift
 anew=$*
 lives() {
+	case $1 in '' | 0* | *[!0-9]*) return 1 ;; esac # -1 and 0 are many processes to kill(1)
 	kill -0 "$1" 2>/dev/null || return 1
 	case $(cat "/proc/$1/comm" 2>/dev/null || ps -o comm= -p "$1") in *sendmail* | sm-*) ;; *) return 1 ;; esac
 }
