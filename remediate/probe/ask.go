@@ -28,6 +28,7 @@ type asker struct {
 	local    string // a recipient of the server's own that it took
 	counts   bool   // the server holds against a connection what it carried before
 	proxied  int    // the version of the PROXY header that the listener waits for; 0 where it waits for none
+	declined bool   // it was sent both versions of that, and took neither
 	wantTLS  bool   // the server takes nothing without TLS
 	failed   int    // connections in a row that came to no banner
 	opened   int

@@ -36,7 +36,7 @@ func (a *asker) meet(ctx context.Context) bool {
 		return false
 	}
 	if r.Dead = a.unserved("BANNER", banner, err, c); r.Dead != "" {
-		return false
+		return err == nil && a.wanted(ctx, c, "BANNER", banner)
 	}
 	reply, err := c.hello(a.helo)
 	if rule := a.tables.rule("EHLO", reply, false); err == nil && rule.Again == otherHelo {
@@ -47,7 +47,7 @@ func (a *asker) meet(ctx context.Context) bool {
 		return false
 	}
 	if r.Dead = a.unserved("EHLO", reply, err, c); r.Dead != "" {
-		return false
+		return err == nil && a.wanted(ctx, c, "EHLO", reply)
 	}
 	pace := time.Since(start)
 	if a.slow {
@@ -55,6 +55,28 @@ func (a *asker) meet(ctx context.Context) bool {
 	}
 	a.offers(ctx, c, pace)
 	return true
+}
+
+// wanted meets a listener once more, with a PROXY header, where its reply was that it wants one (Exim's hosts_proxy: after three seconds it greets
+// whoever sends none, and then serves nothing).
+func (a *asker) wanted(ctx context.Context, c *client, at string, reply Reply) bool {
+	if a.tables.rule(at, reply, false).Again != tellProxy {
+		return false
+	}
+	if a.mayTell() {
+		c.quit() // before another is opened
+		if a.behindProxy(ctx) {
+			a.report.Dead, a.report.Refusal = "", ""
+			return a.meet(ctx)
+		}
+	}
+	a.report.Dead += "; no header of ours was taken: the listener cannot be asked from the network"
+	return false
+}
+
+// mayTell says whether a PROXY header may be tried: none was yet, and it names a stranger, or this side itself.
+func (a *asker) mayTell() bool {
+	return a.proxied == 0 && !a.declined && !a.c.Silent && (a.c.Relay || a.report.From.IsValid())
 }
 
 // unmet says that the time was over before the server had told whether it serves this client: that is no word of the server's.
@@ -89,7 +111,7 @@ func (a *asker) greeted(ctx context.Context) (*client, Reply, error) {
 		a.report.Greeting = time.Since(start).Round(time.Millisecond)
 		rule := a.tables.rule("BANNER", banner, false)
 		silent := err != nil && len(banner.Lines) == 0
-		if (silent || err == nil && rule.Verdict == broken) && n == 0 && !a.c.Silent && (a.c.Relay || a.report.From.IsValid()) {
+		if (silent || err == nil && (rule.Verdict == broken || rule.Again == tellProxy)) && n == 0 && a.mayTell() {
 			c.close() // before another is opened
 			if a.behindProxy(ctx) {
 				continue
@@ -111,6 +133,9 @@ func (a *asker) unserved(at string, reply Reply, err error, c *client) string {
 	where := at
 	if at == "BANNER" {
 		where = "no banner"
+	}
+	if err != nil && at == "BANNER" && a.declined {
+		return where + ": " + c.explain(err) + "; nor is there one after a PROXY header, of either version"
 	}
 	if err != nil {
 		return where + ": " + c.explain(err)

@@ -13,7 +13,7 @@ import (
 // does not read such headers takes one for a command, and answers EHLO only after it. There are listeners that read one version alone.
 func (a *asker) behindProxy(ctx context.Context) bool {
 	a.proxied = a.headerRead(ctx)
-	if a.proxied == 0 {
+	if a.declined = a.proxied == 0; a.declined {
 		return false
 	}
 	a.report.Notes = append(a.report.Notes, "the listener takes the client's address from a PROXY header, from anybody: who sends one may be any client")

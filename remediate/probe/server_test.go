@@ -50,8 +50,9 @@ type server struct {
 	lateness    time.Duration
 	limit       int
 	limitReply  string
-	header      bool // "header": it waits for a PROXY header first
-	binary      bool // "header2": it waits for one of version 2, and says nothing before
+	header      bool   // "header": it waits for a PROXY header first
+	binary      bool   // "header2": it waits for one of version 2, and says nothing before
+	wants       string // "wants": what it refuses whoever sends none with
 	blocks      []block
 	certificate tls.Certificate
 	implicit    bool // TLS from the first byte
@@ -89,6 +90,8 @@ func parseServer(t testing.TB, script string) *server {
 			s.header = true
 		case "header2":
 			s.binary = true
+		case "wants": // as Exim does: who sends no header within three seconds is greeted, and refused whatever he says
+			s.wants = rest
 		case "errors", "connections", "turns", "slows":
 			count, reply, _ := strings.Cut(rest, " ")
 			var n int
@@ -165,7 +168,8 @@ type peer struct {
 	mail string
 	bad  int
 
-	secure bool
+	secure  bool
+	unnamed bool // it sent no header where one is wanted
 }
 
 func (s *server) serve(conn net.Conn, n int) {
@@ -179,6 +183,9 @@ func (s *server) serve(conn net.Conn, n int) {
 		}
 	}
 	if s.binary && !p.told() {
+		return
+	}
+	if s.wants != "" && !p.named() {
 		return
 	}
 	if s.wait > 0 && !p.quiet(s.wait) {
@@ -215,6 +222,19 @@ func (p *peer) told() bool {
 	return true
 }
 
+// named waits for a PROXY header of version 1 for three seconds. Who sends none stays unnamed.
+func (p *peer) named() bool {
+	p.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	_, err := p.r.Peek(1)
+	p.conn.SetReadDeadline(time.Time{})
+	if p.unnamed = err != nil; p.unnamed {
+		var late net.Error
+		return errors.As(err, &late) && late.Timeout()
+	}
+	line, err := p.r.ReadString('\n')
+	return err == nil && strings.HasPrefix(line, "PROXY TCP4 198.51.100.7 192.0.2.1 ") || strings.HasPrefix(line, "PROXY TCP4 127.0.0.1 192.0.2.1 ")
+}
+
 // quiet waits, and says whether the client did too.
 func (p *peer) quiet(d time.Duration) bool {
 	p.conn.SetReadDeadline(time.Now().Add(d))
@@ -240,6 +260,9 @@ func (p *peer) answer(command string) bool {
 	}
 	if strings.HasPrefix(strings.ToUpper(command), "EHLO") || strings.HasPrefix(strings.ToUpper(command), "HELO") {
 		p.helo, p.mail = command, ""
+	}
+	if p.unnamed {
+		return p.reply(p.s.wants)
 	}
 	if p.s.errors > 0 && p.bad >= p.s.errors {
 		p.reply(p.s.errorReply)

@@ -58,6 +58,7 @@ const (
 	otherSender remedy = "sender"
 	alone       remedy = "fresh"
 	later       remedy = "later"
+	tellProxy   remedy = "proxy"
 )
 
 // givenTables are the tables, read when the first listener is asked: an audit asks many.
@@ -109,7 +110,7 @@ func (r *replyRule) compile() error {
 	if !slices.Contains([]ruling{taken, refused, notTested, deferred, broken}, r.Verdict) {
 		return fmt.Errorf("%q is no verdict", r.Verdict)
 	}
-	if !slices.Contains([]remedy{"", useTLS, otherHelo, otherSender, alone, later}, r.Again) {
+	if !slices.Contains([]remedy{"", useTLS, otherHelo, otherSender, alone, later, tellProxy}, r.Again) {
 		return fmt.Errorf("%q is nothing to do again", r.Again)
 	}
 	return nil
