@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -20,10 +21,11 @@ func (m *model) reading(c *mta.Config, q asked, says judge.Answer) judge.Answer 
 }
 
 // again runs the rules for one more question, where that is certain: not for a client whose name decides, nor at a listener whose modifiers
-// do (op.me, DaemonPortOptions), since the question names neither.
+// do (op.me, DaemonPortOptions), since the question names neither. Of an entry's clients those of a network differ by their addresses alone:
+// a longer key, or a rule before, may say otherwise of one.
 func again(c *mta.Config, q judge.Question) (judge.Answer, bool) {
 	m, ok := c.Model.(*model)
-	if !ok || q.Verb != judge.Rcpt || q.ClientName != "" || q.TLS || q.Entry != "" {
+	if !ok || q.Verb != judge.Rcpt || q.ClientName != "" || q.TLS || q.Entry != "" && !ofNet(c, q.Entry) {
 		return judge.Answer{}, false
 	}
 	for _, p := range m.ports() {
@@ -36,6 +38,11 @@ func again(c *mta.Config, q judge.Question) (judge.Answer, bool) {
 		return judge.Answer{}, false
 	}
 	return a, true
+}
+
+// ofNet says whether an entry trusts a network by its addresses.
+func ofNet(c *mta.Config, entry string) bool {
+	return slices.ContainsFunc(c.Trusted, func(t mta.Trust) bool { return t.ID == entry && t.Kind == "client-net" })
 }
 
 // beside withdraws a reading that is not what sendmail says.

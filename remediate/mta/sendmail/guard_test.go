@@ -179,4 +179,11 @@ func TestAgain(t *testing.T) {
 	if b, ok := ask("8.8.4.4", "mx.example.com"); ok {
 		t.Errorf("of a name: %s %s", b.Outcome, b.Text)
 	}
+	c.Trusted = append(c.Trusted, mta.Trust{ID: "net", Kind: "client-net"}, mta.Trust{ID: "name", Kind: "client-name"})
+	for entry, want := range map[string]bool{"net": true, "name": false, "unknown": false} {
+		b, ok := again(c, judge.Question{Class: judge.Inside, Entry: entry, Form: "plain", ClientAddr: "8.8.4.4", Verb: judge.Rcpt, Sender: "a@example.com", Recipient: "b@example.net"})
+		if ok != want || ok && b.Outcome != judge.Refused {
+			t.Errorf("within the entry %s: %v %s %s", entry, ok, b.Outcome, b.Text)
+		}
+	}
 }
