@@ -109,7 +109,7 @@ func unwise(r Rule) []string {
 			out = append(out, fmt.Sprintf("control %q needs the guide's year: the numbers of 2021 were used again in 2026, write %s(2021) or %s(2026)", c, c, c))
 		}
 	}
-	if len(r.Controls) == 0 {
+	if r.Controls == nil {
 		out = append(out, "names no control")
 	}
 	for _, w := range r.Wants {
@@ -142,6 +142,9 @@ func check(r Rule) []problem {
 	}
 	if len(r.Wants) == 0 {
 		out = append(out, problem{here, "it has no wants"})
+	}
+	if alone := func(w Want) bool { return w.Kind == Transport && w.MTA == Any }; r.OfTransport() && slices.ContainsFunc(slices.Concat(r.Wants, r.Guide), func(w Want) bool { return !alone(w) }) {
+		out = append(out, problem{here, "a want of kind transport is one of any, in a rule with no wants of another kind: it judges no mail server"})
 	}
 	for _, w := range r.Wants {
 		out = append(out, checkWant(w, append(slices.Clone(here), "wants", w.MTA, w.Name))...)

@@ -106,7 +106,7 @@ func TestBaselineRules(t *testing.T) {
 		"open-relay": relay, "relay-width": relay, "relay-domains": relay, "vrfy": names, "expn": names,
 		"queue-privilege": "SRV-010 WST-009 U-32(2021) U-46(2026)", "banner-version": "SRV-170 WST-113", "help-version": "SRV-170 WST-113",
 		"mta-version": "SRV-007 WST-006 U-30(2021) U-45(2026)", "mta-needed": "SRV-004 WST-003",
-		"config-drift": "SRV-009", "client-spoof": "SRV-009", BuiltIn: "SRV-009",
+		"config-drift": "SRV-009", "client-spoof": "SRV-009", BuiltIn: "SRV-009", "ssh-weak": "",
 	} {
 		r, err := Find(rules, id)
 		if err != nil {

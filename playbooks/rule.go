@@ -21,8 +21,9 @@ type Rule struct {
 	Why      string   `toml:"why,omitempty" json:"why"`
 	WhyKo    string   `toml:"why_ko,omitempty" json:"why_ko"`
 	Severity Severity `toml:"severity,omitempty" json:"severity"`
-	// Controls are the official items it answers, each with the guide's year where numbers were used again: "SRV-009", "U-31(2021)".
-	Controls []string `toml:"controls,omitempty" json:"controls"`
+	// Controls are the official items it answers, each with the guide's year where numbers were used again: "SRV-009", "U-31(2021)". One that is empty, and
+	// not left out, says that no official item asks for it.
+	Controls []string `toml:"controls" json:"controls"`
 	// GuideText is the criterion of the official text, which Guide checks to the letter.
 	GuideText   string `toml:"guide_text,omitempty" json:"guide_text,omitempty"`
 	GuideTextKo string `toml:"guide_text_ko,omitempty" json:"guide_text_ko,omitempty"`
@@ -117,9 +118,11 @@ const (
 	Note    Kind = "note"    // what reading noticed
 	Version Kind = "version" // a fault that a version has or has not
 	Service Kind = "service" // whether the host's role needs a mail server here
+
+	Transport Kind = "transport" // the way to the host: algorithms that protect the connection
 )
 
-var kinds = []string{string(Answer), string(Setting), string(Trust), string(Mode), string(Note), string(Version), string(Service)}
+var kinds = []string{string(Answer), string(Setting), string(Trust), string(Mode), string(Note), string(Version), string(Service), string(Transport)}
 
 // UnmarshalText accepts the kinds above.
 func (k *Kind) UnmarshalText(text []byte) error {
@@ -159,6 +162,11 @@ func (r Rule) For(mta string) []Want { return pick(r.Wants, mta) }
 
 // GuideFor returns the wants of the official text's criterion for an MTA.
 func (r Rule) GuideFor(mta string) []Want { return pick(r.Guide, mta) }
+
+// OfTransport reports whether the rule judges the way to the host, and no mail server there. It has one finding a host at most.
+func (r Rule) OfTransport() bool {
+	return slices.ContainsFunc(r.Wants, func(w Want) bool { return w.Kind == Transport })
+}
 
 // ManualFor returns the steps for an MTA, in both languages; both are "" where the rule has none.
 func (r Rule) ManualFor(mta string) Steps {

@@ -82,6 +82,8 @@ func New(in Input) *Result {
 	s := in.Snapshot
 	res.OS = OS{s.OS.ID, s.OS.Version, s.OS.Kernel}
 	res.Problems, res.Contacts = s.Problems, in.Contacts
+	ways := in.Rules
+	in.Rules = slices.DeleteFunc(slices.Clone(in.Rules), playbooks.Rule.OfTransport)
 	for i, j := range in.Installs {
 		res.Installs = append(res.Installs, installOf(j.Install))
 		res.Findings = append(res.Findings, newSubject(in, i).findings(in.Rules)...)
@@ -93,7 +95,7 @@ func New(in Input) *Result {
 	if len(res.Installs) == 0 {
 		res.Findings = nobody(in)
 	}
-	res.Findings = append(res.Findings, weakSSH(s)...)
+	res.Findings = append(res.Findings, transport(ways, s.Transport.Legacy)...)
 	if !s.Complete {
 		distrust(res.Findings)
 	}
