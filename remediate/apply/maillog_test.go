@@ -35,13 +35,15 @@ func TestMailLog(t *testing.T) {
 		{"a log that nobody writes", line, strings.ReplaceAll(line, "192.0.2.9", "192.0.2.8"), func(*testing.T, string) {}, []string{"192.0.2.8"}},
 		{"no log", "", line, func(*testing.T, string) {}, []string{"192.0.2.9"}},
 	} {
+		tools := map[string]string{"journalctl": c.journal}
+		tools["head"] = "#!/bin/sh\necho 'head: illegal option -- c' >&2\nexit 2\n" // POSIX knows -n alone, and so does head(1) of Solaris
 		dir := t.TempDir()
 		log := filepath.Join(dir, "var/log/mail.log")
 		must(t, os.MkdirAll(filepath.Dir(log), 0o755))
 		if c.before != "" {
 			must(t, os.WriteFile(log, []byte(c.before), 0o600))
 		}
-		h := remotetest.NewDir(t, dir, map[string]string{"journalctl": c.journal})
+		h := remotetest.NewDir(t, dir, tools)
 		run := func(words ...string) string {
 			res, err := h.Run(t.Context(), remote.Script(strings.ReplaceAll(maillogSh, "/var/", dir+"/var/"), words...), logLimit)
 			if err != nil || res.Exit != 0 {

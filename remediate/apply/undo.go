@@ -62,17 +62,18 @@ func (s shell) survey(ctx context.Context, h remote.Host, of string) ([]Line, er
 }
 
 // threeSh prints how what a run left differs from what was before it, and what stands there now from what it left. Secrets are masked.
-const threeSh = `rm -rf "$mh_dir/show" && mkdir "$mh_dir/show" || exit 5
+const threeSh = `first() { awk -v most="$1" '{ n += length($0) + 1; if (n > most) exit; print }'; }
+rm -rf "$mh_dir/show" && mkdir "$mh_dir/show" || exit 5
 show() {
   if [ -h "$1" ]; then # whoever made the link may not be one who may read what it leads to
     ls -ld "$1" | sed -n 's/^.* -> /a link to /p'
-  elif [ -f "$1" ]; then mh_masked <"$1" | head -c 262144; fi >"$mh_dir/show/$2"
+  elif [ -f "$1" ]; then mh_masked <"$1" | first 262144; fi >"$mh_dir/show/$2"
 }
 show "$mh_dir/copy/$1" before
 show "$mh_dir/new/$1" run
 show "$2" now
 cd "$mh_dir/show"
-{ diff -u before run; diff -u run now; } | sed 's/^\(---\|+++\) \([a-z]*\).*/\1 \2/' | head -c 131072
+{ diff -u before run; diff -u run now; } | sed -e 's/^\(---\) \([a-z]*\).*/\1 \2/' -e 's/^\(+++\) \([a-z]*\).*/\1 \2/' | first 131072
 cd /
 rm -rf "$mh_dir/show"
 exit 0`

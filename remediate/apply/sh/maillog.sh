@@ -4,6 +4,7 @@ what=$1
 shift
 logs='/var/log/mail.log /var/log/maillog /var/log/mail /var/log/mail.info /var/log/exim4/mainlog /var/log/exim4/rejectlog /var/log/exim/main.log
 /var/log/exim/mainlog /var/log/exim/reject.log /var/spool/exim/log/mainlog /var/log/exim_mainlog /var/adm/syslog/mail.log /var/adm/maillog /var/log/zimbra.log'
+bounded() { LC_ALL=C awk '{ n += length($0) + 1; if (n > 2097152) exit; print }'; }
 refusals() { grep -i -e relay -e 'configuration error' -e 'local problem' -e 'lookup failure' | tail -n 2000; }
 stat_of() {
   at=$(ls -ldinL "$1" 2>/dev/null | awk '{ print $1, $6 }')
@@ -34,11 +35,11 @@ for line; do
     [ "${at% *}" = "$inode" ] && [ "${at#* }" -ge "$size" ] || size=0
     # One that does not grow may have been left from the days before the journal.
     [ "${at#* }" -eq "$size" ] || any=1
-    tail -c "+$((size + 1))" "$f" 2>/dev/null | head -c 2097152 | refusals
+    tail -c "+$((size + 1))" "$f" 2>/dev/null | bounded | refusals
     ;;
   esac
 done
 if [ -z "$any" ] && [ -n "$since" ] && command -v journalctl >/dev/null 2>&1; then
-  journalctl -q --no-pager -o cat --since "@$since" SYSLOG_FACILITY=2 2>/dev/null | head -c 2097152 | refusals
+  journalctl -q --no-pager -o cat --since "@$since" SYSLOG_FACILITY=2 2>/dev/null | bounded | refusals
 fi
 exit 0

@@ -23,7 +23,7 @@ umask 022
 dir=$(dirname "$2")
 cf=$(basename "$2")
 cd "$dir"
-bad() { grep -e '^\*\*\* ERROR' -e '^[^ ]*m4:.*\(ERROR\|cannot\|end of file\|No such\)' "$1" >&2; }
+bad() { grep -e '^\*\*\* ERROR' -e '^[^ ]*m4:.*ERROR' -e '^[^ ]*m4:.*cannot' -e '^[^ ]*m4:.*end of file' -e '^[^ ]*m4:.*No such' "$1" >&2; }
 same=
 if [ "$1" = "$dir/${cf%.cf}.mc" ] && command -v make >/dev/null 2>&1; then same=yes; fi
 if [ -n "$same" ] && [ -f Makefile ] && grep "^$2 *:" Makefile >/dev/null; then
