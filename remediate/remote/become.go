@@ -121,8 +121,9 @@ func (b *Become) middle(input int) string {
 	switch {
 	case b.tty:
 		// A terminal has no end of input and no standard error of its own: the input is counted, and what the command says on standard error comes
-		// behind its output, with its status. A link that is lost is no reason to end: without a terminal it would be none either.
-		source := "head -c " + strconv.Itoa(input) + " |"
+		// behind its output, with its status. A link that is lost is no reason to end: without a terminal it would be none either. POSIX has no head -c.
+		n := strconv.Itoa(input)
+		source := "{ if printf x | head -c 1 >/dev/null 2>&1; then head -c " + n + "; else dd bs=1 count=" + n + " 2>/dev/null; fi; } |"
 		if input == 0 {
 			source = "</dev/null"
 		}

@@ -3,6 +3,9 @@ package remote
 import (
 	"bytes"
 	"io"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -37,4 +40,26 @@ func FuzzTerminal(f *testing.F) {
 func itoa(n uint8) string {
 	text := []byte{'0' + n/100, '0' + n/10%10, '0' + n%10}
 	return string(bytes.TrimLeft(text[:2], "0")) + string(text[2:])
+}
+
+// TestTerminalInput: a command on a terminal gets its input to the last byte and none of what follows, also where head(1) is POSIX's, which knows no -c.
+func TestTerminalInput(t *testing.T) {
+	t.Parallel()
+	old := t.TempDir()
+	if err := os.WriteFile(old+"/head", []byte("#!/bin/sh\necho 'head: illegal option -- c' >&2\nexit 2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{os.Getenv("PATH"), old + ":" + os.Getenv("PATH")} {
+		b, err := NewBecome(How{Way: "sudo", Terminal: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const input = "one\ntwo\x00\x04three"
+		c := exec.Command("/bin/sh", "-c", b.middle(len(input)), "sh", "cat")
+		c.Env, c.Stdin = []string{"PATH=" + path}, strings.NewReader("an unneeded password\n"+b.sync+"\n"+input+"more\n")
+		out, err := c.Output()
+		if want := "\n" + b.mark + "\n" + input + "\n" + b.mark + "-end 0\n\n"; err != nil || string(out) != want {
+			t.Errorf("%v: %q, want %q", err, out, want)
+		}
+	}
 }
