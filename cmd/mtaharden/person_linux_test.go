@@ -61,6 +61,40 @@ const interruptKey = "\x03" // termios(3), VINTR
 
 // attend runs cmd at a terminal of its own, and answers what is asked there, in this order. It returns all that was to be seen on the terminal.
 func attend(cmd *exec.Cmd, answers []answer) (string, error) {
+	asked := 0
+	screen, err := converse(cmd, func(unread string) (taken int, typed string) {
+		if asked == len(answers) {
+			return 0, ""
+		}
+		a := answers[asked]
+		i := strings.Index(unread, a.question)
+		if i < 0 {
+			return 0, ""
+		}
+		asked++
+		return i + len(a.question), a.typed
+	})
+	if asked < len(answers) {
+		err = fmt.Errorf("%q was never asked: %v", answers[asked].question, err)
+	}
+	return screen, err
+}
+
+// attendTo is attend for one question that is asked any number of times; typed has the answer to the n-th, from 1.
+func attendTo(cmd *exec.Cmd, question string, typed func(n int) string) (string, error) {
+	n := 0
+	return converse(cmd, func(unread string) (int, string) {
+		i := strings.Index(unread, question)
+		if i < 0 {
+			return 0, ""
+		}
+		n++
+		return i + len(question), typed(n)
+	})
+}
+
+// converse shows what is on the terminal and was not yet answered to reply, which says how much of it is read and what is typed then.
+func converse(cmd *exec.Cmd, reply func(unread string) (taken int, typed string)) (string, error) {
 	person, program, err := openPTY()
 	if err != nil {
 		return "", err
@@ -83,34 +117,26 @@ func attend(cmd *exec.Cmd, answers []answer) (string, error) {
 		io.Copy(screen, person)
 		close(read)
 	}()
-	bound := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() }) // a question that never comes ends the test, not the machine
+	bound := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() }) // a question that never comes ends the test, not the machine
 	defer bound.Stop()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	at := 0
-	for _, a := range answers {
-		for {
-			text := screen.String()
-			if i := strings.Index(text[at:], a.question); i >= 0 {
-				at += i + len(a.question)
-				line := a.typed + "\n"
-				if a.typed == interruptKey {
-					line = a.typed
-				}
-				io.WriteString(person, line)
-				break
+	for at := 0; ; {
+		if n, typed := reply(screen.String()[at:]); n > 0 {
+			at += n
+			line := typed + "\n"
+			if typed == interruptKey {
+				line = typed
 			}
-			select {
-			case err := <-done:
-				<-read
-				return screen.String(), fmt.Errorf("%q was never asked: %v", a.question, err)
-			case <-time.After(10 * time.Millisecond):
-			}
+			io.WriteString(person, line)
+		}
+		select {
+		case err = <-done:
+			<-read
+			return screen.String(), err
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	err = <-done
-	<-read
-	return screen.String(), err
 }
 
 // attended is the script command `attended STATUS ANSWERS SCREEN COMMAND…`: it runs the command at a terminal, types what each line QUESTION => ANSWER of a file
