@@ -91,9 +91,21 @@ func TestHostPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// What a send leaves whose link was lost: a content, and a folder that is not whole.
+	cut := []string{l.Base() + "/.upload.r2.mh-0123.1", l.Base() + "/.sent.r2/copy"}
+	for _, dir := range cut {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	gone, kept, err := backup.Prune(t.Context(), l.Dir, l.Layout, []string{"r2"})
 	if err != nil || len(gone) > 0 || !strings.Contains(kept["r2"], "lock") {
 		t.Errorf("under a lock: %v, %v, %v", gone, kept, err)
+	}
+	for _, dir := range cut { // a rollback may be about to use it
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("under a lock: %v", err)
+		}
 	}
 	if err := os.Rename(l.Lock(), filepath.Join(l.Layout.Run("r1"), "unlocked")); err != nil {
 		t.Fatal(err)
@@ -108,7 +120,7 @@ func TestHostPrune(t *testing.T) {
 	if names, _ := filepath.Glob(l.Base() + "/*"); len(names) != 3 {
 		t.Errorf("left: %v", names)
 	}
-	if names, _ := filepath.Glob(l.Base() + "/.g*"); len(names) != 0 {
+	if names, _ := filepath.Glob(l.Base() + "/.[gsu]*"); len(names) != 0 {
 		t.Errorf("left over: %v", names)
 	}
 	if _, _, err := backup.Prune(t.Context(), l.Dir, l.Layout, []string{"../r4"}); err == nil {

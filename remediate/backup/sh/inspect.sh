@@ -32,9 +32,11 @@ mh_hashes() {
   done
 }
 
-# mh_prune RUN... removes the folders of runs, each at once, and sends which are gone. Where any run is at work nothing goes.
+# mh_prune RUN... removes the folders of runs, each at once, and sends which are gone. Where any run is at work nothing goes. What a copy that was
+# cut off on its way here left goes too.
 mh_prune() {
   rm -rf "$mh_base"/.gone.*
+  [ -e "$mh_base/lock" ] || rm -rf "$mh_base"/.upload.* "$mh_base"/.sent.*
   for mh_r; do
     mh_d=$mh_base/$mh_r
     [ -d "$mh_d" ] || continue
