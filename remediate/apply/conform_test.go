@@ -2,8 +2,11 @@ package apply
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,9 +116,7 @@ func newPlace(t *testing.T, h remote.Host) *place {
 	p.must(os.MkdirAll(filepath.Join(dir, "etc", "rcS.d"), 0o755)) // where a boot hook goes
 	p.file = filepath.Join(p.etc, "it's \"main\".cf")
 	p.must(os.Mkdir(p.etc, 0o755))
-	p.must(os.WriteFile(p.file, []byte(textBefore), 0o600))
-	p.must(os.Chown(p.file, 25, 26))
-	p.must(os.Chmod(p.file, 0o640))
+	p.live()
 	return p
 }
 
@@ -201,9 +202,48 @@ func (p *place) is(content string, dressed bool) {
 func (p *place) mount(options string) {
 	p.must(unix.Mount("tmpfs", p.etc, "tmpfs", 0, options))
 	p.t.Cleanup(func() { unix.Unmount(p.etc, unix.MNT_DETACH) })
+	p.live()
+}
+
+// live makes the live file.
+func (p *place) live() {
 	p.must(os.WriteFile(p.file, []byte(textBefore), 0o600))
 	p.must(os.Chown(p.file, 25, 26))
 	p.must(os.Chmod(p.file, 0o640))
+}
+
+// mountQuota puts the live directory on a file system with room, where a quota that root too is held to leaves none: btrfs' limit of a subvolume. The image
+// is testdata/quota.btrfs.gz: mkfs.btrfs --mixed of 16 MiB, and in it, as the default, a subvolume with `btrfs qgroup limit 512K`. ext4 and xfs hold root to no quota.
+func (p *place) mountQuota() {
+	if list, _ := os.ReadFile("/proc/filesystems"); !strings.Contains(string(list), "\tbtrfs\n") {
+		p.t.Skip("this kernel has no btrfs, whose quotas hold for root")
+	}
+	packed, err := os.Open("testdata/quota.btrfs.gz")
+	p.must(err)
+	p.t.Cleanup(func() { packed.Close() })
+	p.must(syscall.Flock(int(packed.Fd()), syscall.LOCK_EX)) // older kernels mount one file system of a UUID at a time
+	image, err := gzip.NewReader(packed)
+	p.must(err)
+	data, err := io.ReadAll(image)
+	p.must(err)
+	file := filepath.Join(p.t.TempDir(), "image")
+	p.must(os.WriteFile(file, data, 0o600))
+	if out, err := exec.Command("mount", "-o", "loop", file, p.etc).CombinedOutput(); err != nil {
+		p.t.Fatalf("mount: %v: %s", err, out)
+	}
+	p.t.Cleanup(func() { p.must(unix.Unmount(p.etc, 0)) })
+	p.live()
+	fill, err := os.Create(filepath.Join(p.etc, "fill"))
+	p.must(err)
+	defer fill.Close()
+	for err == nil {
+		_, err = fill.Write(make([]byte, 4096))
+	}
+	var st unix.Statfs_t
+	p.must(unix.Statfs(p.etc, &st))
+	if free := st.Bavail * uint64(st.Bsize); !errors.Is(err, unix.EDQUOT) || free < 4<<20 {
+		p.t.Fatalf("%v, and %d bytes are free: the test shows nothing", err, free)
+	}
 }
 
 // promises are what a replacement keeps, whichever way the host is reached. says is the refusal, of which nothing may be left behind.
@@ -274,6 +314,10 @@ var promises = []struct {
 	{"full", "no room for", func(p *place) error {
 		p.mount("size=128k,mode=755")
 		p.must(os.WriteFile(filepath.Join(p.etc, "fill"), make([]byte, 100<<10), 0o600))
+		return p.replace(p.t.Context(), p.file, []byte(textAfter))
+	}},
+	{"over quota", "no room for", func(p *place) error {
+		p.mountQuota()
 		return p.replace(p.t.Context(), p.file, []byte(textAfter))
 	}},
 	{"no inode left", "has room for 2 files only", func(p *place) error {

@@ -164,7 +164,17 @@ mh_space() {
   '' | *[!0-9]*) ;;
   *) [ "${#mh_f}" -gt 9 ] || [ "$mh_f" -ge 16 ] || mh_refuse "the file system of $1 has room for $mh_f files only" || return 1 ;;
   esac
+  mh_try "$1" || mh_refuse "no room for $((mh_room + 64)) KiB in $1: $mh_e" || return 1
   mh_roomy=$mh_roomy$1$mh_nl
+}
+
+# mh_try DIR takes the room in a file that has lost its name, and gives it back: what df promises may not be had (quota).
+mh_try() {
+  mh_t=${1%/}/.mtaharden-$mh_run.room
+  mh_e=$({ umask 077; set -C; exec 9>"$mh_t" && rm -f "$mh_t" && dd if=/dev/zero bs=1024 count="$((mh_room + 64))" >&9; } 2>&1)
+  mh_f=$?
+  mh_e=${mh_e%%"$mh_nl"*}
+  return "$mh_f"
 }
 
 # mh_json TEXT puts a text into mh_text as it stands in a string of JSON.
