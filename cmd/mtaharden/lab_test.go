@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -67,33 +66,41 @@ func (l lab) on(t *testing.T, host, script string) string {
 func TestLabOneLoginOneExec(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	const host, conf = "deb13-postfix", "/etc/ssh/sshd_config.d/00-verbose.conf"
+	const host = "deb13-postfix"
 	remotetest.Alone(t, host)
-	l.on(t, host, "echo LogLevel VERBOSE >"+conf+" && systemctl reload ssh")
-	t.Cleanup(func() { l.on(t, host, "rm -f "+conf+" && systemctl reload ssh") })
 	for _, flags := range [][]string{nil, {"--probe"}} {
-		mark := strings.TrimSpace(l.on(t, host, "sleep 1; date +%s; sleep 1"))
-		args := append([]string{"audit", "-i", l.inventory, "--limit", host, "--state", t.TempDir(), "--format", "json", "--batch"}, flags...)
-		code, out, stderr := mtaharden(args...)
-		if code != 0 && code != exitFound {
-			t.Fatalf("the audit ended with %d: %s", code, stderr)
-		}
-		var log string
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-			log = l.on(t, host, "journalctl -q -o cat --since=@"+mark+" -t sshd -t sshd-session")
-			if strings.Contains(log, "Close session") {
-				break
-			}
-		}
-		for what, want := range map[string]int{"Connection from ": 1, "Accepted publickey ": 1, "Starting session: command": 1, "Starting session": 1} {
-			if n := len(regexp.MustCompile(regexp.QuoteMeta(what)).FindAllString(log, -1)); n != want {
-				t.Errorf("%v: sshd's log says %q %d times, not %d:\n%s", flags, what, n, want, log)
-			}
-		}
+		out := sessions(t, l, host, 1, flags...)
 		if flags != nil {
 			networked(t, out)
 		}
 	}
+}
+
+// sessions audits a host, holds what sshd's own log says of it to one login and so many execs, and returns the audit's JSON.
+func sessions(t *testing.T, l lab, host string, execs int, flags ...string) string {
+	t.Helper()
+	const conf = "/etc/ssh/sshd_config.d/00-verbose.conf"
+	l.on(t, host, "echo LogLevel VERBOSE >"+conf+" && systemctl reload ssh")
+	defer l.on(t, host, "rm -f "+conf+" && systemctl reload ssh")
+	mark := strings.TrimSpace(l.on(t, host, "sleep 1; date +%s; sleep 1"))
+	args := append([]string{"audit", "-i", l.inventory, "--limit", host, "--state", t.TempDir(), "--format", "json", "--batch"}, flags...)
+	code, out, stderr := mtaharden(args...)
+	if code != 0 && code != exitFound {
+		t.Fatalf("the audit ended with %d: %s", code, stderr)
+	}
+	var log string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		log = l.on(t, host, "journalctl -q -o cat --since=@"+mark+" -t sshd -t sshd-session")
+		if strings.Count(log, "Close session") >= execs {
+			break
+		}
+	}
+	for what, want := range map[string]int{"Connection from ": 1, "Accepted publickey ": 1, "Starting session: command": execs, "Starting session": execs} {
+		if n := strings.Count(log, what); n != want {
+			t.Errorf("%v: sshd's log says %q %d times, not %d:\n%s", flags, what, n, want, log)
+		}
+	}
+	return out
 }
 
 // networked holds an audit's JSON to a network judge that asked as a stranger and was refused.
