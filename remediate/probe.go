@@ -22,6 +22,7 @@ import (
 type heard struct {
 	answers  []judge.Answer
 	contacts []plan.Contact
+	passed   map[string]string // listeners that were not spoken to, and why
 	problems []string
 }
 
@@ -37,8 +38,8 @@ func (n *network) ask(ctx context.Context, t Target, s *facts.Snapshot, installs
 		return heard{problems: []string{"the network judge asked nothing: " + err.Error()}}
 	}
 	in := plan.Input{Snapshot: s, Installs: installs, Intent: t.Intent}
-	targets, skipped := plan.Targets(in, reached)
-	out := heard{problems: skipped}
+	targets, skipped, passed := plan.Targets(in, reached)
+	out := heard{problems: skipped, passed: passed}
 	parts := make([]heard, len(targets))
 	slots := make(chan struct{}, listenersLimit)
 	versions := onceEach(s, targets)

@@ -222,7 +222,7 @@ func Judge(s *facts.Snapshot, drivers []*mta.Driver, t Target, now time.Time) *p
 // weigh puts a host's installations and the network's answers before the rules.
 func weigh(s *facts.Snapshot, installs []plan.Judged, h heard, t Target, now time.Time) *plan.Result {
 	res := plan.New(plan.Input{
-		Snapshot: s, Installs: installs, Network: h.answers, Contacts: h.contacts, Rules: t.Rules, Intent: t.Intent, Now: now,
+		Snapshot: s, Installs: installs, Network: h.answers, Contacts: h.contacts, Passed: h.passed, Rules: t.Rules, Intent: t.Intent, Now: now,
 	})
 	res.Problems = append(res.Problems[:len(res.Problems):len(res.Problems)], h.problems...)
 	if !s.Complete {

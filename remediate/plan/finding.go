@@ -61,6 +61,31 @@ func (e Evidence) same(f Evidence) bool {
 	return e.Judge == f.Judge && e.Says == f.Says && e.Text == f.Text && slices.Equal(e.Because, f.Because)
 }
 
+// withOthers is one listener's evidence with what judges said of another to which the same finding applies: those that were not heard of the
+// first, or could not tell.
+func withOthers(evidence, others []Evidence) []Evidence {
+	out := slices.Clone(evidence)
+	for _, e := range others {
+		mute := func(f Evidence) bool { return f.Judge == e.Judge && f.Says == judge.CannotTell }
+		switch {
+		case !slices.ContainsFunc(out, func(f Evidence) bool { return f.Judge == e.Judge }):
+			out = append(out, e)
+		case e.Says != judge.CannotTell && slices.ContainsFunc(out, mute) && !slices.ContainsFunc(out, func(f Evidence) bool { return f.Judge == e.Judge && !mute(f) }):
+			out[slices.IndexFunc(out, mute)] = e
+		}
+	}
+	return out
+}
+
+// unasked adds why the network judge, where it took part, said nothing of a listener.
+func (s *subject) unasked(evidence []Evidence, listener string) []Evidence {
+	why := s.in.Passed[listener]
+	if why == "" || slices.ContainsFunc(evidence, func(e Evidence) bool { return e.Judge == judge.Network }) {
+		return evidence
+	}
+	return append(slices.Clone(evidence), Evidence{Judge: judge.Network, Says: judge.CannotTell, Text: "not asked: " + why})
+}
+
 // Proof says how it is known that the planned changes mend a finding.
 type Proof string
 

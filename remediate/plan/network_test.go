@@ -74,7 +74,7 @@ func (n network) check(t *testing.T, in Input) {
 	for _, a := range n.Reached {
 		reached = append(reached, netip.MustParseAddr(a))
 	}
-	targets, skipped := Targets(in, reached)
+	targets, skipped, _ := Targets(in, reached)
 	var got []string
 	for _, d := range targets {
 		got = append(got, d.Listener+" "+d.Dial.String())
@@ -95,8 +95,42 @@ func TestManyListeners(t *testing.T) {
 	for i := range 400 {
 		c.Setup.Listen = append(c.Setup.Listen, netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(1000+i)).String())
 	}
-	targets, skipped := Targets(c.input(t, bases, baseline(t)), []netip.Addr{netip.MustParseAddr("192.0.2.11")})
+	targets, skipped, _ := Targets(c.input(t, bases, baseline(t)), []netip.Addr{netip.MustParseAddr("192.0.2.11")})
 	if len(targets) != maxTargets || len(skipped) != 400-maxTargets {
 		t.Errorf("%d dialled, %d skipped", len(targets), len(skipped))
+	}
+}
+
+// TestPassedOver: a finding says why the network judge did not speak to its listener, and one for several listeners shows each judge that
+// spoke of any.
+func TestPassedOver(t *testing.T) {
+	bases, _ := loadCases(t)
+	c := testCase{Base: "postfix"}
+	c.Setup.Listen = []string{"127.0.0.1:25", "0.0.0.0:587", "10.1.2.3:2525"}
+	in := c.input(t, bases, baseline(t))
+	in.Snapshot.Addrs = []string{"192.0.2.11/24", "10.1.2.3/24"}
+	_, _, in.Passed = Targets(in, []netip.Addr{netip.MustParseAddr("192.0.2.11")})
+	if len(in.Passed) != 2 || in.Passed["0.0.0.0:587"] != "" {
+		t.Fatalf("%q", in.Passed)
+	}
+	config, network := Evidence{Judge: judge.Config, Says: judge.Refused}, Evidence{Judge: judge.Network, Says: judge.Refused, Text: "550"}
+	s := &subject{in: in}
+	for listener, want := range map[string]string{
+		"127.0.0.1:25": "not asked: only the host itself reaches 127.0.0.1:25", "0.0.0.0:587": "",
+		"10.1.2.3:2525": "not asked: 10.1.2.3:2525 is bound to an address that cannot be told to be this host's from elsewhere",
+	} {
+		got := s.unasked([]Evidence{config}, listener)
+		if want == "" && len(got) != 1 || want != "" && (len(got) != 2 || got[1].Judge != judge.Network || got[1].Says != judge.CannotTell || got[1].Text != want) {
+			t.Errorf("%s: %+v, want %q", listener, got, want)
+		}
+		if both := s.unasked([]Evidence{network}, listener); len(both) != 1 {
+			t.Errorf("%s was asked: %+v", listener, both)
+		}
+	}
+	mute := s.unasked([]Evidence{config}, "127.0.0.1:25")
+	for _, got := range [][]Evidence{withOthers(mute, []Evidence{config, network}), withOthers([]Evidence{config, network}, mute), withOthers([]Evidence{config}, []Evidence{network})} {
+		if len(got) != 2 || !got[0].same(config) || !got[1].same(network) {
+			t.Errorf("%+v", got)
+		}
 	}
 }

@@ -16,10 +16,11 @@ import (
 // Input is all that a judgement rests on.
 type Input struct {
 	Snapshot *facts.Snapshot
-	Installs []Judged         // every installation that the drivers found, in their order
-	Network  []judge.Answer   // what the network judge said; Question.Listener names the listener it spoke to
-	Contacts []Contact        // what it met there
-	Rules    []playbooks.Rule // resolved
+	Installs []Judged          // every installation that the drivers found, in their order
+	Network  []judge.Answer    // what the network judge said; Question.Listener names the listener it spoke to
+	Contacts []Contact         // what it met there
+	Passed   map[string]string // listeners, as the host names them, that it did not speak to, and why
+	Rules    []playbooks.Rule  // resolved
 	Intent   Intent
 	Now      time.Time
 }

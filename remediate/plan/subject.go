@@ -95,6 +95,7 @@ func (s *subject) rule(r playbooks.Rule) []Finding {
 		v := verdicts[0]
 		for _, w := range verdicts[1:] {
 			v.fixes = addFixes(v.fixes, w.fixes...)
+			v.evidence = withOthers(v.evidence, w.evidence)
 		}
 		l := ""
 		if len(listeners) == 1 {
@@ -141,6 +142,7 @@ func (s *subject) want(w playbooks.Want, listener string) verdict {
 	switch w.Kind {
 	case playbooks.Answer:
 		v = s.answer(w, listener)
+		v.evidence = s.unasked(v.evidence, listener)
 	case playbooks.Setting:
 		v = s.setting(w, listener)
 	case playbooks.Trust:

@@ -33,16 +33,23 @@ const maxTargets = 24
 // Targets lists where a host's mail listeners can be spoken to: each of its installations' listeners that is not bound to loopback, and
 // those on mail ports that no known installation owns, at the addresses by which the inventory reaches the host, and at the host's other
 // addresses where a stranger could use them. An address of the host's that is private is dialled only on the network of one that the
-// inventory reaches: elsewhere it may be another machine's. skipped says what is not dialled, and why.
-func Targets(in Input, reached []netip.Addr) (targets []Target, skipped []string) {
+// inventory reaches: elsewhere it may be another machine's. skipped says what is not dialled, and why; passed says it of every listener that
+// is not, those that nobody else reaches too.
+func Targets(in Input, reached []netip.Addr) (targets []Target, skipped []string, passed map[string]string) {
+	passed = map[string]string{}
 	add := func(listener string, install int) {
 		at, ok := parseListener(listener)
-		if !ok || at.Addr().Unmap().IsLoopback() {
+		switch {
+		case ok && at.Addr().Unmap().IsLoopback():
+			passed[listener] = "only the host itself reaches " + listener
+			return
+		case !ok:
 			return
 		}
 		dials := dialled(in.Snapshot, at, reached)
 		if len(dials) == 0 {
-			skipped = append(skipped, listener+" is bound to an address that cannot be told to be this host's from elsewhere")
+			passed[listener] = listener + " is bound to an address that cannot be told to be this host's from elsewhere"
+			skipped = append(skipped, passed[listener])
 		}
 		for _, d := range dials {
 			known := slices.ContainsFunc(targets, func(t Target) bool { return t.Dial == d })
@@ -66,7 +73,7 @@ func Targets(in Input, reached []netip.Addr) (targets []Target, skipped []string
 			add(l, -1)
 		}
 	}
-	return targets, skipped
+	return targets, skipped, passed
 }
 
 // dialled returns the addresses at which what is bound to at can be spoken to.
