@@ -74,6 +74,7 @@ var refusals = []struct {
 	{"", "%': No such file or directory", "% is not installed"},
 	{"", "%’: Permission denied", "% is not for this account"},
 	{"", "%': Permission denied", "% is not for this account"},
+	{"", "Password change required but no TTY available", "the account's password has expired and must be changed"}, // sshd itself: nothing is run
 	{"", "currently not available", "the account's login shell refuses to run commands"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -217,6 +218,8 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 		return unreachable(errors.New("the host turns this address away for a while, after failed logins from here (sshd_config(5), PerSourcePenalties)"))
 	case !keySeen && strings.Contains(l.conn.greeting(), "Exceeded MaxStartups"):
 		return unreachable(startups{"the host has too many logins under way (sshd_config(5), MaxStartups)"})
+	case !keySeen && l.conn.greeting() == "" && hungUp(err):
+		return unreachable(startups{"the host took the connection and closed it without a word: it has too many logins under way (sshd_config(5), MaxStartups), or lets nobody in from here (hosts.deny, a firewall)"})
 	case !keySeen && !strings.HasPrefix(l.conn.greeting(), "SSH-"):
 		return unreachable(fmt.Errorf("it speaks no SSH there: %s; it sent %q", reason(err), clean(l.conn.greeting())))
 	}
@@ -266,6 +269,11 @@ func real(algorithms []string) []string {
 	return slices.DeleteFunc(slices.Clone(algorithms), func(a string) bool {
 		return strings.HasPrefix(a, "ext-info-") || strings.HasPrefix(a, "kex-strict-")
 	})
+}
+
+// hungUp says whether the other side ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 func reason(err error) string {

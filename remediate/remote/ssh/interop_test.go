@@ -34,6 +34,7 @@ func TestOpenSSH(t *testing.T) {
 			t.Run("sudo", o.testSudo)
 			t.Run("no privilege", o.testNoPrivilege)
 			t.Run("host keys", o.testHostKeys)
+			t.Run("expired password", o.testExpired)
 			t.Run("agent", o.testAgent)
 			t.Run("one login one exec", o.testOneLoginOneExec)
 			t.Run("this machine", o.testLocal)
@@ -89,6 +90,17 @@ func (o *openSSH) testRefusals(t *testing.T) {
 			wants(t, err, remote.ErrAuth, []string{c.says})
 		})
 	}
+}
+
+// testExpired: an account whose password must be changed is let in, and runs nothing: what sshd says of it is said.
+func (o *openSSH) testExpired(t *testing.T) {
+	x := o.target(t, "expiring")
+	r, err := dial(t, x).Run(t.Context(), whoami, 1000)
+	if err != nil || r.Exit != 1 || len(r.Stdout) > 0 || !strings.Contains(string(r.Stderr), "Your password has expired") {
+		t.Errorf("%d %q %q, %v", r.Exit, r.Stdout, r.Stderr, err)
+	}
+	x.Become, x.BecomePassword = "sudo", given(secret)
+	refusesRoot(t, x, "the account's password has expired and must be changed (Password change required but no TTY available.)")
 }
 
 func (o *openSSH) testSudo(t *testing.T) {
@@ -191,9 +203,7 @@ func (o *openSSH) testOneLoginOneExec(t *testing.T) {
 }
 
 func (o *openSSH) testAgent(t *testing.T) {
-	if _, err := exec.LookPath("ssh-agent"); err != nil {
-		t.Skip("no ssh-agent on this machine")
-	}
+	needAgent(t)
 	socket := filepath.Join(t.TempDir(), "agent")
 	cmd := exec.Command("ssh-agent", "-D", "-a", socket)
 	if err := cmd.Start(); err != nil {

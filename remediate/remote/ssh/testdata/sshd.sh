@@ -71,6 +71,7 @@ visible ALL=(ALL) ALL'
 account notty /bin/sh 'Defaults:notty requiretty
 notty ALL=(ALL) NOPASSWD: ALL'
 account expiring /bin/sh 'expiring ALL=(ALL) ALL'
+chage -d 0 expiring
 useradd -o -u 0 -g 0 -m -d /home/toor -s /bin/sh toor
 mkdir -p /home/toor/.ssh
 cp /key /home/toor/.ssh/authorized_keys
