@@ -56,7 +56,7 @@ func (k *backupsCommand) agreed(ctx context.Context, n int) error {
 	if k.yes {
 		return nil
 	}
-	answer, err := askPerson(ctx, fmt.Sprintf("remove %d %s? Type yes: ", n, plural(n, "backup")))
+	answer, err := k.prompt.question(ctx, fmt.Sprintf("remove %d %s? Type yes: ", n, plural(n, "backup")))
 	if errors.Is(err, errNobodyToAsk) {
 		return badInput(fmt.Errorf("%w: --yes agrees beforehand, --dry-run only shows", err))
 	}

@@ -83,7 +83,7 @@ func (ch *change) agreedTo(ctx context.Context, question string) error {
 	if ch.yes {
 		return nil
 	}
-	answer, err := askPerson(ctx, question)
+	answer, err := ch.prompt.question(ctx, question)
 	switch {
 	case errors.Is(err, errNobodyToAsk):
 		return badInput(fmt.Errorf("%w: --yes agrees beforehand", err))
@@ -113,7 +113,7 @@ func (ch *change) agree(ctx context.Context, name string) func([]apply.Generated
 				fmt.Fprintf(ch.stderr, "%s: %s would become\n%s\n", name, facts.Printable(f.Path), facts.Printable(f.Diff))
 			}
 		}
-		answer, asked := askPerson(ctx, name+": go on with these generated files? Type yes: ")
+		answer, asked := ch.prompt.question(ctx, name+": go on with these generated files? Type yes: ")
 		if asked != nil {
 			return errors.Join(err, asked)
 		}

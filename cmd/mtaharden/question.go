@@ -13,8 +13,11 @@ import (
 // errNobodyToAsk: there is no terminal.
 var errNobodyToAsk = errors.New("there is no terminal to ask on")
 
-// askPerson asks a question on the terminal and returns the line that was typed. When the context ends, the question is taken back.
-func askPerson(ctx context.Context, question string) (string, error) {
+// question asks on the terminal and returns the line that was typed. When the context ends, the question is taken back. It has the terminal for itself: a yes
+// is not to be taken for the one-time code that another host waits for.
+func (p *prompter) question(ctx context.Context, question string) (string, error) {
+	p.ttyMu.Lock()
+	defer p.ttyMu.Unlock()
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("nobody was asked: %w", context.Cause(ctx))
 	}

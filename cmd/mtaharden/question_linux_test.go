@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"mtaharden/remediate/apply"
 	"mtaharden/remediate/plan"
@@ -18,6 +19,7 @@ import (
 func TestInterruptedQuestion(t *testing.T) {
 	if os.Getenv("MTAHARDEN_ASKS") != "" {
 		ch := &change{changing: &changing{}, stderr: &lines{w: os.Stderr}, plan: &plan.Plan{}}
+		ch.prompt = &prompter{}
 		ctx, _, _, release := ch.signals()
 		defer release()
 		files := []apply.GeneratedFile{{Path: "/etc/map", Diff: "+a line\n", Unexplained: []string{"+a line"}}}
@@ -42,7 +44,31 @@ func TestInterruptedQuestion(t *testing.T) {
 func TestInterruptedAgreement(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupted"))
-	if _, err := askPerson(ctx, "go on? "); err == nil || !strings.Contains(err.Error(), "interrupted") {
+	if _, err := new(prompter).question(ctx, "go on? "); err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Error(err)
+	}
+}
+
+// TestQuestionInTurn: while one thing is asked for on the terminal nothing else is.
+func TestQuestionInTurn(t *testing.T) {
+	if os.Getenv("MTAHARDEN_ASKS") != "" {
+		p, asked := &prompter{}, make(chan string)
+		p.ttyMu.Lock() // somebody is typing a one-time code
+		go func() {
+			line, err := p.question(t.Context(), "go on? ")
+			asked <- fmt.Sprintf("%q, %v", line, err)
+		}()
+		time.Sleep(200 * time.Millisecond) // a slow machine sees less, and nothing that is wrong
+		fmt.Println("the code was typed")
+		p.ttyMu.Unlock()
+		fmt.Println(<-asked)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestQuestionInTurn$")
+	cmd.Env = append(os.Environ(), "MTAHARDEN_ASKS=1")
+	screen, err := attend(cmd, []answer{{"go on? ", "yes"}})
+	code, question := strings.Index(screen, "the code was typed"), strings.Index(screen, "go on? ")
+	if err != nil || code < 0 || question < code || !strings.Contains(screen, `"yes", <nil>`) {
+		t.Errorf("%v: %s", err, screen)
 	}
 }
