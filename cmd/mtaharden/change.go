@@ -221,6 +221,9 @@ func (ch *change) reported(o apply.Outcome) *report.Host {
 // nobody who listens.
 func (ch *change) signals() (ctx context.Context, stop <-chan struct{}, interrupted func() bool, release func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	if ch.prompt != nil {
+		ch.prompt.done = ctx.Done() // who brings a host to its end may have to type a code for its second login
+	}
 	came := make(chan os.Signal, 2)
 	stopped, over := make(chan struct{}), make(chan struct{})
 	signal.Notify(came, endings()...)

@@ -41,6 +41,9 @@ func TestSignals(t *testing.T) {
 	}{{1, "a:changed b:not-begun"}, {2, "a:rolled-back b:not-begun"}} {
 		said := newSaid()
 		ch := &change{changing: &changing{}, stderr: &said.lines, plan: &plan.Plan{Hosts: []plan.HostPlan{{Name: "a"}}}}
+		command, end := context.WithCancel(t.Context()) // the command's own, which ends with the first interrupt
+		end()
+		ch.prompt = &prompter{done: command.Done()}
 		ctx, stop, interrupted, release := ch.signals()
 		var got []string
 		interrupt := func(over <-chan struct{}) {
@@ -63,6 +66,11 @@ func TestSignals(t *testing.T) {
 			interrupt(stop)
 			if ctx.Err() != nil {
 				t.Error("the first interrupt gives up the host under way")
+			}
+			select {
+			case <-ch.prompt.done:
+				t.Error("after the first interrupt nobody is asked for the second login of the host under way")
+			default:
 			}
 			if c.interrupts > 1 {
 				interrupt(ctx.Done())
