@@ -66,7 +66,7 @@ func (e *editor) removeAll(key string, fixes []mta.Fix) error {
 	if strings.HasPrefix(name, "hostlist ") {
 		changed = keepLoopback(text, changed, sep)
 	}
-	if endsNegated(changed, sep) && !endsNegated(text, sep) {
+	if name != ownLoopback && endsNegated(changed, sep) && !endsNegated(text, sep) {
 		if strings.HasPrefix(strings.TrimSpace(text), `"`) {
 			return fmt.Errorf("%s: cannot take %q out of %s: what is left would hold everything, and its value is in quotes", f.Path, fixes[0].Value, name)
 		}
@@ -75,6 +75,9 @@ func (e *editor) removeAll(key string, fixes []mta.Fix) error {
 	e.put(f, change{From: from, To: to, New: changed, fix: fixes[0]})
 	return nil
 }
+
+// ownLoopback is the list behind whose last item update-exim4.conf(8) writes the loopback addresses: it never ends with a negated one.
+const ownLoopback = "dc_relay_nets"
 
 // keepLoopback adds the loopback addresses that a list of hosts held by an item that is gone: programs on the machine itself may hand in
 // their mail by SMTP, and nobody else comes from there.
