@@ -31,6 +31,10 @@ var sshRows = []sshRow{
 	{name: "a way of logging in that ssh has alone", config: "Host mx1\n HostName 127.0.0.1\n Port PORT3\n User stranger\n GSSAPIAuthentication yes\n", inv: named, kind: remote.ErrAuth, says: []string{"ssh_config asks for GSSAPIAuthentication (", "config:5), which this program does not do"}},
 	{name: "a way that the host has not either", config: "Host mx1\n HostName 127.0.0.1\n Port PORT0\n User stranger\n GSSAPIAuthentication yes\n PKCS11Provider /usr/lib/p11.so\n", inv: named, kind: remote.ErrAuth, says: []string{"ssh_config asks for PKCS11Provider (", "config:6)"}},
 
+	{name: "another order of methods", config: "Host mx1\n HostName 127.0.0.1\n Port PORT0\n User stranger\n PreferredAuthentications password\n PubkeyAuthentication no\n", inv: named, kind: remote.ErrAuth, says: []string{"ssh_config asks for PreferredAuthentications (", "config:5)", "ssh_config asks for PubkeyAuthentication (", "config:6)"}},
+	{name: "methods as they are", config: at0 + " PubkeyAuthentication yes\n KbdInteractiveAuthentication no\n ServerAliveInterval 0\n", inv: named, want: "joe PORT0"},
+	{name: "an address of one's own", config: "Host mx1\n HostName 127.0.0.1\n Port CLOSED\n User joe\n BindAddress 127.0.0.9\n", inv: named, kind: remote.ErrUnreachable, says: []string{"connection refused; ssh_config asks for BindAddress (", "config:5), which this program does not do"}},
+
 	// host keys
 	{name: "unknown key", config: at0, inv: named, known: "other K-ED25519\n", kind: remote.ErrHostKey, says: []string{"the host key is not known: the host shows ssh-ed25519 SHA256:", "no line for [127.0.0.1]:PORT0 or 127.0.0.1 is in"}},
 	{name: "checking is never off", config: at0 + " StrictHostKeyChecking no\n", inv: named, known: "other K-ED25519\n", kind: remote.ErrHostKey, says: []string{"ssh_config asks for StrictHostKeyChecking no (", "config:5), which this program does not do"}},

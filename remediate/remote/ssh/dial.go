@@ -91,7 +91,7 @@ func (t Target) connect(ctx context.Context, before *host) (*watched, error) {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("%s did not answer within %s", t.endpoint(), t.Timeouts.Dial)
 		}
-		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, err)
+		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, t.unfollowed(err, "BindAddress", "BindInterface"))
 	}
 	return &watched{Conn: promptly(conn), heard: time.Now()}, nil
 }
@@ -199,7 +199,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	unreachable := func(cause error) error { return remote.Wrap(opConnect, name, remote.ErrUnreachable, cause) }
 	switch {
 	case untrusted != nil:
-		return remote.Wrap(opConnect, name, remote.ErrHostKey, l.unfollowed(untrusted, "KnownHostsCommand", "VerifyHostKeyDNS", "StrictHostKeyChecking"))
+		return remote.Wrap(opConnect, name, remote.ErrHostKey, l.t.unfollowed(untrusted, "KnownHostsCommand", "VerifyHostKeyDNS", "StrictHostKeyChecking"))
 	case l.denied != nil:
 		return l.denied
 	case errors.As(err, &ended) && !l.begun:
@@ -211,7 +211,7 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 	case errors.As(err, &algo):
 		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(real(algo.RequestedAlgorithms), ", "))))
 	case errors.Is(err, errRefused), l.err != nil, l.asked != "":
-		return remote.Wrap(opLogin, name, remote.ErrAuth, l.unfollowed(l.refusal(), l.others()...))
+		return remote.Wrap(opLogin, name, remote.ErrAuth, l.t.unfollowed(l.refusal(), l.others()...))
 	case l.begun && (l.keysSent || l.pwSent):
 		return remote.Wrap(opLogin, name, remote.ErrAuth, fmt.Errorf("%v; the host then ended the login: %s%s", l.refusal(), reason(err), tooMany(err)))
 	case !keySeen && strings.Contains(l.conn.greeting(), "Not allowed at this time"):
@@ -243,8 +243,8 @@ func (l *login) late() error {
 }
 
 // unfollowed adds to a cause those of these keywords that ssh_config has and this program cannot do.
-func (l *login) unfollowed(cause error, keywords ...string) error {
-	for _, asked := range l.t.NotFollowed {
+func (t Target) unfollowed(cause error, keywords ...string) error {
+	for _, asked := range t.NotFollowed {
 		if name, _, _ := strings.Cut(asked, " "); contains(keywords, name) {
 			cause = fmt.Errorf("%v; ssh_config asks for %s, which this program does not do", cause, asked)
 		}
@@ -254,7 +254,7 @@ func (l *login) unfollowed(cause error, keywords ...string) error {
 
 // others are the ways of logging in that ssh has beside ours, as far as the host takes them.
 func (l *login) others() []string {
-	names := []string{"PKCS11Provider"}
+	names := []string{"PKCS11Provider", "PreferredAuthentications", "PubkeyAuthentication", "PasswordAuthentication", "KbdInteractiveAuthentication"}
 	if contains(l.allowed, "gssapi-with-mic") {
 		names = append(names, "GSSAPIAuthentication")
 	}

@@ -184,11 +184,14 @@ func othersMayRead(file string) (fs.FileMode, bool) {
 const maxKeyFile = 1 << 20
 
 func readKey(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that nobody writes to is not waited for
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, errors.New("it is a pipe or a device, and no file")
+	}
 	return io.ReadAll(io.LimitReader(f, maxKeyFile))
 }
 

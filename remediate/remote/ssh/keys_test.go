@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	xssh "golang.org/x/crypto/ssh"
@@ -132,6 +133,14 @@ func TestKeyFormats(t *testing.T) {
 		}, "it is no private key but a certificate"},
 		{"hardware", skFile, "it stands for a hardware key, which is reached through the agent alone: ssh-add"},
 		{"rubbish", func(t *testing.T) string { return made(t, "id", "hello\n") }, "it is no private key that can be read here"},
+		{"a pipe that nobody writes to", func(t *testing.T) string {
+			file := filepath.Join(t.TempDir(), "id")
+			if err := syscall.Mkfifo(file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return file
+		}, "it is a pipe or a device, and no file"},
+		{"a device", func(*testing.T) string { return "/dev/zero" }, "it is a pipe or a device, and no file"},
 		{"a directory", func(t *testing.T) string { return t.TempDir() }, "is a directory"},
 		{"wrong passphrase", keygen("-t", "ed25519", "-N", "another"), "it is encrypted and the passphrase does not open it"},
 		{"wrong passphrase, PKCS8", keygen("-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "another"), "it is encrypted and the passphrase does not open it"},

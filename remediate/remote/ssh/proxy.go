@@ -39,7 +39,8 @@ type piped struct {
 	in, out *os.File // what is written to it, and what it writes
 	cmd     *exec.Cmd
 	said    tail
-	ended   chan struct{} // once it is reaped
+	exited  chan struct{} // closed once it has ended. It is not waited for then: while it is not, its number is that of no other process
+	mu      sync.Mutex    // of the signals and the wait
 	once    sync.Once
 }
 
@@ -52,7 +53,7 @@ func startProxy(line, address string) (*piped, error) {
 	if err != nil {
 		return nil, errors.Join(err, theirIn.Close(), in.Close())
 	}
-	p := &piped{address: address, in: in, out: out, ended: make(chan struct{})}
+	p := &piped{address: address, in: in, out: out, exited: make(chan struct{})}
 	p.cmd = exec.Command(cmp.Or(os.Getenv("SHELL"), "/bin/sh"), "-c", "exec "+line)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, &p.said
 	p.cmd.WaitDelay = farewell                             // what it started may hold its standard error
@@ -64,10 +65,22 @@ func startProxy(line, address string) (*piped, error) {
 		return nil, errors.Join(err, in.Close(), out.Close())
 	}
 	go func() {
-		p.cmd.Wait() // how it ended is in its ProcessState
-		close(p.ended)
+		if exited(p.cmd.Process.Pid) {
+			close(p.exited)
+		}
 	}()
 	return p, nil
+}
+
+// reap ends whatever is left of the command's group, and waits for the command: how it ended is in its ProcessState then. The signal goes first: afterwards
+// the number could be another group's.
+func (p *piped) reap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd.ProcessState == nil {
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		p.cmd.Wait()
+	}
 }
 
 // proxyEnded is a ProxyCommand that ended before the connection did.
@@ -81,10 +94,11 @@ func (p *piped) explained(n int, err error) (int, error) {
 		return n, err
 	}
 	select {
-	case <-p.ended:
+	case <-p.exited:
 	case <-time.After(farewell):
 		return n, err
 	}
+	p.reap() // nothing that it left behind is the connection any more
 	text := fmt.Sprintf("its ProxyCommand ended (%s)", p.cmd.ProcessState)
 	if said := p.said.String(); said != "" {
 		text += ": " + clean(said)
@@ -96,18 +110,26 @@ func (p *piped) Read(b []byte) (int, error) { return p.explained(p.out.Read(b)) 
 
 func (p *piped) Write(b []byte) (int, error) { return p.explained(p.in.Write(b)) }
 
+// hangUp asks the command's group to end, where the command was not waited for yet.
+func (p *piped) hangUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd.ProcessState == nil {
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGHUP)
+	}
+}
+
 // Close ends the command and everything of its session, and waits until the command is gone.
 func (p *piped) Close() error {
 	p.once.Do(func() {
 		p.in.Close()
 		p.out.Close()
-		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGHUP)
+		p.hangUp()
 		select {
-		case <-p.ended:
+		case <-p.exited:
 		case <-time.After(farewell):
 		}
-		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-p.ended
+		p.reap()
 	})
 	return nil
 }

@@ -35,17 +35,31 @@ var keywords = map[string]followed{
 
 	"gssapiauthentication": {single, checkFlag}, "hostbasedauthentication": {single, checkFlag}, "proxyusefdpass": {single, checkFlag}, "verifyhostkeydns": {single, nil},
 	"pkcs11provider": {single, nil}, "knownhostscommand": {raw, nil}, "bindaddress": {single, nil}, "bindinterface": {single, nil},
+	"preferredauthentications": {single, nil}, "pubkeyauthentication": {single, nil}, "passwordauthentication": {single, checkFlag}, "kbdinteractiveauthentication": {single, checkFlag},
 }
 
-// unable are keywords that are read and cannot be done here, with the value that means "not wanted".
+// unable are keywords that are read and cannot be done here, with the value that asks for nothing that is not done.
 var unable = []struct{ key, name, off string }{
 	{"gssapiauthentication", "GSSAPIAuthentication", "no"}, {"hostbasedauthentication", "HostbasedAuthentication", "no"},
 	{"proxyusefdpass", "ProxyUseFdpass", "no"}, {"verifyhostkeydns", "VerifyHostKeyDNS", "no"}, {"pkcs11provider", "PKCS11Provider", "none"},
 	{"knownhostscommand", "KnownHostsCommand", "none"}, {"bindaddress", "BindAddress", ""}, {"bindinterface", "BindInterface", ""},
+	{"preferredauthentications", "PreferredAuthentications", ""}, {"pubkeyauthentication", "PubkeyAuthentication", "yes"},
+	{"passwordauthentication", "PasswordAuthentication", "yes"}, {"kbdinteractiveauthentication", "KbdInteractiveAuthentication", "yes"},
+}
+
+// asksNothing says whether a word of such a keyword is the value that asks for nothing.
+func asksNothing(word, off string) bool {
+	switch off {
+	case "yes":
+		return word == "yes" || word == "true"
+	case "no":
+		return word == "no" || word == "false" || word == "none"
+	}
+	return word == off || word == "none" && off != ""
 }
 
 // other names of keywords (readconf.c of OpenSSH).
-var renamed = map[string]string{"pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms", "identityfile2": "identityfile", "smartcarddevice": "pkcs11provider"}
+var renamed = map[string]string{"pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms", "identityfile2": "identityfile", "smartcarddevice": "pkcs11provider", "challengeresponseauthentication": "kbdinteractiveauthentication"}
 
 // speaks says whether any directive is one that is followed here, or may lead to one.
 func speaks(lines []line) bool {

@@ -31,9 +31,12 @@ func decode(said map[string]value, q Query, me local) (*Settings, error) {
 		return nil, err
 	}
 	for _, u := range unable {
-		if v, ok := said[u.key]; ok && v.words[0] != u.off && !slices.Contains([]string{"false", "none"}, v.words[0]) {
+		if v, ok := said[u.key]; ok && !asksNothing(v.words[0], u.off) {
 			s.NotFollowed = append(s.NotFollowed, u.name+" ("+v.from+")")
 		}
+	}
+	if v, ok := said["serveraliveinterval"]; ok && s.KeepAlive == 0 { // an idle connection is asked all the same whether it lives: nothing here may wait for a dead one
+		s.NotFollowed = append(s.NotFollowed, "ServerAliveInterval ("+v.from+")")
 	}
 	return s, nil
 }

@@ -168,6 +168,33 @@ func TestListKeepsTheProgramsOwn(t *testing.T) {
 	}
 }
 
+// TestNotFollowed: what cannot be done here is named with its place, by ssh and by our own reader alike; a value that asks for nothing is not.
+func TestNotFollowed(t *testing.T) {
+	file := write(t, "Host a\n BindAddress 192.0.2.1\n PasswordAuthentication no\n PubkeyAuthentication no\n ChallengeResponseAuthentication no\n PreferredAuthentications publickey\n ServerAliveInterval 0\n"+
+		"Host b\n PasswordAuthentication yes\n PubkeyAuthentication yes\n KbdInteractiveAuthentication yes\n ServerAliveInterval 5\n GSSAPIAuthentication no\n")
+	two, err := openBoth(t, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"BindAddress (F:2)", "KbdInteractiveAuthentication (F:5)", "PasswordAuthentication (F:3)", "PreferredAuthentications (F:6)", "PubkeyAuthentication (F:4)", "ServerAliveInterval (F:7)"}
+	for name, c := range map[string]*Config{"ssh": two.with, "our own": two.without} {
+		s, err := c.Resolve(t.Context(), Query{Host: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.Sorted(slices.Values(s.NotFollowed))
+		for i := range got {
+			got[i] = strings.Replace(got[i], file, "F", 1)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if s, err = c.Resolve(t.Context(), Query{Host: "b"}); err != nil || len(s.NotFollowed) > 0 {
+			t.Errorf("%s: of what asks for nothing: %q, %v", name, s.NotFollowed, err)
+		}
+	}
+}
+
 func TestSpans(t *testing.T) {
 	for s, want := range map[string]time.Duration{"0": 0, "90": 90 * time.Second, "1m30": 90 * time.Second, "2H": 2 * time.Hour, "1w1d": 8 * 24 * time.Hour, "none": 0} {
 		if got, err := span(s); err != nil || got != want {
