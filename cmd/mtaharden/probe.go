@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -243,6 +244,32 @@ func (r *probeRun) ask(c *cobra.Command, h *probeReport) (results []probe.HostRe
 	}
 	if err == nil && file != nil {
 		err = file.End(time.Now())
+	}
+	if c.Context().Err() != nil && file == nil {
+		return r.interrupted(context.Cause(c.Context()), results, h, err)
+	}
+	return results, err
+}
+
+// interrupted adds the hosts that an interrupt left without a result. Of a sweep, which can be taken up again, their number is told.
+func (r *probeRun) interrupted(why error, results []probe.HostResult, h *probeReport, err error) ([]probe.HostResult, error) {
+	type host struct {
+		target string
+		addr   netip.Addr
+	}
+	asked := map[host]bool{}
+	for _, one := range results {
+		asked[host{one.Target, one.Addr}] = true
+	}
+	for one := range r.all() {
+		if asked[host{one.Target, one.Addr}] {
+			continue
+		}
+		left := probe.HostResult{Target: one.Target, Addr: one.Addr, Error: fmt.Sprintf("not asked to the end: %v", why)}
+		results = append(results, left)
+		if wrong := h.host(&left); wrong != nil {
+			return results, fmt.Errorf("cannot write the report: %w", wrong)
+		}
 	}
 	return results, err
 }

@@ -117,13 +117,18 @@ func (k *looking) look(ctx context.Context, places []place, inspect bool) []*fou
 	slots := make(chan struct{}, max(k.forks, 1))
 	var all sync.WaitGroup
 	for i, p := range places {
+		out[i] = &found{name: p.name, state: report.OK, of: map[string]string{}}
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			out[i].state, out[i].err = report.Failed, fmt.Sprintf("not begun: %v", context.Cause(ctx))
+			<-slots
+			continue
+		}
 		all.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			if p.begin != nil {
 				defer p.begin()()
 			}
-			out[i] = &found{name: p.name, state: report.OK, of: map[string]string{}}
 			if err := out[i].ask(ctx, p, k.lang, inspect); err != nil {
 				out[i].state, out[i].err = stateOf(err), facts.Printable(err.Error())
 			}
