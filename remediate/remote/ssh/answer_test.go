@@ -17,7 +17,7 @@ func TestPasswordIsForAPassword(t *testing.T) {
 		{"Verification code: ", false, true, "typed"}, {"Verification code: ", false, false, ""}, {"One-time password (OATH) for `root': ", false, true, "typed"},
 		{"One-time password (OATH) for `root': ", false, false, ""}, {"Enter PASSCODE: ", false, false, ""}, {"(root) OTP: ", false, true, "typed"}, {"Password: ", true, true, "typed"},
 	} {
-		l := &login{t: Target{Password: func() (string, error) { return "s3cret", nil }}, clock: time.NewTimer(time.Hour)}
+		l := &login{ctx: t.Context(), t: Target{Password: func() (string, error) { return "s3cret", nil }}, clock: time.NewTimer(time.Hour)}
 		l.t.Trace = func(string) {}
 		if c.attended {
 			l.partial = []string{"publickey"}
