@@ -163,3 +163,38 @@ func TestAttack(t *testing.T) {
 		}
 	})
 }
+
+// TestFullLeavesNothing holds that a script that finds the disk full leaves nothing of the lock that it could not make.
+func TestFullLeavesNothing(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("it mounts a file system: only root may")
+	}
+	dir := scratch(t)
+	disk := filepath.Join(dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=755"); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	defer unix.Unmount(disk, unix.MNT_DETACH)
+	s := small(t, dir).ready()
+	defer s.asleep()
+	fill, err := os.Create(filepath.Join(disk, "fill"))
+	s.must(err)
+	for block := make([]byte, 4096); err == nil; _, err = fill.Write(block) {
+	}
+	s.must(fill.Close())
+	if r := s.do("swap.sh"); r.status == 0 {
+		t.Errorf("a swap on a full disk: %+v", r)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.rundir(), "holding.*")); len(left) > 0 {
+		t.Errorf("%s is left", left)
+	}
+	s.repair(disk)
+	if r := s.do("restore.sh", "--guard"); r.status != 0 {
+		t.Errorf("the next restore: %+v", r)
+	}
+	s.checkOver("restored")
+}

@@ -124,9 +124,9 @@ func (s *site) checkOver(end string) {
 	if strings.TrimSpace(string(got)) != end {
 		s.t.Errorf("the run's end: %q, want %q", got, end)
 	}
-	for _, gone := range []string{s.layout.Lock(), s.rundir() + "/guard", s.rundir() + "/hooks", s.rundir() + "/stage", s.rundir() + "/holding"} {
-		if _, err := os.Lstat(gone); err == nil {
-			s.t.Errorf("%s is left", gone)
+	for _, gone := range []string{s.layout.Lock(), s.rundir() + "/guard", s.rundir() + "/hooks", s.rundir() + "/stage", s.rundir() + "/holding.*"} {
+		if left, _ := filepath.Glob(gone); len(left) > 0 {
+			s.t.Errorf("%s is left", left)
 		}
 	}
 	if owed, err := os.ReadFile(s.rundir() + "/owed"); err == nil && len(owed) > 0 {

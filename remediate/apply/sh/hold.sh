@@ -33,7 +33,10 @@ mh_hold_next() {
   mh_n=$mh_dir/holding.$$
   rm -rf "$mh_n"
   mh_birth $$ || mh_born=unknown
-  mkdir "$mh_n" && printf '%s\n' "$$ $mh_born $mh_what" >"$mh_n/holder" || return 2
+  if ! mkdir "$mh_n" || ! printf '%s\n' "$$ $mh_born $mh_what" >"$mh_n/holder"; then
+    rm -rf "$mh_n"
+    return 2
+  fi
   mh_claim "$mh_n" "$mh_dir/busy.$1"
   mh_n=$?
   rm -rf "$mh_dir/holding.$$"
@@ -114,11 +117,19 @@ mh_slay() {
 mh_over() {
   printf '%s\n' "$1" | mh_put "$mh_dir/end" || { mh_why "cannot write to $mh_dir"; return 1; }
   rm -f "$mh_dir"/room.*
+  mh_swept
   mh_unhook || { mh_why "cannot remove the boot hook $mh_hook"; return 1; }
   [ ! -e "$mh_dir/stage" ] || rm -rf "$mh_dir/stage" || mh_why "cannot remove $mh_dir/stage"
   mh_disarm
   mh_release || { mh_why "cannot release $mh_base/lock"; return 1; }
 }
+
+# mh_swept takes away the locks that somebody who was killed had begun to make.
+mh_swept() {
+  for mh_n in "$mh_dir"/holding.*; do
+    kill -0 "${mh_n##*.}" || rm -rf "$mh_n"
+  done
+} 2>/dev/null
 
 # mh_ended puts into mh_end how the run ended: confirmed, restored or nothing.
 mh_ended() {
