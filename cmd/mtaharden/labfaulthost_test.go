@@ -46,7 +46,8 @@ var hostFaults = []hostFault{
 	{name: "link", strike: "ip link set host0 down", heal: "ip link set host0 up; ifdown --force host0 >/dev/null 2>&1; ifup --force host0", lasts: 65 * time.Second},
 	{name: "sshd", strike: "systemctl stop ssh.socket ssh.service 2>/dev/null; " + killSsh, heal: "systemctl start ssh.service", lasts: 25 * time.Second},
 	{name: "power", strike: "kill -STOP -1", cut: true},
-	{name: "full", prepare: "mkdir -p -m 700 " + runsDir + " && mount -t tmpfs -o size=4m,mode=700 tmpfs " + runsDir,
+	// Exim wants 10 MiB for its spool (check_spool_space), in the stage too, which lies there.
+	{name: "full", prepare: "mkdir -p -m 700 " + runsDir + " && mount -t tmpfs -o size=24m,mode=700 tmpfs " + runsDir,
 		strike: "dd if=/dev/zero of=" + runsDir + "/fill bs=4096 2>/dev/null; :", heal: "rm -f " + runsDir + "/fill", after: "umount -l " + runsDir},
 	{name: "full-conf", prepare: smallConf, strike: `dd if=/dev/zero of="$(cat /run/conf-dir)/.fill" bs=512 2>/dev/null; :`,
 		heal: `rm -f "$(cat /run/conf-dir)/.fill"`, after: `umount -l "$(cat /run/conf-dir)"`},
