@@ -231,7 +231,14 @@ func (p *place) mountQuota() {
 	if out, err := exec.Command("mount", "-o", "loop", file, p.etc).CombinedOutput(); err != nil {
 		p.t.Fatalf("mount: %v: %s", err, out)
 	}
-	p.t.Cleanup(func() { p.must(unix.Unmount(p.etc, 0)) })
+	p.t.Cleanup(func() { // what a closed connection had begun on the host may take a moment to end
+		err := unix.Unmount(p.etc, 0)
+		for wait := 0; err == unix.EBUSY && wait < 600; wait++ {
+			time.Sleep(100 * time.Millisecond)
+			err = unix.Unmount(p.etc, 0)
+		}
+		p.must(err)
+	})
 	p.live()
 	fill, err := os.Create(filepath.Join(p.etc, "fill"))
 	p.must(err)

@@ -47,7 +47,7 @@ func TestSecrets(t *testing.T) {
 			part += fmt.Sprintf("mh_cmd postconf:%s 5 cat %s/%s\nmh_cmd err:%s 5 sh -c 'cat %s/%s >&2'\n", f.Name, dir, f.Name, f.Name, dir, f.Name)
 		}
 	}
-	part += "sh -c 'sleep 3' -- --password=CANARY-argv KEEP-argv & mh_spy=$!\nmh__table\nmh_running dash sh >/dev/null\nkill $mh_spy\nwait $mh_spy 2>/dev/null\n"
+	part += "sh -c 'while :; do sleep 1; done' -- --password=CANARY-argv KEEP-argv & mh_spy=$!\nmh__table\nmh_running dash sh >/dev/null\nkill $mh_spy\nwait $mh_spy 2>/dev/null\n"
 	for _, shell := range [][]string{{"sh"}, {"busybox", "sh"}, {"ksh93"}} {
 		raw := output(t, part, shell...)
 		if found := canary.FindAll(raw, -1); found != nil {

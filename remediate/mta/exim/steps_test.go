@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +82,10 @@ func TestReloadOfOwnConfiguration(t *testing.T) {
 // TestHangup: the daemon is told by its number of now, and no process that has got its old one.
 func TestHangup(t *testing.T) {
 	t.Parallel()
+	// Under nohup(1) a hangup is ignored, and a shell sets no trap for what it began with ignored (POSIX, trap): not so below a handler of ours.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(heard) })
 	dir := t.TempDir()
 	start := func(name string) (pid int, told string) {
 		program := filepath.Join(dir, name) // a shell of that name: what a process is called is its program's name

@@ -89,7 +89,7 @@ func randomRange() (first, count uint64) {
 
 const (
 	shadowsEach = 2   // real Postfixes at a time of one version
-	asksEach    = 10  // questions to a configuration
+	asksEach    = 11  // questions to a configuration
 	whole       = 500 // from so many configurations on the run must have met every word, and know nearly every answer
 )
 
