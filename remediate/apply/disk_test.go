@@ -41,15 +41,7 @@ func TestDisk(t *testing.T) {
 
 func diskFault(t *testing.T, c faultCase) (status int) {
 	t.Helper()
-	dir := scratch(t)
-	disk := filepath.Join(dir, "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=755"); err != nil {
-		t.Fatalf("cannot mount: %v", err)
-	}
-	defer unix.Unmount(disk, unix.MNT_DETACH)
+	dir, disk := smallDisk(t)
 	s := small(t, dir).ready()
 	defer s.asleep()
 	s.faulty()
@@ -77,6 +69,21 @@ func diskFault(t *testing.T, c faultCase) (status int) {
 	}
 	s.checkOver("restored")
 	return status
+}
+
+// smallDisk mounts a file system of 2 MiB, in a directory of its own.
+func smallDisk(t *testing.T) (dir, disk string) {
+	t.Helper()
+	dir = scratch(t)
+	disk = filepath.Join(dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=755"); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
+	return dir, disk
 }
 
 // repair takes away what made the disk refuse.
@@ -170,15 +177,7 @@ func TestFullLeavesNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("it mounts a file system: only root may")
 	}
-	dir := scratch(t)
-	disk := filepath.Join(dir, "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=755"); err != nil {
-		t.Fatalf("cannot mount: %v", err)
-	}
-	defer unix.Unmount(disk, unix.MNT_DETACH)
+	dir, disk := smallDisk(t)
 	s := small(t, dir).ready()
 	defer s.asleep()
 	fill, err := os.Create(filepath.Join(disk, "fill"))
