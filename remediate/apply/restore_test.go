@@ -4,11 +4,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // oddNames are file names that a careless script would trip over.
@@ -77,6 +80,48 @@ func TestSwapRestore(t *testing.T) {
 				t.Errorf("the reload was told %q", told)
 			}
 			s.checkOver("restored")
+		})
+	}
+}
+
+// TestRestoreOwner holds, under every shell, that owner, mode, attributes and time come back where somebody brought the content back alone.
+func TestRestoreOwner(t *testing.T) {
+	for _, shell := range shells {
+		t.Run(shell[0], func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, shell...)
+			s.plant(want{name: "owner", before: "by copy\n", after: "new", uid: 1000})
+			s.plant(want{name: "mode", before: "by an editor\n", after: "new", mode: 0o4750, unkept: true})
+			s.plant(want{name: "gone", before: "made again\n", after: absent, uid: 1000, mode: 0o600})
+			s.plant(want{name: "time", before: "as it was, but later\n", after: "new", uid: 1000})
+			s.plant(want{name: "changed", before: "old\n", after: "new"})
+			s.ready()
+			before := s.before()
+			if r := s.do("swap.sh"); r.status != 0 {
+				t.Fatalf("swap: %+v", r)
+			}
+			for i, name := range []string{"owner", "mode", "gone", "time"} {
+				p, copied := filepath.Join(s.live, name), filepath.Join(s.rundir(), "copy", strconv.Itoa(i+1))
+				s.must(exec.Command("cp", "-a", "--remove-destination", copied, p).Run())
+				s.must(os.Chtimes(p, time.Time{}, time.Now()))
+			}
+			s.must(os.Chown(filepath.Join(s.live, "owner"), 0, 0))
+			s.must(unix.Removexattr(filepath.Join(s.live, "owner"), "user.note"))
+			s.must(os.Chmod(filepath.Join(s.live, "mode"), 0o644))
+			s.must(os.Chown(filepath.Join(s.live, "gone"), 0, 1000))
+			if r := s.do("restore.sh", "--dry"); r.status != 0 || r.said() != "ours ours ours already ours" {
+				t.Errorf("dry: %+v", r)
+			}
+			if r := s.do("restore.sh"); r.status != 0 || r.said() != "restored restored restored already restored reloaded" || r.stderr != "" {
+				t.Errorf("restore: %+v", r)
+			}
+			if d := cmp.Diff(before, s.before()); d != "" {
+				t.Errorf("restore: %s", d)
+			}
+			s.checkOver("restored")
+			if r := s.do("restore.sh"); r.status != 0 || r.said() != "already already already already already" {
+				t.Errorf("a second restore: %+v", r)
+			}
 		})
 	}
 }

@@ -69,7 +69,8 @@ mh_there() {
   mh_meta "$mh_parent" && [ "$mh_kind" = dir ] && [ "$mh_inode" = "$mh_here" ]
 }
 
-# mh_look says in mh_state what stands at the item's path: ours (what the run put there), already (what stood there before) or conflict.
+# mh_look says in mh_state what stands at the item's path: ours (what the run put there, or the content from before with another owner or mode),
+# already (what stood there before) or conflict.
 mh_look() {
   mh_state=already
   mh_touched || return 0
@@ -108,7 +109,9 @@ mh_look_file() {
     elif [ "$new_kind" = file ] && mh_is "$mh_name" "$new_sum" "$mh_dir/new/$item"; then
       mh_state=ours
     elif [ "$was_kind" = file ] && mh_is "$mh_name" "$was_sum" "$mh_dir/copy/$item"; then
-      mh_state=already
+      # Somebody brought the content back, or the MTA's own start did: owner and mode come back with it.
+      mh_state=ours
+      mh_look_meta
     fi
     ;;
   esac

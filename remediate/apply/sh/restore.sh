@@ -205,14 +205,17 @@ mh_times() {
   item=$mh_count
   while [ "$item" -gt 0 ]; do
     mh_item "$item"
-    case $item_kind/$was_kind in
-    mode/* | service/* | */absent) ;;
-    *) ! mh_enter || ! mh_whole "$mh_name" "$was_sum" || touch -r "$mh_dir/copy/$item" "$mh_name" ;;
-    esac 2>/dev/null
+    mh_time
     item=$((item - 1))
   done
   cd /
 }
+
+# mh_time sets back the time of a file that holds what it held.
+mh_time() {
+  case $item_kind/$was_kind in mode/* | service/* | */absent) return 0 ;; esac
+  ! mh_enter || ! mh_whole "$mh_name" "$was_sum" || touch -r "$mh_dir/copy/$item" "$mh_name"
+} 2>/dev/null
 
 # mh_sweep removes what a swap left beside the files that it was about to replace; a swap that wakes up late has nothing left to rename.
 mh_sweep() {
@@ -237,7 +240,10 @@ mh_back_all() {
     mh_look
     mh_done=
     case $mh_state in
-    already) mh_done=already ;;
+    already)
+      mh_done=already
+      ! mh_touched || ! mh_may || mh_time
+      ;;
     ours) ! mh_back || mh_done=restored ;;
     *) ! mh_displace || ! mh_back || mh_done=displaced ;;
     esac
