@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/term"
 )
@@ -25,9 +26,9 @@ func readSecretFile(name string) (string, error) {
 	return firstLine(f, name)
 }
 
-// openSecret opens a file that only its owner may read.
+// openSecret opens a file that only its owner may read. A pipe or a device is refused, not waited for: a pipe gives its password once, a file to each host.
 func openSecret(name, what string) (*os.File, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // the open of a pipe that nobody writes to would not return
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", what, err)
 	}
@@ -36,7 +37,10 @@ func openSecret(name, what string) (*os.File, error) {
 	case err != nil:
 		f.Close()
 		return nil, fmt.Errorf("cannot read %s: %w", what, err)
-	case info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0:
+	case !info.Mode().IsRegular():
+		f.Close()
+		return nil, fmt.Errorf("cannot read %s: %s is no regular file", what, name)
+	case info.Mode().Perm()&0o077 != 0:
 		f.Close()
 		return nil, fmt.Errorf("cannot use %s: its mode is %#o, others may read it; chmod 600 it", name, info.Mode().Perm())
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // line is one directive.
@@ -46,7 +47,7 @@ func (in *includer) read(name string, depth int) ([]line, error) {
 		return nil, fmt.Errorf("more than %d files are included", maxFiles)
 	}
 	text, err := readText(name)
-	if errors.Is(err, fs.ErrNotExist) || depth > 0 && errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrNotExist) || depth > 0 && (errors.Is(err, fs.ErrPermission) || errors.Is(err, errDirectory)) {
 		return nil, nil
 	}
 	if err != nil {
@@ -93,14 +94,25 @@ func (in *includer) include(pattern string, depth int) ([]line, error) {
 	return out, nil
 }
 
+// errDirectory: ssh takes a directory for an empty file, and so does an Include of conf.d/* that has one within.
+var errDirectory = errors.New("it is a directory")
+
 func readText(name string) (string, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // the open of a pipe that nobody writes to would not return
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.IsDir() {
-		return "", errors.Join(err, fmt.Errorf("%s: is a directory", name))
+	info, err := f.Stat()
+	switch null, _ := os.Stat(os.DevNull); {
+	case err != nil:
+		return "", err
+	case info.IsDir():
+		return "", fmt.Errorf("%s: %w", name, errDirectory)
+	case os.SameFile(info, null):
+		return "", nil
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s: it is a pipe or a device, and no file", name)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(text) > maxFile {

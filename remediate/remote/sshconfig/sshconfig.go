@@ -3,6 +3,7 @@ package sshconfig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -169,7 +170,7 @@ func open(file, ssh string) (*Config, error) {
 		r := &c.roots[i]
 		in.dir = r.dir
 		lines, err := in.read(r.name, 0)
-		if err != nil {
+		if err != nil && !(file == "" && errors.Is(err, errDirectory)) {
 			return nil, fmt.Errorf("cannot read ssh_config: %v", err)
 		}
 		r.lines = lines
