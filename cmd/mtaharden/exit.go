@@ -65,13 +65,23 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	return s
 }
 
-// exactArgs is cobra's check of the number of arguments, as bad usage.
+// exactArgs checks the number of arguments; what is wrong is bad usage, in the words of the command's own usage line.
 func exactArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usageError(c, err)
+		if check(c, args) == nil {
+			return nil
 		}
-		return nil
+		_, wanted, _ := strings.Cut(c.Use, " ")
+		wanted = strings.Trim(wanted, "[]")
+		switch {
+		case wanted != "" && !strings.HasPrefix(wanted, "-") && len(args) == 0:
+			return usageError(c, fmt.Errorf("%s needs a %s", c.Name(), wanted))
+		case wanted != "" && !strings.HasPrefix(wanted, "-"):
+			return usageError(c, fmt.Errorf("%s takes one %s, got %d: %q", c.Name(), wanted, len(args), args))
+		case c.Flags().Lookup("limit") != nil:
+			return usageError(c, fmt.Errorf("%s takes no argument, got %q: hosts are named by --limit", c.Name(), args[0]))
+		}
+		return usageError(c, fmt.Errorf("%s takes no argument, got %q", c.Name(), args[0]))
 	}
 }
 
