@@ -88,7 +88,7 @@ func (t *testRun) all(ctx context.Context) error {
 	wasUp := len(t.lab.cgroups.procs("")) > 0
 	// The images are built while the static checks run: one waits for the mirror, the other for the processor.
 	up := make(chan error, 1)
-	go func() { up <- t.lab.Up(ctx, nil) }()
+	go func() { up <- t.fresh(ctx, wasUp) }()
 	stages := []stage{
 		{"gofmt", t.gofmt},
 		{"go vet", func(ctx context.Context) error { return t.run(ctx, nil, "go", "vet", "./...") }},
@@ -116,6 +116,16 @@ func (t *testRun) all(ctx context.Context) error {
 		stages = append(stages, stage{"lab down", func(ctx context.Context) error { return t.lab.Down(context.WithoutCancel(ctx), nil) }})
 	}
 	return t.stages(ctx, stages)
+}
+
+// fresh boots every host as its image has it: one that was up may be as a demonstration or a recipe left it.
+func (t *testRun) fresh(ctx context.Context, wasUp bool) error {
+	if wasUp {
+		if err := t.lab.Down(ctx, nil); err != nil {
+			return err
+		}
+	}
+	return t.lab.Up(ctx, nil)
 }
 
 // pickSeed takes the seed from the commit that is checked out, unless one is given: each commit is tried with another sample, and every run of it
