@@ -1,10 +1,12 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mtaharden/remediate/remote"
@@ -17,12 +19,16 @@ var aroundSh string
 type around struct {
 	managers []string // configuration management that is set up there: what is changed by hand it may change back
 	keeper   bool     // etckeeper keeps /etc in a repository
+	busy     string   // who changes packages at this moment, for a message; "" nobody
 }
 
 // managersKnown are the words that around.sh says.
 var managersKnown = []string{"puppet", "chef", "salt", "cfengine", "rudder", "ansible-pull"}
 
-// parseAround reads lines "managed NAME" and "etckeeper". What is of another form is passed over: nothing rests on it.
+// packagers are the package managers that around.sh knows.
+var packagers = []string{"dpkg", "rpm"}
+
+// parseAround reads lines "managed NAME", "etckeeper" and "busy TOOL PID PROGRAM". What is of another form is passed over: nothing rests on it.
 func parseAround(out string) around {
 	var a around
 	for line := range strings.Lines(out) {
@@ -32,6 +38,12 @@ func parseAround(out string) around {
 			a.keeper = true
 		case word == "managed" && slices.Contains(managersKnown, name) && !slices.Contains(a.managers, name):
 			a.managers = append(a.managers, name)
+		case word == "busy" && a.busy == "":
+			tool, who, _ := strings.Cut(name, " ")
+			pid, program, _ := strings.Cut(who, " ")
+			if n, err := strconv.Atoi(pid); err == nil && slices.Contains(packagers, tool) {
+				a.busy = fmt.Sprintf("process %d (%s) has the lock of %s", n, cmp.Or(clip(remote.Clean(program)), "?"), tool)
+			}
 		}
 	}
 	return a
@@ -74,6 +86,14 @@ func (r *runner) warn(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// quiet refuses a host whose packages are being changed: an upgrade of the MTA rewrites the very files, and starts and stops the daemon.
+func (a around) quiet() error {
+	if a.busy == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: packages are being changed on this host, try again when that is done: %s", ErrRefused, a.busy)
 }
 
 // committed has etckeeper, where /etc is in its care, make a commit. That it does not is told and stops nothing.

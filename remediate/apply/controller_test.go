@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -271,8 +272,8 @@ func TestAround(t *testing.T) {
 	must(t, err)
 	a, err := shell{g.layout(), pace{root: g.dir}}.around(t.Context(), h, "r1")
 	must(t, err)
-	if got := strings.Join(a.managers, " "); got != "salt ansible-pull" || a.keeper {
-		t.Errorf("it finds %q, etckeeper %v", got, a.keeper)
+	if got := strings.Join(a.managers, " "); got != "salt ansible-pull" || a.keeper || a.quiet() != nil {
+		t.Errorf("it finds %q, etckeeper %v, %v", got, a.keeper, a.quiet())
 	}
 	for text, want := range map[string]string{
 		"# This file is managed by Puppet.\n": "puppet", "# Ansible managed\n": "ansible", "# relays for the chefs\n": "", "# managed by hand\n": "", "": "",
@@ -280,6 +281,45 @@ func TestAround(t *testing.T) {
 		if got := managed([]byte(text)); got != want {
 			t.Errorf("%q is managed by %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestBusy: while a package manager has the lock under which it changes a host, none of its files is; what only looks like it stops nothing.
+func TestBusy(t *testing.T) {
+	const frontend, rpm = "var/lib/dpkg/lock-frontend", "var/lib/rpm/.rpm.lock"
+	for name, c := range map[string]struct {
+		file, lock, open string // the lock's line, INODE being the file's number; what process 826 has open
+		busy             string
+	}{
+		"apt at work":           {frontend, "23: POSIX  ADVISORY  WRITE 826 00:28:INODE 0 EOF\n", frontend, "process 826 (apt get) has the lock of dpkg"},
+		"rpm at work":           {rpm, "1: POSIX  ADVISORY  WRITE 826 fd:00:INODE 0 EOF\n", rpm, "process 826 (apt get) has the lock of rpm"},
+		"nobody":                {frontend, "", frontend, ""},
+		"who only reads":        {rpm, "1: POSIX  ADVISORY  READ 826 fd:00:INODE 0 EOF\n", rpm, ""},
+		"who waits for it":      {frontend, "1: -> POSIX  ADVISORY  WRITE 826 00:28:INODE 0 EOF\n", frontend, ""},
+		"another of its number": {frontend, "1: POSIX  ADVISORY  WRITE 826 00:29:INODE 0 EOF\n", "srv/data", ""},
+		"another number":        {frontend, "1: POSIX  ADVISORY  WRITE 826 00:29:1INODE 0 EOF\n", frontend, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGround(t, time.Minute)
+			at := func(name string) string { return filepath.Join(g.dir, name) }
+			for _, d := range []string{filepath.Dir(c.file), "proc/826/fd"} {
+				must(t, os.MkdirAll(at(d), 0o755))
+			}
+			must(t, os.WriteFile(at(c.file), nil, 0o640))
+			info, err := os.Stat(at(c.file))
+			must(t, err)
+			inode := fmt.Sprint(info.Sys().(*syscall.Stat_t).Ino)
+			must(t, os.WriteFile(at("proc/locks"), []byte(strings.ReplaceAll(c.lock, "INODE", inode)), 0o644))
+			must(t, os.WriteFile(at("proc/826/comm"), []byte("apt\x1bget\n"), 0o644))
+			must(t, os.Symlink("/"+c.open, at("proc/826/fd/3")))
+			h, err := g.connect(t.Context())
+			must(t, err)
+			a, err := shell{g.layout(), pace{root: g.dir}}.around(t.Context(), h, "r1")
+			must(t, err)
+			if a.busy != c.busy || (a.quiet() != nil) != (c.busy != "") || c.busy != "" && !errors.Is(a.quiet(), ErrRefused) {
+				t.Errorf("it finds %q, %v", a.busy, a.quiet())
+			}
+		})
 	}
 }
 

@@ -273,6 +273,9 @@ func (u *undoing) backup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if u.around.busy != "" { // somebody waits for what was to come back
+		u.out.Warnings = append(u.out.Warnings, "packages are being changed on this host: "+u.around.busy)
+	}
 	return u.early(ctx)
 }
 

@@ -195,6 +195,9 @@ func (r *runner) backup(ctx context.Context) error {
 	if err := r.warn(ctx); err != nil {
 		return err
 	}
+	if err := r.around.quiet(); err != nil {
+		return err
+	}
 	return r.early(ctx)
 }
 
@@ -288,6 +291,11 @@ func (r *runner) arm(ctx context.Context) error {
 		return err
 	}
 	if err := r.unstage(ctx); err != nil {
+		return err
+	}
+	if now, err := r.rooms.around(ctx, r.host, r.in.Run); err != nil {
+		return err
+	} else if err := now.quiet(); err != nil {
 		return err
 	}
 	return r.guard(ctx)
