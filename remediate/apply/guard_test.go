@@ -209,6 +209,45 @@ func TestUnguarded(t *testing.T) {
 	s.checkGuardGone()
 }
 
+// TestInMemory holds that a folder which the next boot empties, on a disk that it does not, refuses the guard and keeps nothing of it.
+func TestInMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		mounts string // lines of /proc/self/mountinfo, BASE being the folder of the runs
+		says   string
+	}{
+		"tmpfs":            {"21 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n30 21 0:40 / BASE rw,nosuid shared:9 master:2 - tmpfs none rw\n", "in memory alone (tmpfs)"},
+		"above it":         {"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 21 0:40 / ABOVE rw - ramfs none rw\n", "in memory alone (ramfs)"},
+		"a disk over it":   {"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 21 0:40 / ABOVE rw - tmpfs none rw\n31 30 8:2 / BASE rw - xfs /dev/sda2 rw\n", ""},
+		"a neighbour":      {"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 21 0:40 / BASE2 rw - tmpfs none rw\n", ""},
+		"all is in memory": {"21 1 0:2 / / rw - tmpfs none rw\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := unguarded(t, map[string]string{"run/systemd/system/x": "", "etc/systemd/system/x": "", "proc/self/x": ""})
+			base, err := filepath.EvalSymlinks(filepath.Dir(s.rundir()))
+			s.must(err)
+			text := strings.NewReplacer("BASE", base, "ABOVE", filepath.Dir(base)).Replace(c.mounts)
+			s.write(filepath.Join(s.pace.root, "proc/self/mountinfo"), text)
+			s.write(filepath.Join(s.pace.root, "proc/uptime"), "1.00 1.00\n")
+			host := tree(t, s.pace.root)
+			r := s.armed("1000")
+			if c.says == "" {
+				if r.status != 0 {
+					t.Fatalf("arm: %+v", r)
+				}
+				return
+			}
+			if r.status != 5 || !strings.Contains(r.stderr, c.says) {
+				t.Errorf("arm: %+v", r)
+			}
+			if d := cmp.Diff(host, tree(t, s.pace.root)); d != "" {
+				t.Errorf("the host: %s", d)
+			}
+			s.checkGuardGone()
+		})
+	}
+}
+
 // TestDeadline holds under every shell that the guard restores when its time is over, counts once more from the reload's end, whatever the
 // clock on the wall says and whether or not the host counts its uptime, and ends when the run is confirmed.
 func TestDeadline(t *testing.T) {

@@ -31,7 +31,7 @@ mh_arm() {
     return 0
   fi
   mh_note guard doing || { mh_why "cannot write to $mh_dir"; return 5; }
-  if mh_reserve && mh_hooks && mh_start "$1" && mh_note guard done "$mh_how"; then
+  if mh_lasts && mh_reserve && mh_hooks && mh_start "$1" && mh_note guard done "$mh_how"; then
     printf 'armed %s\n' "$mh_how"
     return 0
   fi
@@ -85,6 +85,27 @@ mh_up() {
     mh_n=$((mh_n + 1))
   done
   return 1
+}
+
+# mh_lasts refuses a folder in memory alone: a reboot takes the guard and the saved files away, and leaves what was changed. Where all of the host
+# is in memory a reboot takes both.
+mh_lasts() {
+  [ -r "$mh_root/proc/self/mountinfo" ] || return 0
+  mh_f=$(mh_p=$(cd -P "$mh_dir" && pwd -P) awk '
+    {
+      for (i = 7; i < NF && $i != "-"; i++);
+      if (($5 == "/" || $5 == ENVIRON["mh_p"] || index(ENVIRON["mh_p"], $5 "/") == 1) && length($5) >= len) {
+        len = length($5)
+        type = $(i + 1)
+      }
+    }
+    END { if (len > 1) print type }' "$mh_root/proc/self/mountinfo")
+  case $mh_f in
+  tmpfs | ramfs | devtmpfs)
+    mh_why "$mh_base is in memory alone ($mh_f): the next boot would find neither the guard nor what was saved"
+    return 1
+    ;;
+  esac
 }
 
 # mh_reserve keeps room for a restore on a disk that fills up.
