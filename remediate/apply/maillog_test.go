@@ -72,3 +72,22 @@ func TestMailLogUnread(t *testing.T) {
 		t.Errorf("it is read: %v", got)
 	}
 }
+
+// TestOwnQuestions: what the network judge is refused is no lost mail, whatever form it asked in; that the server cannot serve it is a loss still.
+func TestOwnQuestions(t *testing.T) {
+	t.Parallel()
+	const log = `postfix/smtpd[9]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 454 4.7.1 <relaytest@example.org@[192.0.2.9]>: Relay access denied; from=<> to=<"relaytest@example.org"@[192.0.2.9]>
+sm-mta[9]: ruleset=check_rcpt, arg1=<relaytest%example.org>, relay=x [192.0.2.2], reject=550 5.7.1 <relaytest%example.org>... Relaying denied
+H=x [192.0.2.3] F=<antispam@example.net> rejected RCPT relaytest@example.org: relay not permitted
+H=x [192.0.2.4] F=<antispam@example.net> rejected RCPT <kim@example.org>: relay not permitted
+sm-mta[9]: ruleset=check_rcpt, arg1=<norelaytester@example.org>, relay=x [192.0.2.5], reject=550 5.7.1 <norelaytester@example.org>... Relaying denied
+postfix/smtpd[9]: NOQUEUE: reject: RCPT from x[192.0.2.6]: 451 4.3.5 <relaytest@example.org>: Server configuration error; from=<> to=<relaytest@example.org>
+`
+	var got []string
+	for _, r := range parseRefusals(log) {
+		got = append(got, r.Client.String())
+	}
+	if want := []string{"192.0.2.4", "192.0.2.5", "192.0.2.6"}; !slices.Equal(got, want) {
+		t.Errorf("refused were %v, want %v", got, want)
+	}
+}

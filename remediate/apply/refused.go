@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"mtaharden/remediate/judge"
 	"mtaharden/remediate/plan"
 	"mtaharden/remediate/remote"
 )
@@ -74,6 +75,9 @@ var bracketed = regexp.MustCompile(`\[(?:IPv6:)?([0-9a-fA-F.:]+)\]`)
 // list) is nothing that a changed configuration is known to have done.
 var turned = regexp.MustCompile(`(?i)relay(ing)? (access )?(denied|not permitted|not allowed|prohibited)|not permitted to relay|(server|local) configuration error|local problem|temporary lookup failure`)
 
+// asking matches a line about the network judge, whom verify itself may ask: that a question of its own is refused loses no mail of the machine that asks.
+var asking = regexp.MustCompile(`(?i)\b` + judge.ProbeUser + `\b`)
+
 const maxRefusals = 1000
 
 // parseRefusals reads log lines.
@@ -85,7 +89,7 @@ func parseRefusals(log string) []refusal {
 		}
 		words := turned.FindString(line)
 		all := bracketed.FindAllStringSubmatch(line, 8)
-		if words == "" || len(all) == 0 {
+		if words == "" || len(all) == 0 || strings.Contains(strings.ToLower(words), "relay") && asking.MatchString(line) {
 			continue
 		}
 		for _, m := range all {

@@ -89,3 +89,6 @@ type Answer struct {
 	// judge's refusal is a pass until another stranger is refused. The network judge alone says so.
 	Perhaps bool `json:"perhaps,omitempty"`
 }
+
+// ProbeUser is the local part of the foreign addresses that the network judge asks for: by it a server's log tells its questions from mail.
+const ProbeUser = "relaytest"

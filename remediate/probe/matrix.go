@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mtaharden/remediate/judge"
 )
 
 // question is one dialogue of the relay matrix.
@@ -42,7 +44,7 @@ func (q question) rcptCommand(user, domain string) string {
 // The local parts of addresses that exist nowhere.
 const (
 	senderUser = "antispam"
-	rcptUser   = "relaytest"
+	rcptUser   = judge.ProbeUser
 )
 
 // foreignDomains are three domains that are none of the server's own: the recipients', the senders' and one more. Those reserved for examples
