@@ -33,6 +33,10 @@ const (
 	fakeDate = `mkdir -p /usr/xpg6/bin && printf '%s\n' '#!/bin/sh' 'n=0' '[ ! -f /run/wrong-clock ] || read -r n </run/wrong-clock' \
 'case $* in +%s) echo $(($(/bin/date +%s) + n)) ;; *) exec /bin/date "$@" ;; esac' >/usr/xpg6/bin/date && chmod 755 /usr/xpg6/bin/date`
 	noFakeDate = "rm -rf /usr/xpg6 /run/wrong-clock"
+	// smallRuns puts the folder of the runs on a disk of its own that has little room. It is no tmpfs to look at, on which no guard is armed. Exim
+	// wants 10 MiB for its spool (check_spool_space), in the stage too, which lies there.
+	smallRuns = "mkdir -p -m 700 " + runsDir + ` /run/full && mount -t tmpfs -o size=24m,mode=700 tmpfs /run/full && mkdir -m 700 /run/full/l /run/full/u /run/full/w &&
+  mount -t overlay -o lowerdir=/run/full/l,upperdir=/run/full/u,workdir=/run/full/w overlay ` + runsDir
 	// smallConf puts the MTA's configuration on a disk of its own that has little room.
 	smallConf = `for d in /etc/postfix /etc/mail /etc/exim4; do [ -d $d ] && [ "$(ls $d | wc -l)" -gt 3 ] || continue
   mkdir /run/conf && mount -t tmpfs -o mode=755,size=$(($(du -sk $d | cut -f1) + 64))k tmpfs /run/conf && cp -a $d/. /run/conf/ && chown --reference=$d /run/conf &&
@@ -46,9 +50,8 @@ var hostFaults = []hostFault{
 	{name: "link", strike: "ip link set host0 down", heal: "ip link set host0 up; ifdown --force host0 >/dev/null 2>&1; ifup --force host0", lasts: 65 * time.Second},
 	{name: "sshd", strike: "systemctl stop ssh.socket ssh.service 2>/dev/null; " + killSsh, heal: "systemctl start ssh.service", lasts: 25 * time.Second},
 	{name: "power", strike: "kill -STOP -1", cut: true},
-	// Exim wants 10 MiB for its spool (check_spool_space), in the stage too, which lies there.
-	{name: "full", prepare: "mkdir -p -m 700 " + runsDir + " && mount -t tmpfs -o size=24m,mode=700 tmpfs " + runsDir,
-		strike: "dd if=/dev/zero of=" + runsDir + "/fill bs=4096 2>/dev/null; :", heal: "rm -f " + runsDir + "/fill", after: "umount -l " + runsDir},
+	{name: "full", prepare: smallRuns, strike: "dd if=/dev/zero of=" + runsDir + "/fill bs=4096 2>/dev/null; :", heal: "rm -f " + runsDir + "/fill",
+		after: "umount -l " + runsDir + " /run/full && rmdir /run/full"},
 	{name: "full-conf", prepare: smallConf, strike: `dd if=/dev/zero of="$(cat /run/conf-dir)/.fill" bs=512 2>/dev/null; :`,
 		heal: `rm -f "$(cat /run/conf-dir)/.fill"`, after: `umount -l "$(cat /run/conf-dir)"`},
 	{name: "read-only", strike: "mount --bind /etc /etc && mount -o remount,bind,ro /etc", heal: "umount -l /etc"},
