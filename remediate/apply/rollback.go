@@ -303,7 +303,7 @@ func (u *undoing) expected(j *Judgement) error {
 	if !j.Complete {
 		return errors.New("the host was not read to the end")
 	}
-	for _, l := range Lost(plan.HostPlan{}, u.before, j, Live) {
+	for _, l := range LostBack(u.before, j) {
 		if !slices.Contains(u.out.Warnings, l) {
 			u.out.Warnings = append(u.out.Warnings, l)
 		}

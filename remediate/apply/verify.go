@@ -200,7 +200,17 @@ func (p way) legitimate() bool {
 // Lost compares the ways of legitimate mail, the listeners and their offers before and after, and returns what was lost, a clause each. What
 // the plan means to take away is no loss: an entry that lets clients in (they are named in the plan's impact).
 func Lost(h plan.HostPlan, before, after *Judgement, where Where) []string {
-	lost := lostWays(h, before, after, where)
+	return lost(h, before, after, where, func(install string) bool { return takesAway(h, install) })
+}
+
+// LostBack is what a rollback loses, which brings back what it was asked to: it may take any entry away with what the run had put in its place.
+func LostBack(before, after *Judgement) []string {
+	return lost(plan.HostPlan{}, before, after, Live, func(string) bool { return true })
+}
+
+// lost does it; touched says of which installations entries may be gone.
+func lost(h plan.HostPlan, before, after *Judgement, where Where, touched func(install string) bool) []string {
+	lost := lostWays(h, before, after, where, touched)
 	if where == Live {
 		lost = append(lost, lostListeners(h, before.Result, after.Result)...)
 		lost = append(lost, lostOffers(before.Offers, after.Offers, after.Result)...)
@@ -208,7 +218,7 @@ func Lost(h plan.HostPlan, before, after *Judgement, where Where) []string {
 	return compact(lost)
 }
 
-func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
+func lostWays(h plan.HostPlan, before, after *Judgement, where Where, touched func(install string) bool) []string {
 	was, is := before.ways(where), after.ways(where)
 	var lost []string
 	for p, good := range was {
@@ -218,7 +228,7 @@ func lostWays(h plan.HostPlan, before, after *Judgement, where Where) []string {
 		there := p
 		there.q.Listener = nowAt(after.Result, p.q.Listener)
 		now, asked := is[there]
-		if now || planned(h, p, before) || !asked && ofEntry(p.q) && takesAway(h, p.install) {
+		if now || planned(h, p, before) || !asked && ofEntry(p.q) && touched(p.install) {
 			continue // of an entry that is gone nobody asks any more
 		}
 		if !asked && known(after, there, where) {

@@ -69,6 +69,33 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestLostBack: of an entry that went with what a rollback took away nobody asks any more, and no mail is said to be lost by that. What is asked
+// and refused is lost.
+func TestLostBack(t *testing.T) {
+	inside := judge.Question{Class: judge.Inside, Entry: "mynetworks 127.0.0.0/8", Form: "plain", Verb: judge.Rcpt}
+	machine := judge.Question{Class: judge.Localhost, ClientAddr: "127.0.0.1", Form: "plain", Verb: judge.Rcpt}
+	of := func(answers ...judge.Answer) *Judgement {
+		return &Judgement{Complete: true, Result: &plan.Result{Installs: []plan.Install{{MTA: "m"}}}, Answers: [][]judge.Answer{answers}}
+	}
+	is := func(q judge.Question, o judge.Outcome) judge.Answer {
+		return judge.Answer{Question: q, Judge: judge.MTA, Outcome: o}
+	}
+	before := of(is(inside, judge.Relayed), is(machine, judge.Relayed))
+	for _, c := range []struct {
+		name  string
+		after *Judgement
+		lost  []string
+	}{
+		{"the entry is gone", of(is(machine, judge.Relayed)), nil},
+		{"the entry's client is refused", of(is(inside, judge.Refused), is(machine, judge.Relayed)), []string{"relaying for a client let in by mynetworks 127.0.0.0/8 is lost"}},
+		{"this machine is not asked about", of(is(inside, judge.Relayed)), []string{"relaying for this machine is lost"}},
+	} {
+		if d := cmp.Diff(c.lost, LostBack(before, c.after)); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+	}
+}
+
 // TestLoginFromElsewhere: who has logged in is asked about at a stranger's address, which is another one where the plan takes a network away.
 func TestLoginFromElsewhere(t *testing.T) {
 	of := func(addr string, o judge.Outcome) *Judgement {
