@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,7 +15,8 @@ import (
 // ErrBreaker: the host was not tried, because too many others refused the same credential. A wrong one locks accounts and gets this machine banned.
 var ErrBreaker = fmt.Errorf("%w: breaker", ErrNotBegun)
 
-// A breaker opens when the first firstRefused hosts that answered to a credential refused it, or rowRefused in the order in which they were begun.
+// A breaker opens when the first firstRefused hosts that answered to a credential refused it, or rowRefused in the order in which they were begun. A host whose login
+// failed at this machine (remote.ErrUnable) counts as one: it refused nothing, but a key that does not sign would ask for a touch for each of a thousand.
 const (
 	firstRefused = 3
 	rowRefused   = 5
@@ -28,6 +30,7 @@ const (
 	trying           // the host has not said yes or no
 	accepted         // it took the credential
 	refused          // it refused it
+	unable           // this machine could not use it there
 	neither          // it was not asked, or never answered: it says nothing of the credential
 )
 
@@ -38,7 +41,7 @@ func opened(trials []verdict) (row []int) {
 	var run, all []int
 	for i, v := range trials {
 		switch v {
-		case refused:
+		case refused, unable:
 			run, all = append(run, i), append(all, i)
 		case accepted, trying, waiting:
 			good, run = good || v == accepted, nil
@@ -63,7 +66,7 @@ func may(trials []verdict, place int) bool {
 			return false
 		case v == accepted:
 			good, no, open = true, 0, 0
-		case v == refused:
+		case v == refused || v == unable:
 			no++
 		case v == trying:
 			open++
@@ -87,6 +90,7 @@ type circuit struct {
 	name    string // for people
 	hosts   []string
 	trials  []verdict
+	failed  error         // of a trial, at this machine, the last
 	changed chan struct{} // closed at each change
 }
 
@@ -216,7 +220,29 @@ func (c *circuit) why(row []int) error {
 	if len(row) == rowRefused {
 		which = fmt.Sprintf("%d hosts in a row", len(row))
 	}
-	return fmt.Errorf("%w: %s refused %s: %s", ErrBreaker, which, c.name, strings.Join(names, ", "))
+	at := strings.Join(names, ", ")
+	switch own := slices.DeleteFunc(slices.Clone(row), func(i int) bool { return c.trials[i] != unable }); {
+	case len(own) == len(row):
+		return fmt.Errorf("%w: this machine could not use %s for %s: %s; the last time: %v", ErrBreaker, c.name, which, at, c.failed)
+	case len(own) > 0:
+		return fmt.Errorf("%w: %s refused %s, or this machine could not use it: %s; the last time: %v", ErrBreaker, which, c.name, at, c.failed)
+	}
+	return fmt.Errorf("%w: %s refused %s: %s", ErrBreaker, which, c.name, at)
+}
+
+// failed notes why this machine could not use a credential.
+func (b *Breaker) failed(tr *trial, err error) {
+	if tr == nil {
+		return
+	}
+	var known *remote.Error
+	if errors.As(err, &known) {
+		err = known.Err // without the host's name: it is said of others
+	}
+	b.mu.Lock()
+	tr.c.failed = err
+	b.mu.Unlock()
+	b.tell(tr, unable)
 }
 
 // Guard returns t with a Dial that waits for the host's turn before anything is offered to it, and tells how it went. Once the host has let us in, its
@@ -240,6 +266,8 @@ func (b *Breaker) Guard(t Target) Target {
 		switch {
 		case err == nil:
 			b.tell(login, accepted)
+		case errors.Is(err, remote.ErrUnable):
+			b.failed(login, err)
 		case errors.Is(err, remote.ErrAuth):
 			b.tell(login, refused)
 		default:

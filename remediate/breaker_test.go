@@ -16,11 +16,11 @@ import (
 	"mtaharden/remediate/remote"
 )
 
-// read of a line of verdicts: w waiting, t trying, a accepted, r refused, n neither.
+// read of a line of verdicts: w waiting, t trying, a accepted, r refused, u unable, n neither.
 func verdicts(s string) []verdict {
 	var out []verdict
 	for _, c := range s {
-		out = append(out, map[rune]verdict{'w': waiting, 't': trying, 'a': accepted, 'r': refused, 'n': neither}[c])
+		out = append(out, map[rune]verdict{'w': waiting, 't': trying, 'a': accepted, 'r': refused, 'u': unable, 'n': neither}[c])
 	}
 	return out
 }
@@ -33,7 +33,7 @@ func TestBreakerOpens(t *testing.T) {
 		{"", false}, {"rr", false}, {"rrr", true}, {"rnrnnr", true}, {"rrwr", true}, {"nnnnn", false},
 		{"arr", false}, {"rra", false}, {"rrarr", false}, {"rrrra", false}, {"arrrr", false}, {"arrrrr", true},
 		{"arrnrrr", true}, {"arrtrrr", false}, {"arrwrrr", false}, {"arrarrr", false}, {"ararararararar", false}, {"rrrrra", true},
-		{"rraarrrrar", false},
+		{"rraarrrrar", false}, {"uuu", true}, {"ununu", true}, {"rur", true}, {"auuuu", false}, {"aururu", true}, {"auuauuu", false},
 	} {
 		if got := opened(verdicts(c.trials)) != nil; got != c.open {
 			t.Errorf("%s: open is %v", c.trials, got)
@@ -48,7 +48,7 @@ func TestBreakerHolds(t *testing.T) {
 		may    bool
 	}{
 		{"w", 0, true}, {"ww", 1, false}, {"ttw", 2, true}, {"tttw", 3, false}, {"rtw", 2, true}, {"rttw", 3, false}, {"nttw", 3, true},
-		{"attttttttw", 9, true}, {"arttttw", 6, false}, {"artttw", 5, true}, {"arrrrw", 5, true}, {"arrrrtw", 6, false}, {"tttaw", 4, true}, {"awtw", 3, false},
+		{"attttttttw", 9, true}, {"arttttw", 6, false}, {"artttw", 5, true}, {"arrrrw", 5, true}, {"arrrrtw", 6, false}, {"tttaw", 4, true}, {"awtw", 3, false}, {"uttw", 3, false}, {"autttw", 5, true}, {"auttttw", 6, false},
 	} {
 		if got := may(verdicts(c.trials), c.place); got != c.may {
 			t.Errorf("%s: host %d may be tried: %v", c.trials, c.place, got)
@@ -63,7 +63,7 @@ func fleetOf(b *Breaker, answers string, tried []atomic.Int32) []Target {
 	for i, a := range answers {
 		t := Target{Name: fmt.Sprintf("h%03d", i), Login: Credential{"key", "the login of ops"}}
 		t.Dial = func(ctx context.Context) (remote.Host, error) {
-			if gate := remote.Gate(ctx); a == 'r' || a == 'a' {
+			if gate := remote.Gate(ctx); strings.ContainsRune("rau", a) {
 				if err := gate(ctx); err != nil {
 					return nil, err
 				}
@@ -71,8 +71,11 @@ func fleetOf(b *Breaker, answers string, tried []atomic.Int32) []Target {
 			tried[i].Add(1)
 			time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
 			kind := map[rune]error{'r': remote.ErrAuth, 'd': remote.ErrUnreachable, 'k': remote.ErrHostKey, 'a': errTest}[a]
-			if a == 'a' {
+			switch a {
+			case 'a':
 				return nothingThere{}, nil
+			case 'u':
+				return nil, remote.Wrap("log in to", t.Name, remote.ErrAuth, remote.Unable(errors.New("no device")))
 			}
 			return nil, &remote.Error{Op: "log in to", Host: t.Name, Kind: kind, Err: errTest}
 		}
@@ -109,6 +112,8 @@ func TestBreakerRun(t *testing.T) {
 		{"scattered", string(scattered), 1000, false},
 		{"right, and then wrong", late, 4 + 20, true},
 		{"all dead", strings.Repeat("d", 100), 0, false},
+		{"cannot be used", strings.Repeat("u", 100), 3, true},
+		{"cannot be used here and there", strings.Repeat("auaa", 25), 100, false},
 		{"the first two refuse", "rr" + strings.Repeat("a", 98), 100, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,14 +127,18 @@ func TestBreakerRun(t *testing.T) {
 				defer mu.Unlock()
 				if errors.Is(o.Err, ErrBreaker) {
 					held++
-					if !errors.Is(o.Err, ErrNotBegun) || !strings.Contains(o.Err.Error(), "not begun: breaker: ") || !strings.Contains(o.Err.Error(), "refused the login of ops: h0") {
+					says := "refused the login of ops: h0"
+					if strings.Contains(c.answers, "u") {
+						says = "this machine could not use the login of ops for the first 3 hosts that were tried: h0"
+					}
+					if !errors.Is(o.Err, ErrNotBegun) || !strings.Contains(o.Err.Error(), "not begun: breaker: ") || !strings.Contains(o.Err.Error(), says) {
 						t.Errorf("%v", o.Err)
 					}
 				}
 			})
 			logins, dead := 0, 0
 			for i, a := range c.answers {
-				if n := int(tried[i].Load()); a == 'r' || a == 'a' {
+				if n := int(tried[i].Load()); strings.ContainsRune("rau", a) {
 					logins += n
 				} else {
 					dead += n

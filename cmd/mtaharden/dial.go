@@ -29,7 +29,7 @@ type dialer struct {
 	accepted string // the program's own known_hosts; "" where there is no place for it
 	hostKeys ssh.KnownFiles
 	doors    ssh.Doors
-	refusals sync.Map // door → the error of a login that was refused
+	refusals refusals
 	notify   func(text string)
 	trace    func(host string) func(string)
 }
@@ -79,7 +79,8 @@ func (d *dialer) pass(ctx context.Context, h *inventory.Host) (remote.Host, erro
 }
 
 func (d *dialer) login(ctx context.Context, h *inventory.Host, as role) (remote.Host, error) {
-	if err := d.refusal(h, as); err != nil {
+	at := door{h.Name, h.User, as}
+	if err := d.refusals.of(at); err != nil {
 		return nil, err
 	}
 	t, err := d.target(ctx, h, as)
@@ -88,18 +89,41 @@ func (d *dialer) login(ctx context.Context, h *inventory.Host, as role) (remote.
 	}
 	host, err := ssh.Dial(ctx, t)
 	if errors.Is(err, remote.ErrAuth) {
-		d.refusals.Store(door{h.Name, h.User, as}, err)
+		d.refusals.note(at, err)
 	}
 	return host, err
 }
 
-// refusal is what a host said that refused us in this run. It is not asked again: every further refusal counts towards an account's being locked, and
-// an apply would dial until its time is over.
-func (d *dialer) refusal(h *inventory.Host, as role) error {
-	if err, refused := d.refusals.Load(door{h.Name, h.User, as}); refused {
-		return err.(error)
+// maxUnable is how often a run logs in to a host where the login fails at this machine: a touch that was missed may come the next time, and nobody is asked for ever.
+const maxUnable = 3
+
+// refusals are what hosts said that refused us in this run. They are not asked again: every further refusal counts towards an account's being locked, and
+// an apply would dial until its time is over. The zero value is ready, for several goroutines too.
+type refusals struct {
+	mu     sync.Mutex
+	errs   map[door]error
+	unable map[door]int
+}
+
+func (r *refusals) note(at door, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.errs == nil {
+		r.errs, r.unable = map[door]error{}, map[door]int{}
 	}
-	return nil
+	if errors.Is(err, remote.ErrUnable) {
+		if r.unable[at]++; r.unable[at] < maxUnable {
+			return
+		}
+	}
+	r.errs[at] = err
+}
+
+// of is why a host is not logged in to any more; nil where it is.
+func (r *refusals) of(at door) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.errs[at]
 }
 
 // door is a host with the account and the passwords that it is entered by.

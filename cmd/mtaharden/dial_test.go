@@ -164,6 +164,35 @@ func TestRefusedOnce(t *testing.T) {
 	}
 }
 
+// TestUnableAFewTimes: a host that a login failed for at this machine is tried again, for a touch that was missed may come; but not for ever.
+func TestUnableAFewTimes(t *testing.T) {
+	t.Setenv("SSH_AUTH_SOCK", "")
+	p := newPasswords(t)
+	const own = "password_file = \"DIR/own.pw\"\n[hosts.mx1]\nport = PORT-HOST\n"
+	d, hosts := p.dialer(t, own, false)
+	for try := range 5 {
+		_, err := d.dial(t.Context(), hosts[0])
+		if !errors.Is(err, remote.ErrUnable) || !strings.Contains(err.Error(), "no password: cannot read the password: ") {
+			t.Error(err)
+		}
+		if n := int(p.host.Conns.Load()); n != min(try+1, maxUnable) {
+			t.Errorf("after %d dials the host has seen %d connections", try+1, n)
+		}
+	}
+	d, hosts = p.dialer(t, own, false)
+	if _, err := d.dial(t.Context(), hosts[0]); !errors.Is(err, remote.ErrUnable) {
+		t.Error(err)
+	}
+	if err := os.WriteFile(secret(t, p.dir, "own.pw"), []byte("of the flag\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := d.dial(t.Context(), hosts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+}
+
 // TestCredentialsTold: the breaker counts hosts together that are sent the same password, and apart those that are not.
 func TestCredentialsTold(t *testing.T) {
 	p := newPasswords(t)

@@ -62,6 +62,22 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
+// TestLoginUnableOnce: a login behind the bar that fails at this machine (a touch that was missed) is tried again while there is time.
+func TestLoginUnableOnce(t *testing.T) {
+	w := newWorld()
+	in := w.input(false)
+	dials, dial := 0, in.Dial
+	in.Dial = func(ctx context.Context) (remote.Host, error) {
+		if dials++; dials == 2 {
+			return nil, remote.Wrap("log in to", "mx", remote.ErrAuth, remote.Unable(errors.New("the key could not sign")))
+		}
+		return dial(ctx)
+	}
+	if o := Apply(context.Background(), in); o.Ending != Changed || dials != 3 {
+		t.Errorf("it ended %s (%s), %d logins", o.Ending, o.Reason, dials)
+	}
+}
+
 // TestPerson: where a login takes a person, the one that confirms is asked for before a live file changes; else it is a new one after it.
 func TestPerson(t *testing.T) {
 	for person, want := range map[string]string{"": "[before after]", "answer \"Verification code:\"": "[before before]"} {

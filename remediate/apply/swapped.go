@@ -73,7 +73,7 @@ func (r *runner) verify(ctx context.Context) error {
 		if last == nil || ctx.Err() == nil {
 			last = err // of a look that was cut off, the one before says more
 		}
-		if errors.Is(err, remote.ErrAuth) {
+		if errors.Is(err, remote.ErrAuth) && !errors.Is(err, remote.ErrUnable) {
 			return err // tried again and again it would lock the account; the connection from before the bar still puts things back
 		}
 		if r.clock.now().Add(verifyPause).After(until) || ctx.Err() != nil || r.clock.wait(ctx, verifyPause) != nil {

@@ -299,6 +299,9 @@ type cause struct {
 func (c *cause) Error() string   { return c.err.Error() }
 func (c *cause) Unwrap() []error { return []error{c.kind, c.err} }
 
+// Unable is the cause of a login that failed at this machine before the host could refuse anything: an ErrUnable.
+func Unable(err error) error { return &cause{ErrUnable, err} }
+
 // Wrap makes err the *Error of an operation on host. The kind is the one err carries already, else kind.
 func Wrap(op, host string, kind, err error) error {
 	if err == nil {

@@ -20,6 +20,8 @@ var (
 	ErrHostKey = errors.New("host key")
 	// ErrAuth: the host refused every credential offered.
 	ErrAuth = errors.New("authentication failed")
+	// ErrUnable: an ErrAuth that is this machine's own: a key that does not sign, a password that cannot be read. The host refused nothing.
+	ErrUnable = errors.New("the credential cannot be used")
 	// ErrPrivilege: the login works, becoming root does not.
 	ErrPrivilege = errors.New("no privilege")
 	// ErrForbidden: the host opens no connections onward for this login (sshd_config(5): AllowTcpForwarding, PermitOpen).

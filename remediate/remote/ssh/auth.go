@@ -28,6 +28,8 @@ type login struct {
 	keysSent  bool
 	offered   int // how many of the ring's keys are behind us
 	pwSent    bool
+	answered  bool   // a person's answer was sent
+	told      bool   // that banner came in answer to a password or to such an answer
 	asked     string // a question that could not be answered
 	err       error  // why no password could be given
 	person    string // what a person had to do
@@ -126,8 +128,13 @@ func (l *login) password() (string, error) {
 // maxQuestions bounds what a person is asked in one login.
 const maxQuestions = 8
 
-// answer gives the password to the one question that can be one: not echoed, and asked once. Whatever else the host asks is a person's.
-func (l *login) answer(_, _ string, questions []string, echo []bool) ([]string, error) {
+// answer gives the password to the one question that can be one: not echoed, and asked once. Whatever else the host asks is a person's. What comes without
+// a question is for people, as a banner is: PAM says there why an account may not log in.
+func (l *login) answer(_, instruction string, questions []string, echo []bool) ([]string, error) {
+	if instruction = strings.TrimSpace(instruction); instruction != "" {
+		l.banner, l.told = clean(instruction), l.pwSent || l.answered
+		l.t.tracef("the host says: %s", instruction)
+	}
 	var answers []string
 	for i, q := range questions {
 		given, err := l.answerTo(q, echo[i], len(questions))
@@ -163,7 +170,37 @@ func (l *login) answerTo(question string, echo bool, of int) (string, error) {
 	l.patience()
 	given, err := l.t.Answer(clean(question), echo)
 	l.err = err
+	l.answered = l.answered || err == nil
 	return given, err
+}
+
+// unable reports whether it is this machine that has failed: a key that the host knows did not sign, a password or an answer could not be had. The host then
+// has refused nothing but keys that it does not know: no password, no answer and no signature.
+func (l *login) unable() bool {
+	unsigned := slices.ContainsFunc(l.ring.keys, func(k *credential) bool { return k.err != nil })
+	return (unsigned || l.err != nil) && !l.pwSent && !l.answered && !l.signed()
+}
+
+// signed reports whether the host got the signature of a key that it knows, and that key was not one of several things that it wants.
+func (l *login) signed() bool {
+	return !contains(l.partial, "publickey") && slices.ContainsFunc(l.ring.keys, func(k *credential) bool { return k.asked && k.err == nil })
+}
+
+// notYet reports whether the host is booting or going down: pam_nologin(8) lets root in alone then, and the same login may succeed in a moment. It is asked after the
+// credential was found right: sshd sends its words then and hangs up, or refuses where they came by keyboard-interactive. An account that has expired
+// or is not for that host ends just so, with PAM's words for it or with none. Only systemd's own words tell one from the other: an /etc/nologin that a person wrote is
+// a refusal therefore, and shown.
+func (l *login) notYet(err error) bool {
+	if !l.told && !(hungUp(err) && (l.signed() || l.pwSent || len(l.partial) > 0)) {
+		return false
+	}
+	return nologin(l.banner)
+}
+
+// nologin reports whether these are the words of systemd alone, today's or those of its first years: who has
+// another reason beside them is refused for that one, too.
+func nologin(said string) bool {
+	return slices.ContainsFunc([]string{"pam_nologin(8).", "pam_nologin(8)", "ystem is booting up.", "ystem is going down."}, func(end string) bool { return strings.HasSuffix(strings.TrimSpace(said), end) })
 }
 
 // refusal says why nothing that was offered let us in.
@@ -182,6 +219,9 @@ func (l *login) refusal() error {
 		add("the host asks %q", l.asked)
 	case l.pwSent:
 		add("the host refused the password")
+	}
+	if l.told {
+		add("it said %q", l.banner)
 	}
 	if l.t.Password == nil && l.t.NoPassword != "" && (contains(l.allowed, "password") || contains(l.allowed, "keyboard-interactive")) {
 		add("%s", l.t.NoPassword)

@@ -206,10 +206,14 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 		return unreachable(ended)
 	case ctx.Err() != nil && !late:
 		return unreachable(context.Cause(ctx))
-	case late:
+	case late && !l.unable():
 		return unreachable(l.late())
 	case errors.As(err, &algo):
 		return unreachable(fmt.Errorf("no common %s: the host has only %s", algo.What, clean(strings.Join(real(algo.RequestedAlgorithms), ", "))))
+	case l.unable():
+		return remote.Wrap(opLogin, name, remote.ErrAuth, remote.Unable(l.refusal()))
+	case l.notYet(err):
+		return unreachable(fmt.Errorf("the host lets nobody but root in just now: it says %q", l.banner))
 	case errors.Is(err, errRefused), l.err != nil, l.asked != "":
 		return remote.Wrap(opLogin, name, remote.ErrAuth, l.t.unfollowed(l.refusal(), l.others()...))
 	case l.begun && (l.keysSent || l.pwSent):

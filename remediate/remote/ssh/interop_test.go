@@ -36,6 +36,7 @@ func TestOpenSSH(t *testing.T) {
 			t.Run("host keys", o.testHostKeys)
 			t.Run("expired password", o.testExpired)
 			t.Run("agent", o.testAgent)
+			t.Run("booting", o.testBooting)
 			t.Run("one login one exec", o.testOneLoginOneExec)
 			t.Run("this machine", o.testLocal)
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mtaharden/remediate/remote"
@@ -23,9 +24,14 @@ type Jump struct {
 	t   Target
 	way string // names it apart from all others of a run
 
+	unable atomic.Int32 // logins that failed at this machine
+
 	mu   sync.Mutex
 	last *attempt
 }
+
+// maxUnable is how often a run tries a jump host whose login fails at this machine: the next touch may come, and nobody is asked for ever.
+const maxUnable = 3
 
 // attempt is one login to a jump host, for all that wait for it.
 type attempt struct {
@@ -112,7 +118,7 @@ func (j *Jump) reach(ctx context.Context) (*host, error) {
 	return nil, context.Cause(ctx)
 }
 
-// begin logs in, apart from the target that happens to be the first to ask. j.mu is held.
+// begin logs in, apart from the target that happens to be the first to ask.
 func (j *Jump) begin() *attempt {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &attempt{cancel: cancel, done: make(chan struct{})}
@@ -140,7 +146,7 @@ func (a *attempt) discard() {
 // refused is a jump host that will not let us in however often it is asked.
 type refused struct{ error }
 
-// failed says of an error which jump host it is of. Its kind is in the words: it is not the target's own.
+// failed says of an error which jump host it is of. Its kind is in the words: it is not the target's own. j.mu is held.
 func (j *Jump) failed(err error) error {
 	cause := err
 	var known *remote.Error
@@ -150,6 +156,12 @@ func (j *Jump) failed(err error) error {
 	switch {
 	case errors.Is(err, remote.ErrHostKey):
 		return refused{fmt.Errorf("the key of its jump host %s is not right: %v", j.t.Name, cause)}
+	case errors.Is(err, remote.ErrUnable):
+		cause = fmt.Errorf("the login to its jump host %s failed here: %v", j.t.Name, cause)
+		if j.unable.Add(1) < maxUnable {
+			return cause
+		}
+		return refused{cause}
 	case errors.Is(err, remote.ErrAuth):
 		return refused{fmt.Errorf("its jump host %s does not let us in: %v", j.t.Name, cause)}
 	}

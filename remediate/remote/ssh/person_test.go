@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -135,34 +133,10 @@ func (a touched) Sign(_ xssh.PublicKey, data []byte) (*xssh.Signature, error) {
 	return &xssh.Signature{Format: a.pub.Type(), Blob: ed25519.Sign(a.key, signed), Rest: tail}, nil
 }
 
-// serve is the agent's socket.
-func (a touched) serve(t *testing.T) string {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), "agent")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				agent.ServeAgent(a, conn)
-			}()
-		}
-	}()
-	return socket
-}
-
 // TestTouch: a key that waits for a touch takes a person at each login, and the connection says so.
 func TestTouch(t *testing.T) {
 	keys := newTouched(t)
-	socket := keys.serve(t)
+	socket := serveAgent(t, keys)
 	s := &remotetest.Server{Keys: []xssh.PublicKey{keys.pub}}
 	target := newTarget(t, s)
 	target.Identities, target.Agent = nil, socket
@@ -174,7 +148,7 @@ func TestTouch(t *testing.T) {
 // TestTouchOfJumpHosts: one key that waits for a touch, for targets and for the jump hosts before them: nobody waits for a turn that waits for him.
 func TestTouchOfJumpHosts(t *testing.T) {
 	agent := newTouched(t)
-	socket, keys := agent.serve(t), &ssh.Keys{}
+	socket, keys := serveAgent(t, agent), &ssh.Keys{}
 	var jumps ssh.Jumps
 	t.Cleanup(func() { jumps.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -55,6 +55,12 @@ func (c *credential) SignWithAlgorithm(rand io.Reader, data []byte, algorithm st
 	})
 	defer told.Stop()
 	sig, err := c.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	switch {
+	case errors.Is(context.Cause(l.ctx), context.DeadlineExceeded):
+		err = errors.New("it had not when the time for the login was over")
+	case err == nil && l.conn.over(): // sshd's own patience is shorter than a person's (sshd_config(5), LoginGraceTime)
+		err = errors.New("it did when the host waited for it no longer")
+	}
 	c.err = err
 	return sig, err
 }
