@@ -163,7 +163,6 @@ func (s *Server) serve(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	s.Logins.Add(1)
 	defer c.Close()
 	go ssh.DiscardRequests(reqs)
 	for ch := range chans {
@@ -193,6 +192,15 @@ func (s *Server) config() *ssh.ServerConfig {
 	c.ServerVersion = s.Version
 	if c.ServerVersion == "" {
 		c.ServerVersion = "SSH-2.0-remotetest"
+	}
+	log := c.AuthLogCallback
+	c.AuthLogCallback = func(m ssh.ConnMetadata, method string, err error) {
+		if err == nil { // counted before the client hears of it, and may look
+			s.Logins.Add(1)
+		}
+		if log != nil {
+			log(m, method, err)
+		}
 	}
 	tried := func() {
 		s.AuthTries.Add(1)
