@@ -31,9 +31,11 @@ func (j *Judges) Open(ctx context.Context) { j.network = newNetwork(ctx, j.Probe
 func (j *Judges) Close() { j.network.close() }
 
 // Of returns the judge of one host for apply: it collects over the connection that it is given, reads, asks, and judges by the target's rules
-// and intent. In the stage it asks the candidate's daemons what only they can say.
+// and intent. In the stage it asks the candidate's daemons what only they can say; of an installation that did not run when the host was last
+// judged live none is started there.
 func (j *Judges) Of(t Target) func(context.Context, remote.Host, apply.Where) (*apply.Judgement, error) {
 	t.Installed = nil // an installed collector cannot look into a stage; who may change a host may run the script
+	var stopped []string
 	return func(ctx context.Context, h remote.Host, where apply.Where) (*apply.Judgement, error) {
 		begun, o := j.Now(), Outcome{Target: t}
 		o.collect(ctx, h, j.Drivers)
@@ -42,11 +44,20 @@ func (j *Judges) Of(t Target) func(context.Context, remote.Host, apply.Where) (*
 			return nil, o.Err
 		}
 		if where == apply.InStage {
-			o.prove(ctx, h, j.Drivers)
+			o.prove(ctx, h, j.Drivers, stopped)
 		} else {
 			o.follow(ctx, h, j.Drivers, begun)
 		}
-		return j.judge(ctx, h, &o, where, begun), nil
+		out := j.judge(ctx, h, &o, where, begun)
+		if where == apply.Live {
+			stopped = nil
+			for _, i := range out.Result.Installs {
+				if !i.Active {
+					stopped = append(stopped, placeOf(i.MTA, i.Instance, i.Config))
+				}
+			}
+		}
+		return out, nil
 	}
 }
 
@@ -75,11 +86,15 @@ func (j *Judges) judge(ctx context.Context, h remote.Host, o *Outcome, where app
 	return out
 }
 
-// prove runs the drivers' own proofs beside the collector, in the stage: the candidate's daemons serve there.
-func (o *Outcome) prove(ctx context.Context, host remote.Host, drivers []*mta.Driver) {
+// placeOf names an installation.
+func placeOf(mta, instance, config string) string { return mta + "\x00" + instance + "\x00" + config }
+
+// prove runs the drivers' own proofs beside the collector, in the stage: the candidate's daemons serve there, but for those of installations that
+// are stopped.
+func (o *Outcome) prove(ctx context.Context, host remote.Host, drivers []*mta.Driver, stopped []string) {
 	var b strings.Builder
 	for _, i := range read(o.Snapshot, drivers) {
-		if i.Config == nil || i.Driver.Prove == nil {
+		if i.Config == nil || i.Driver.Prove == nil || slices.Contains(stopped, placeOf(i.Install.MTA, i.Install.Instance, i.Install.Config)) {
 			continue
 		}
 		if part := strings.TrimSpace(i.Driver.Prove(o.Snapshot, i.Config)); part != "" {

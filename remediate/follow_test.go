@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mtaharden/playbooks"
+	"mtaharden/remediate/apply"
 	"mtaharden/remediate/facts"
 	"mtaharden/remediate/judge"
 	"mtaharden/remediate/mta"
@@ -148,4 +149,32 @@ func TestFollowFault(t *testing.T) {
 			t.Errorf("%v", o.Err)
 		}
 	})
+}
+
+// TestProveStopped: in a stage the daemons of an installation that runs are asked, those of one that is stopped on the host are not there to be.
+func TestProveStopped(t *testing.T) {
+	for _, active := range []bool{true, false} {
+		target, d := sshTarget(t, &remotetest.Server{}), curious("quiet", "")
+		d.Detect = func(*facts.Snapshot) []mta.Install {
+			return []mta.Install{{MTA: "curious", Active: active, Basis: mta.Lab}}
+		}
+		d.Prove = func(*facts.Snapshot, *mta.Config) string { return "mh_cmd curious:second 5 echo no daemon" }
+		h, err := target.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		judge := (&Judges{Drivers: []*mta.Driver{d}, Now: time.Now}).Of(target)
+		asked := map[apply.Where]bool{}
+		for _, where := range []apply.Where{apply.Live, apply.InStage} {
+			j, err := judge(t.Context(), h, where)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked[where] = strings.Contains(openRelay(t, Outcome{Result: j.Result}), "no daemon")
+		}
+		if asked[apply.Live] || asked[apply.InStage] != active {
+			t.Errorf("active %t: asked %v", active, asked)
+		}
+	}
 }
