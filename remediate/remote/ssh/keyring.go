@@ -71,7 +71,7 @@ func (r *keyring) has(key ssh.PublicKey) bool {
 // as ssh has it too.
 func (t Target) gather(ctx context.Context) *keyring {
 	r := &keyring{}
-	held := r.fromAgent(ctx, t.Agent)
+	held := r.fromAgent(ctx, t)
 	var named, files []owned
 	for _, file := range t.Identities {
 		if o, ok := r.fromFile(t, file, held); ok {
@@ -116,10 +116,16 @@ func (r *keyring) bound(t Target) {
 }
 
 // fromAgent connects to the agent and returns the keys it holds.
-func (r *keyring) fromAgent(ctx context.Context, socket string) []owned {
+func (r *keyring) fromAgent(ctx context.Context, t Target) []owned {
+	socket := t.Agent
 	if socket == "" {
 		return nil
 	}
+	if why := t.Keys.mute(socket); why != nil {
+		r.note("%v", why)
+		return nil
+	}
+	run := ctx
 	ctx, cancel := context.WithTimeout(ctx, agentWait)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
@@ -127,15 +133,20 @@ func (r *keyring) fromAgent(ctx context.Context, socket string) []owned {
 		r.note("no agent: %v", err)
 		return nil
 	}
-	conn.SetDeadline(time.Now().Add(agentWait))
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	signers, err := agent.NewClient(conn).Signers()
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		conn.Close()
 		r.note("the agent does not say what it holds: %v", err)
+		if ctx.Err() != nil && run.Err() == nil {
+			t.Keys.silence(socket)
+		}
 		return nil
 	}
-	conn.SetDeadline(time.Time{}) // a signature may wait for a person's touch; the login's own deadline bounds it
-	r.agent = conn
+	r.agent = conn // a signature may wait for a person's touch; the login's own deadline bounds it
 	var list []owned
 	for _, s := range signers {
 		pub, err := ssh.ParsePublicKey(s.PublicKey().Marshal()) // the agent's own type says nothing of a certificate

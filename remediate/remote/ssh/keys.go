@@ -20,6 +20,7 @@ import (
 type Keys struct {
 	mu      sync.Mutex
 	files   map[string]*keyFile
+	silent  map[string]bool // agents' sockets that take a connection and say nothing
 	touched map[string]bool // keys, by their bytes, that a device signed with in this run
 	touch   chan struct{}   // a token, of which there is one: who has it may have a key touched
 }
@@ -156,6 +157,26 @@ func decrypt(data, phrase []byte) (ssh.Signer, error) {
 		return ssh.NewSignerFromKey(key)
 	}
 	return ssh.ParsePrivateKeyWithPassphrase(data, phrase)
+}
+
+// silence notes that an agent says nothing: none of a run's further logins waits for it again.
+func (k *Keys) silence(socket string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.silent == nil {
+		k.silent = map[string]bool{}
+	}
+	k.silent[socket] = true
+}
+
+// mute is why an agent is not asked any more; nil where it is.
+func (k *Keys) mute(socket string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.silent[socket] {
+		return fmt.Errorf("the agent did not say what it holds within %s, and was not asked again", agentWait)
+	}
+	return nil
 }
 
 // Unlock asks for the passphrases that the targets' logins may need, each once, before any of them is connected to.

@@ -21,8 +21,10 @@ import (
 
 // knownLine is one line of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 type knownLine struct {
-	marker string        // "", "cert-authority" or "revoked"
-	hosts  string        // in lower case; a hashed one as it stands
+	marker string // "", "cert-authority" or "revoked"
+	hosts  string // in lower case; a hashed one as it stands
+	salt   []byte // of a hashed one, and its hash
+	sum    []byte
 	key    ssh.PublicKey // never a certificate: of one, ssh takes the key
 	file   string
 	line   int
@@ -39,6 +41,8 @@ type knownHosts struct {
 	problems []string // "FILE:LINE: cannot …" for each line or file that was passed over
 
 	revoking *knownHosts // files of which the revoked lines alone count; nil: none
+
+	found *sync.Map // name → []knownLine: a hashed line is not to be asked for the same name again
 }
 
 // hosts are what the target's files say.
@@ -92,7 +96,7 @@ const (
 
 // readKnownHosts reads files. A missing one is empty, as for ssh; a line that cannot be read costs that line alone.
 func readKnownHosts(files []string) *knownHosts {
-	k := &knownHosts{files: files, plain: map[string][]int{}}
+	k := &knownHosts{files: files, plain: map[string][]int{}, found: &sync.Map{}}
 	for _, f := range files {
 		data, err := readKnownFile(f)
 		switch {
@@ -161,13 +165,13 @@ func parseKnownLine(text []byte) (*knownLine, error) {
 	if marker != "" && marker != "cert-authority" && marker != "revoked" {
 		return nil, fmt.Errorf("@%s is no marker", marker)
 	}
-	names := strings.Join(hosts, ",")
-	if strings.HasPrefix(names, "|") {
-		_, _, err = hashed(names)
+	l := &knownLine{marker: marker, hosts: strings.Join(hosts, ","), key: plainKey(key)}
+	if strings.HasPrefix(l.hosts, "|") {
+		l.salt, l.sum, err = hashed(l.hosts)
 	} else {
-		names = strings.ToLower(names)
+		l.hosts = strings.ToLower(l.hosts)
 	}
-	return &knownLine{marker: marker, hosts: names, key: plainKey(key)}, err
+	return l, err
 }
 
 func (k *knownHosts) index(i int, hosts string) {
@@ -195,6 +199,15 @@ func usual(name string) string {
 
 // of are the lines for a name, in the order of the files.
 func (k *knownHosts) of(name string) []knownLine {
+	if lines, ok := k.found.Load(name); ok {
+		return lines.([]knownLine)
+	}
+	lines := k.search(name)
+	k.found.Store(name, lines)
+	return lines
+}
+
+func (k *knownHosts) search(name string) []knownLine {
 	at := slices.Clone(k.plain[name])
 	for _, i := range k.others {
 		if k.lines[i].matches(name) {
@@ -206,16 +219,15 @@ func (k *knownHosts) of(name string) []knownLine {
 	for _, i := range slices.Compact(at) {
 		out = append(out, k.lines[i])
 	}
-	return out
+	return slices.Clip(out) // shared: who appends to it has his own
 }
 
 // matches compares as match_hostname of OpenSSH does: patterns over the name with its port, a negated one excludes.
 func (l knownLine) matches(name string) bool {
 	if strings.HasPrefix(l.hosts, "|") {
-		salt, sum, err := hashed(l.hosts)
-		mac := hmac.New(sha1.New, salt)
+		mac := hmac.New(sha1.New, l.salt)
 		mac.Write([]byte(name))
-		return err == nil && hmac.Equal(mac.Sum(nil), sum)
+		return hmac.Equal(mac.Sum(nil), l.sum)
 	}
 	found := false
 	for pattern := range strings.SplitSeq(l.hosts, ",") {

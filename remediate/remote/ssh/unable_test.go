@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,5 +156,35 @@ func TestUnableJump(t *testing.T) {
 		if asked.Load() != 1 {
 			t.Errorf("at try %d the agent was asked %d times", i, asked.Load())
 		}
+	}
+}
+
+// TestHungAgent: an agent that takes a connection and says nothing is waited for once in a run, and the keys of files log in all the same.
+func TestHungAgent(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var asked atomic.Int32
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			defer c.Close()
+		}
+	}()
+	x := newTarget(t, &remotetest.Server{})
+	x.Agent, x.Keys = socket, &ssh.Keys{}
+	said := traced(t, &x)
+	for range 3 {
+		dial(t, x).Close()
+	}
+	if asked.Load() != 1 || strings.Count(said(), "the agent does not say what it holds") != 1 || strings.Count(said(), "the agent did not say what it holds within 5s, and was not asked again") != 2 {
+		t.Errorf("it was asked %d times", asked.Load())
 	}
 }

@@ -1,9 +1,11 @@
 package sshconfig
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -72,5 +74,32 @@ func TestDirectory(t *testing.T) {
 	}
 	if _, err := open(dir, ""); err == nil || !strings.Contains(err.Error(), "it is a directory") {
 		t.Error(err)
+	}
+}
+
+// TestHungSSH: where ssh -G hangs for host after host, no more of them wait for it.
+func TestHungSSH(t *testing.T) {
+	asked := filepath.Join(t.TempDir(), "asked")
+	ssh := fakeSSH(t, "case $* in *localhost) echo 'hostname localhost'; exit;; esac\necho x >>"+asked+"\nexec sleep 100\n")
+	c, err := open(write(t, "Port 4\n"), ssh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range maxHung {
+		all.Go(func() {
+			if _, err := c.Resolve(t.Context(), Query{Host: fmt.Sprint("mx", i)}); err == nil || !strings.Contains(err.Error(), "ssh -G did not end within 10s") {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for i := range 20 {
+		if _, err := c.Resolve(t.Context(), Query{Host: fmt.Sprint("more", i)}); err == nil || !strings.Contains(err.Error(), "ssh -G did not end within 10s for others, and is run no more") {
+			t.Error(err)
+		}
+	}
+	if text, err := os.ReadFile(asked); err != nil || strings.Count(string(text), "x") != maxHung {
+		t.Errorf("ssh was run %q, %v", text, err)
 	}
 }

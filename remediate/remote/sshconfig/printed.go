@@ -26,15 +26,22 @@ func (c *Config) ask(ctx context.Context, args ...string) (printed, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("ssh -G was not begun within %s", callTime)
 	}
+	if c.hung.Load() >= maxHung {
+		return nil, fmt.Errorf("ssh -G did not end within %s for others, and is run no more (a Match exec of ssh_config may hang; -F names another file)", callTime)
+	}
 	out, said := &capped{}, &capped{}
 	cmd := exec.CommandContext(ctx, c.ssh, append([]string{"-G"}, args...)...)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, said, time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with whatever a Match exec started
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err := cmd.Run()
+	if ctx.Err() == nil {
+		c.hung.Store(0)
+	}
 	p := parsePrinted(out.b.String())
 	switch {
 	case ctx.Err() != nil:
+		c.hung.Add(1)
 		return nil, fmt.Errorf("ssh -G did not end within %s", callTime)
 	case err != nil:
 		return nil, fmt.Errorf("ssh -G ended with %v: %s", err, complaint(said.b.String()))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +28,7 @@ type Config struct {
 	silent bool // no file says anything that ssh is needed for: every host is as ssh has it by default, but for what is not followed
 
 	calls    chan struct{} // bounds the ssh programs that run at a time
+	hung     atomic.Int32  // ssh programs that did not end, one after another
 	baseline func() (printed, error)
 	mu       sync.Mutex
 	asked    map[Query]func() (*Settings, error)
@@ -137,6 +140,7 @@ func (h Hop) String() string {
 const (
 	systemFile = "/etc/ssh/ssh_config"
 	maxCalls   = 8                // ssh programs at a time
+	maxHung    = 3                // that do not end, one after another: no further host waits for one
 	callTime   = 10 * time.Second // of one: Match exec and canonical names may ask the network
 )
 
@@ -170,7 +174,11 @@ func open(file, ssh string) (*Config, error) {
 		r := &c.roots[i]
 		in.dir = r.dir
 		lines, err := in.read(r.name, 0)
-		if err != nil && !(file == "" && errors.Is(err, errDirectory)) {
+		if file == "" && (errors.Is(err, errDirectory) || errors.Is(err, fs.ErrPermission)) { // ssh passes it over, where nobody named it
+			c.Notes = append(c.Notes, fmt.Sprintf("ssh_config is read without %s: %v", r.name, err))
+			err = nil
+		}
+		if err != nil {
 			return nil, fmt.Errorf("cannot read ssh_config: %v", err)
 		}
 		r.lines = lines
