@@ -178,13 +178,22 @@ func editAll(j Judged, failed []*Finding) (mended []*Finding, files []mta.File) 
 			fixes, files = all, next
 		}
 		if len(f.modes) == 0 && !alters(j, f.fixes) {
-			f.remark(say("the files say so already: what overrules them is to be changed by hand", "파일에는 이미 그렇게 설정되어 있음: 이를 무효화하는 설정을 직접 변경"))
+			f.remark(idle(j.Config))
 			continue
 		}
 		f.Fixable = true
 		mended = append(mended, f)
 	}
 	return mended, files
+}
+
+// idle says why what the files have already is not so: the live configuration was not made of them since, as far as the driver can tell.
+func idle(c *mta.Config) text {
+	if slices.ContainsFunc(c.Notes, func(n mta.Note) bool { return n.Code == "pending" || n.Code == "drift" }) {
+		return say("the sources say so already, but what the server reads was not made of them (see config-drift): make it anew of them and reload",
+			"원본에는 이미 그렇게 설정되어 있으나 서버가 읽는 설정이 그 원본으로 생성되지 않음(config-drift 참조): 원본으로 다시 생성한 뒤 리로드")
+	}
+	return say("the files say so already: what overrules them is to be changed by hand", "파일에는 이미 그렇게 설정되어 있음: 이를 무효화하는 설정을 직접 변경")
 }
 
 // alters says whether the fixes, made alone, change a file. Where they do not, the setting stands there already and something that no file of the

@@ -263,6 +263,13 @@ func TestOverruled(t *testing.T) {
 	if f := find(t, res, "helper"); !f.Fixable || len(res.Changes) != 1 {
 		t.Errorf("beside it: fixable %v, %+v", f.Fixable, res.Changes)
 	}
+	// Somebody edited the source, and what the server reads was not made of it since.
+	for _, code := range []string{"pending", "drift"} {
+		in.Installs[0].Config.Notes = []mta.Note{{Code: code, Text: "it differs"}}
+		if f := find(t, New(in), "vrfy"); f.Fixable || !strings.Contains(f.Manual, "was not made of them") || strings.Contains(f.Manual, "overrules") {
+			t.Errorf("%s: fixable %v: %s", code, f.Fixable, f.Manual)
+		}
+	}
 }
 
 // TestPanel: what a panel generates is judged, and left to the panel.
