@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +25,6 @@ const (
 	probedRecipes      = 16                                         // recipes whose audit asks the network too, beside those that want it; all in a full run
 	cycledRecipes      = 3                                          // of each MTA that are mended and put back; all, on every host, in a full run
 	usualSeed          = "90b76a3e40d554ae5513e62eadcbb07d25584097" // where there is no commit to take one from
-	// cycledSeed is an ordinary run's for the cycles as long as not all of them have been seen to end well: --seed and --full find the rest.
-	cycledSeed = "a62d6b677332fbc8ec569a54f37a59f0c37ad6dd"
 )
 
 func testCommand() *cobra.Command {
@@ -60,8 +57,6 @@ type testRun struct {
 	out  io.Writer
 	full bool
 	seed string
-
-	given string // the seed of the command line
 }
 
 // sampled is how many of a kind are run: n, or 0 for all of them in a full run.
@@ -106,7 +101,7 @@ func (t *testRun) all(ctx context.Context) error {
 			return t.lab.Recipes(ctx, recipeRun{seed: t.seed, full: t.full, probe: t.sampled(probedRecipes), workers: hostsAtOnce, out: t.out})
 		}},
 		{"cycle", func(ctx context.Context) error {
-			return t.lab.Cycle(ctx, cycleRun{seed: cmp.Or(t.given, cycledSeed), full: t.full, sample: t.sampled(cycledRecipes), workers: hostsAtOnce, out: t.out})
+			return t.lab.Cycle(ctx, cycleRun{seed: t.seed, full: t.full, sample: t.sampled(cycledRecipes), workers: hostsAtOnce, out: t.out})
 		}},
 		{"nmap and the differences", func(ctx context.Context) error {
 			return t.atOnce(ctx, append([]part{{"nmap", (*testRun).nmap}}, differenceParts()...))
@@ -132,7 +127,6 @@ func (t *testRun) fresh(ctx context.Context, wasUp bool) error {
 // with the same one.
 func (t *testRun) pickSeed(ctx context.Context) {
 	whose := "as given"
-	t.given = t.seed
 	if t.seed == "" {
 		head, err := t.output(ctx, "git", "rev-parse", "--verify", "HEAD")
 		t.seed, whose = strings.TrimSpace(head), "the commit's name"
