@@ -111,7 +111,7 @@ func (l *Lab) cycleJobs(run cycleRun) ([]*cycleJob, error) {
 				return nil, fmt.Errorf("%s: %w", r.Name, err)
 			}
 			for _, h := range hosts {
-				jobs = append(jobs, &cycleJob{recipeJob: recipeJob{recipe: r, host: h}})
+				jobs = append(jobs, &cycleJob{recipeJob: recipeJob{recipe: r, host: h, probe: r.probed(run.full)}})
 			}
 		}
 	}

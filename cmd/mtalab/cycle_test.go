@@ -52,6 +52,9 @@ func TestClaims(t *testing.T) {
 		{"left to a person, as the recipe says", []string{"hole"}, byHand, ""},
 		{"nobody is told what to do", []string{"hole"}, finding("hole", "", "fail"), "no manual step"},
 		{"the recipe expects less", []string{"hole"}, fixable, "the recipe says not"},
+		{"another MTA's is left to a person", []string{"hole other"}, fixable, "no finding of it is"},
+		{"this MTA's is left to a person", []string{"hole m"}, auditFinding{Rule: "hole", MTA: "m", Status: "fail", Manual: "do it"}, ""},
+		{"and not another's", []string{"hole other"}, auditFinding{Rule: "hole", MTA: "m", Status: "fail", Manual: "do it"}, "is not fixable"},
 		{"the recipe expects another", []string{"other"}, fixable, "no finding of it is"},
 	} {
 		j := &cycle{cycleJob: &cycleJob{recipeJob: recipeJob{recipe: &Recipe{Unfixable: c.unfixable}}}}

@@ -15,6 +15,11 @@ import (
 // bad are the statuses that an apply is to leave behind nowhere it said it could mend.
 func bad(status string) bool { return slices.Contains([]string{"fail", "unknown", "error"}, status) }
 
+// among says whether a finding is one of those that a recipe names by their rule, or by rule and MTA.
+func (f auditFinding) among(named []string) bool {
+	return slices.Contains(named, f.Rule) || slices.Contains(named, f.Rule+" "+f.MTA)
+}
+
 func (f auditFinding) key() string { return f.Rule + " " + f.MTA + " " + f.Listener }
 
 // claims holds what the plan says it can mend against the recipe: every failed finding is fixable but those of the rules that the recipe (or what
@@ -25,15 +30,15 @@ func (c *cycle) claims(findings []auditFinding) []string {
 	for _, f := range findings {
 		switch {
 		case f.Status != "fail":
-		case f.Fixable && slices.Contains(c.recipe.Unfixable, f.Rule):
+		case f.Fixable && f.among(c.recipe.Unfixable):
 			wrong = append(wrong, fmt.Sprintf("%s is said to be fixable, the recipe says not", f.key()))
 		case f.Fixable:
 		case f.Manual == "":
 			wrong = append(wrong, fmt.Sprintf("%s is not fixable, and no manual step is named: %s", f.key(), f.Have))
 		default:
 			c.unfixable++
-			left[f.Rule] = true
-			if !slices.Contains(c.recipe.Unfixable, f.Rule) {
+			left[f.Rule], left[f.Rule+" "+f.MTA] = true, true
+			if !f.among(c.recipe.Unfixable) {
 				wrong = append(wrong, fmt.Sprintf("%s is not fixable: %s (%s)", f.key(), f.Have, f.Manual))
 			}
 		}

@@ -83,6 +83,9 @@ func (c *cycle) through(ctx context.Context) error {
 func (c *cycle) run(ctx context.Context, status []int, args ...string) (changeHost, error) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Minute)
 	defer cancel()
+	if c.probe && args[0] != "rollback" { // what the network judge finds is mended, too, and looked for after
+		args = append(args, "--probe")
+	}
 	args = append(args, "-i", c.inventory, "--limit", c.host.Name, "--format", "json", "--batch", "--state", filepath.Join(c.dir, "state"))
 	command := c.lab.resolving(ctx, append([]string{c.program}, args...)...)
 	var out, errout bytes.Buffer

@@ -68,7 +68,7 @@ func worn(rel, line string) string {
 
 // expected holds what the plan found against the recipe, where the recipe's word does not rest on what the network was asked.
 func (c *cycle) expected() []string {
-	if c.recipe.Network == "" {
+	if c.probe || c.recipe.Network == "" {
 		return c.compare(c.planned.Findings)
 	}
 	var wrong []string
@@ -122,7 +122,12 @@ func (c *cycle) mailBefore() {
 	taken := slices.ContainsFunc(sortedKeys(c.takes), func(path string) bool {
 		return strings.HasPrefix(c.takes[path], "250") && !strings.HasPrefix(path, offering)
 	})
+	login := slices.ContainsFunc(sortedKeys(c.takes), func(path string) bool {
+		return strings.HasPrefix(path, "by login ") && strings.HasPrefix(c.takes[path], "250")
+	})
 	switch {
+	case c.recipe.Login.User != "" && !login:
+		c.fail("the recipe has an account, and no login of it relayed before: %v", c.takes)
 	case taken && c.recipe.NoMail:
 		c.fail("the recipe says that no mail is taken, and some is: %v", c.takes)
 	case !taken && !c.recipe.NoMail && !c.recipe.implied().Dead:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -54,6 +55,11 @@ func (l *Lab) legitimateFrom(ctx context.Context, where string, h Host, r *Recip
 		for _, offer := range offers(greeting) {
 			note(offering+offer, "250 offered")
 		}
+		if r.Login.User != "" && where == "outside" && greeting != "" {
+			for how, reply := range l.logins(ctx, c, r.Login, local) {
+				note(how, reply)
+			}
+		}
 		foreign := "relaytest@" + foreignDomain
 		if r.owns(l.callerAddr(where, r.IPv6)) {
 			note("for "+foreign, send(local, foreign))
@@ -100,6 +106,10 @@ func (c caller) send(from, to string) string {
 		return err.Error()
 	}
 	defer s.close()
+	return s.send(from, to, "legitimate mail")
+}
+
+func (s *session) send(from, to, subject string) string {
 	for _, step := range []struct {
 		line string
 		want int
@@ -108,7 +118,8 @@ func (c caller) send(from, to string) string {
 			return reply
 		}
 	}
-	message := []string{"From: <" + from + ">", "To: <" + to + ">", "Subject: legitimate mail", "", "It is taken before and after a change.", "."}
+	author := cmp.Or(from, "postmaster@example.net") // a bounce has an author, too: Exim refuses an empty one
+	message := []string{"From: <" + author + ">", "To: <" + to + ">", "Subject: " + subject, "", "It is taken before and after a change.", "."}
 	_, reply := s.say(strings.Join(message, "\r\n"))
 	return reply
 }

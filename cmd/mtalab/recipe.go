@@ -27,8 +27,9 @@ import (
 //	expect: RULE STATUS               the worst status of the rule's findings on the host
 //	says: RULE words                  one of the rule's findings, or a judge in its evidence, says these words
 //	sound: yes                        no finding is fail, unknown or error
-//	apply: unfixable RULE             a person has to mend it; every other fail is planned, applied, and passes then
+//	apply: unfixable RULE [MTA]       a person has to mend it; every other fail is planned, applied, and passes then
 //	apply: refused words              apply changes nothing and says these words
+//	login: USER PASSWORD              an account of the host, that may relay from outside
 //	mail: none                        the host takes no legitimate mail at all as it is planted
 //	port: 587                         where strangers ask; 25 unless said
 //	family: 6                         over IPv6
@@ -51,9 +52,10 @@ type Recipe struct {
 	Expect        []Expectation
 	Says          []Saying
 	Sound         bool
-	Unfixable     []string // rules
+	Unfixable     []string // rules, or rule and MTA
 	Refused       string   // what apply says that it does not begin; empty where it does
-	NoMail        bool     // nothing is taken before a mend, so that nothing can be lost by it
+	Login         Account
+	NoMail        bool // nothing is taken before a mend, so that nothing can be lost by it
 	Port          int
 	IPv6          bool
 	Meets         map[string]Stranger // by where the stranger calls from
@@ -79,6 +81,9 @@ type Stranger struct {
 func anyStranger() Stranger {
 	return Stranger{Accepts: -1, Forms: map[string]string{}, Asks: map[string]string{}}
 }
+
+// probed says whether a recipe's audit asks the network too: where its word turns on that, or everybody's does who may be asked so.
+func (r *Recipe) probed(all bool) bool { return r.Network != "unasked" && (all || r.Network != "") }
 
 // callers are where strangers call from, in the order of asking.
 func callers() []string { return []string{"outside", "outside2", "inside", "itself"} }
@@ -174,6 +179,12 @@ func (r *Recipe) set(key string, f []string) error {
 		return nil
 	case "apply":
 		return r.setApply(f)
+	case "login":
+		if err := want(2); err != nil {
+			return err
+		}
+		r.Login = Account{f[0], f[1]}
+		return nil
 	case "vantages":
 		r.Vantages = f
 		return nil
@@ -188,12 +199,12 @@ func (r *Recipe) set(key string, f []string) error {
 
 func (r *Recipe) setApply(f []string) error {
 	switch {
-	case len(f) == 2 && f[0] == "unfixable":
-		r.Unfixable = append(r.Unfixable, f[1])
+	case (len(f) == 2 || len(f) == 3) && f[0] == "unfixable":
+		r.Unfixable = append(r.Unfixable, strings.Join(f[1:], " "))
 	case len(f) > 1 && f[0] == "refused":
 		r.Refused = strings.Join(f[1:], " ")
 	default:
-		return fmt.Errorf("apply: want unfixable RULE or refused WORDS, not %q", strings.Join(f, " "))
+		return fmt.Errorf("apply: want unfixable RULE [MTA] or refused WORDS, not %q", strings.Join(f, " "))
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func (l *Lab) recipeJobs(run recipeRun) ([]*recipeJob, error) {
 			return nil, fmt.Errorf("%s: %v", r.Name, err)
 		}
 		for _, h := range hosts {
-			jobs = append(jobs, &recipeJob{recipe: r, host: h, probe: r.Network != "unasked" && (r.Network != "" || slices.Contains(probed, r))})
+			jobs = append(jobs, &recipeJob{recipe: r, host: h, probe: r.probed(slices.Contains(probed, r))})
 		}
 	}
 	return jobs, nil
