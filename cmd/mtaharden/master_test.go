@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mtaharden/inventory"
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // TestSocketOfAnother: the ControlMaster of ssh_config is used where its socket can only be of the machine that the inventory means, reached as it says.
@@ -47,9 +47,7 @@ func TestSocketOfAnother(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := exec.LookPath("ssh"); err != nil {
-				t.Skip("needs OpenSSH's ssh")
-			}
+			remotetest.Need(t, "ssh", "openssh-client")
 			for _, without := range []bool{false, true} {
 				if without {
 					t.Setenv("PATH", "/nothing")

@@ -79,6 +79,21 @@ func flock(name string, how int) (*os.File, error) {
 	return f, nil
 }
 
+// Need is where a program of this machine is that a test takes. Where it is missing the test is passed over, but not with the lab: what the lab is there to
+// show would else not be shown, and nobody would know.
+func Need(t testing.TB, program, pkg string) string {
+	t.Helper()
+	at, err := exec.LookPath(program)
+	switch {
+	case err == nil:
+	case os.Getenv("MTALAB") == "1":
+		t.Fatalf("MTALAB=1, but this machine has no %s (Debian: %s)", program, pkg)
+	default:
+		t.Skipf("this machine has no %s (Debian: %s)", program, pkg)
+	}
+	return at
+}
+
 // LabProgram is mtalab, built where mtalab test does not name itself.
 func LabProgram(t testing.TB) string {
 	t.Helper()

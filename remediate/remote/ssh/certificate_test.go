@@ -137,20 +137,9 @@ func agentWith(t *testing.T, key string) string {
 	return socket
 }
 
-// needAgent passes a test over where this machine has no ssh-agent; the lab's has one (openssh-client).
-func needAgent(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("ssh-agent"); err != nil {
-		if os.Getenv("MTALAB") == "1" {
-			t.Fatal("MTALAB=1, but this machine has no ssh-agent (Debian: openssh-client)")
-		}
-		t.Skip("no ssh-agent on this machine")
-	}
-}
-
 func startAgent(t *testing.T, socket string) {
 	t.Helper()
-	needAgent(t)
+	remotetest.Need(t, "ssh-agent", "openssh-client")
 	cmd := exec.Command("ssh-agent", "-D", "-a", socket)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

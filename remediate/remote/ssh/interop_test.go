@@ -204,7 +204,7 @@ func (o *openSSH) testOneLoginOneExec(t *testing.T) {
 }
 
 func (o *openSSH) testAgent(t *testing.T) {
-	needAgent(t)
+	remotetest.Need(t, "ssh-agent", "openssh-client")
 	socket := filepath.Join(t.TempDir(), "agent")
 	cmd := exec.Command("ssh-agent", "-D", "-a", socket)
 	if err := cmd.Start(); err != nil {

@@ -73,9 +73,7 @@ func made(t testing.TB, name, text string) string {
 // tool runs a program of this machine that makes keys.
 func tool(t testing.TB, words ...string) {
 	t.Helper()
-	if _, err := exec.LookPath(words[0]); err != nil {
-		t.Skipf("this machine has no %s", words[0])
-	}
+	remotetest.Need(t, words[0], map[string]string{"openssl": "openssl", "ssh-keygen": "openssh-client"}[words[0]])
 	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", strings.Join(words, " "), err, out)
 	}

@@ -19,9 +19,7 @@ import (
 // startMaster has this machine's ssh log in to x and listen on a socket; stop ends it.
 func startMaster(t *testing.T, x ssh.Target) (socket string, stop func()) {
 	t.Helper()
-	if _, err := exec.LookPath("ssh"); err != nil {
-		t.Skip("this machine has no ssh")
-	}
+	remotetest.Need(t, "ssh", "openssh-client")
 	dir, err := os.MkdirTemp("", "cm") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)

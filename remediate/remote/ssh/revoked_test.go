@@ -53,10 +53,7 @@ func shownKeys(t testing.TB) (keys map[string]ssh.PublicKey, ca ssh.Signer) {
 
 // TestRevocationsAgreeWithOpenSSH: of lists that ssh-keygen has made, the same keys are revoked as ssh-keygen -Q says.
 func TestRevocationsAgreeWithOpenSSH(t *testing.T) {
-	keygen, err := exec.LookPath("ssh-keygen")
-	if err != nil {
-		t.Skip("needs OpenSSH's ssh-keygen")
-	}
+	keygen := remotetest.Need(t, "ssh-keygen", "openssh-client")
 	keys, ca := shownKeys(t)
 	dir := t.TempDir()
 	put := func(name, text string) string {

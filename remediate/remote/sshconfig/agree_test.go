@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"mtaharden/remediate/remote/remotetest"
 )
 
 // queries are what each configuration is asked.
@@ -23,10 +24,7 @@ type both struct{ with, without *Config }
 
 func openBoth(t testing.TB, file string) (both, error) {
 	t.Helper()
-	ssh, err := exec.LookPath("ssh")
-	if err != nil {
-		t.Skip("needs OpenSSH's ssh")
-	}
+	ssh := remotetest.Need(t, "ssh", "openssh-client")
 	with, err := open(file, ssh)
 	if err != nil {
 		return both{}, err
