@@ -129,8 +129,12 @@ func TestNothing(t *testing.T) {
 	if !o.Nothing || o.Result == nil || o.Result.Findings[0].Status != plan.Fail || len(w.entries) > 0 || len(w.dials) != 1 {
 		t.Errorf("%+v; journal %v, logins %v", o, w.entries, w.dials)
 	}
-	if got := o.Sentence("en"); got != "nothing was changed: there was nothing to do" {
+	if got := o.Sentence("en"); got != "nothing was changed: the plan has nothing to do here, and mends nothing of what stands (findings: 1)" {
 		t.Errorf("it says %q", got)
+	}
+	o.Result.Findings[0].Status = plan.Review
+	if got := Apply(context.Background(), Input{Host: in.Host, Result: o.Result, rooms: in.rooms, clock: in.clock}).Sentence("en"); got != "nothing was changed: there was nothing to do" {
+		t.Errorf("of a host where nothing is known to be wrong it says %q", got)
 	}
 	in.Result = o.Result
 	if o := Apply(context.Background(), in); !o.Nothing || o.Result != in.Result || len(w.dials) != 1 {

@@ -70,6 +70,7 @@ type Outcome struct {
 	Reason  string
 	Err     error // the failure behind Reason; errors.Is names its kind
 	Nothing bool  // there was nothing to do: Unchanged is then the good end
+	Stands  int   // of Nothing: how many findings stand that no change of the plan's mends, or that could not be judged
 	Steps   []StepReport
 	Until   time.Time // of NotKnown: the moment by which the host has restored itself
 	Command string    // of Failed and NeedsPerson: what a person types on the host
@@ -109,6 +110,10 @@ func (o Outcome) Sentence(lang string) string {
 		}
 	}
 	switch {
+	case o.Nothing && o.Stands > 0 && lang == "ko":
+		text += because + fmt.Sprintf("계획에 조치할 것이 없음, 조치되지 않은 항목 %d건", o.Stands)
+	case o.Nothing && o.Stands > 0:
+		text += because + fmt.Sprintf("the plan has nothing to do here, and mends nothing of what stands (findings: %d)", o.Stands)
 	case o.Nothing && lang == "ko":
 		text += because + "조치할 것이 없음"
 	case o.Nothing:
@@ -117,6 +122,19 @@ func (o Outcome) Sentence(lang string) string {
 		text += because + o.Reason
 	}
 	return text
+}
+
+// standing counts the findings that are not well.
+func standing(r *plan.Result) int {
+	n := 0
+	if r != nil {
+		for _, f := range r.Findings {
+			if f.Status == plan.Fail || f.Status == plan.Error || f.Status == plan.Unknown {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 var sentences = map[Ending]string{

@@ -123,6 +123,9 @@ func (r *runner) end(e Ending, err error, nothing bool) Outcome {
 	if err != nil {
 		o.Reason = err.Error()
 	}
+	if nothing {
+		o.Stands = standing(o.Result)
+	}
 	return o
 }
 

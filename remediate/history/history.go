@@ -53,6 +53,7 @@ type Host struct {
 	Name     string             `json:"name"`
 	Ending   apply.Ending       `json:"outcome"`
 	Nothing  bool               `json:"nothing,omitempty"` // there was nothing to do
+	Stands   int                `json:"stands,omitempty"`  // of nothing: findings that no plan mends
 	Touched  bool               `json:"touched,omitempty"` // the run has a folder on the host
 	Sentence string             `json:"sentence"`          // in English
 	Reason   string             `json:"reason,omitempty"`
@@ -65,14 +66,14 @@ type Host struct {
 // HostOf is an outcome as history keeps it.
 func HostOf(o apply.Outcome) Host {
 	return Host{
-		Name: o.Host, Ending: o.Ending, Nothing: o.Nothing, Touched: o.Run != "", Sentence: clean(o.Sentence("en")), Reason: clean(o.Reason), Until: o.Until,
+		Name: o.Host, Ending: o.Ending, Nothing: o.Nothing, Stands: o.Stands, Touched: o.Run != "", Sentence: clean(o.Sentence("en")), Reason: clean(o.Reason), Until: o.Until,
 		Command: clean(o.Command), Steps: o.Steps, Warnings: o.Warnings,
 	}
 }
 
 // Say is the sentence of how the host was left, in English or Korean ("ko").
 func (h Host) Say(lang string) string {
-	o := apply.Outcome{Ending: h.Ending, Nothing: h.Nothing, Reason: h.Reason, Until: h.Until, Command: h.Command}
+	o := apply.Outcome{Ending: h.Ending, Nothing: h.Nothing, Stands: h.Stands, Reason: h.Reason, Until: h.Until, Command: h.Command}
 	return clean(o.Sentence(lang))
 }
 

@@ -58,7 +58,7 @@ func endingColour(o apply.Outcome) string {
 	case apply.Changed:
 		return green
 	}
-	if o.Nothing || o.Err == nil && o.Ending == apply.RolledBack {
+	if o.Nothing && o.Stands == 0 || o.Err == nil && o.Ending == apply.RolledBack {
 		return green
 	}
 	return yellow
