@@ -155,6 +155,35 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// TestCutLeft: a run that loses its connection left of the bar, as where a person interrupts it, clears up over another one.
+func TestCutLeft(t *testing.T) {
+	clean, cases := newWorld(), 0
+	Apply(context.Background(), clean.input(false))
+	for op := 1; op <= clean.ops; op++ {
+		for _, kind := range []cut{before, after} {
+			w := newWorld()
+			w.brief = true
+			w.fault = func(n int) cut {
+				if n == op {
+					return kind
+				}
+				return whole
+			}
+			o := Apply(context.Background(), w.input(false))
+			if o.Ending != Unchanged || o.Run == "" {
+				continue
+			}
+			cases++
+			if w.lock != "" || w.stage || w.armed || len(o.Warnings) > 0 {
+				t.Errorf("operation %d, fault %d (%s): lock %q, stage %v, guard %v; it warns of %q", op, kind, o.Reason, w.lock, w.stage, w.armed, o.Warnings)
+			}
+		}
+	}
+	if cases < 20 {
+		t.Errorf("only %d cases ended left of the bar", cases)
+	}
+}
+
 // TestFaults steps through every operation of an apply with every fault: the host is as it was or confirmed, what the run says is what is, and
 // the next run finds nothing in its way.
 func TestFaults(t *testing.T) {

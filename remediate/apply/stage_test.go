@@ -124,6 +124,21 @@ func inStage(t *testing.T, st *apply.Staged, script string, args ...string) stri
 	return string(res.Stdout)
 }
 
+// TestStageOver: a run that was given up while its stage is made gets none, and nothing is left of it.
+func TestStageOver(t *testing.T) {
+	s := newSite(t)
+	if err := os.Mkdir(filepath.Join(s.run, "token"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := s.state(t)
+	if st, err := apply.Stage(t.Context(), s.host, s.run, s.input("b = 2\n")); err == nil || !strings.Contains(err.Error(), "the run is over") {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if now := s.state(t); now != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, now)
+	}
+}
+
 // TestStage regenerates a candidate over live paths, also such as lead through a link: the difference is shown and explained, the live files,
 // the queue and the mounts stay as they are, and nothing is left.
 func TestStage(t *testing.T) {

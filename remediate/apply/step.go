@@ -361,10 +361,13 @@ func (r *runner) abandon(ctx context.Context, err error) Outcome {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 	defer cancel()
-	if cerr := r.unstage(ctx); cerr != nil {
+	cerr := r.unstage(ctx)
+	status, rerr := r.rooms.abandon(ctx, r.host, r.in.Run)
+	if rerr != nil {
+		status, rerr = r.abandonAnew(ctx, rerr)
+	} else if cerr != nil {
 		r.out.Warnings = append(r.out.Warnings, cerr.Error())
 	}
-	status, rerr := r.rooms.abandon(ctx, r.host, r.in.Run)
 	if rerr != nil || status != scriptFenced && status != scriptDone {
 		text := fmt.Sprintf("exit status %d", status)
 		if rerr != nil {
@@ -373,6 +376,21 @@ func (r *runner) abandon(ctx context.Context, err error) Outcome {
 		r.out.Warnings = append(r.out.Warnings, "the host's lock was left behind, the next run clears it: "+text)
 	}
 	return r.end(Unchanged, err, errors.Is(err, errNothing))
+}
+
+// abandonAnew clears up over another connection, where the run's own is dead: a command that is interrupted takes it along. No person is asked
+// for a login that changes nothing.
+func (r *runner) abandonAnew(ctx context.Context, why error) (int, error) {
+	if r.second == nil {
+		if r.host.Transport().Person != "" {
+			return 0, why
+		}
+		var err error
+		if r.second, err = r.in.Dial(remote.Afresh(ctx)); err != nil {
+			return 0, errors.Join(why, err)
+		}
+	}
+	return r.rooms.abandon(ctx, r.second, r.in.Run)
 }
 
 // errNothing: everything is as the run would leave it.

@@ -29,6 +29,7 @@ type world struct {
 	ops   int // how many operations were asked for
 	fault func(op int) cut
 	down  bool // no connection is possible, and those open are dead
+	brief bool // a connection that is lost may be made anew at once
 
 	person string   // what a person does at each login
 	dials  []string // what the host was at each login: "before" the swap or "after" it
@@ -89,6 +90,9 @@ func (w *world) op(do func() int) (int, error) {
 
 func (w *world) break_() {
 	w.down, w.until, w.shell = true, w.now.Add(5*time.Second), false
+	if w.brief {
+		w.down = false
+	}
 }
 
 // guard does what the host's guard does, when its time has come.

@@ -7,11 +7,15 @@ shift 2
 nl='
 '
 
+# fail TEXT: the stage goes first, since whoever was to read the text may not be there any more.
 fail() {
-	printf '%s\n' "$*" | head -c 2000 >&2
 	[ ! -d "$stage" ] || rm -rf "$stage"
+	printf '%s\n' "$*" | head -c 2000 >&2
 	exit "${code:-5}"
 }
+
+# wanted: a run that was given up while this goes on has taken its stage away, and nobody takes it away again.
+wanted() { [ ! -d "${stage%/*}/token" ] || fail "the run is over"; }
 
 # resolved DIR: sets real to the directory that DIR leads to, or fails for what is none.
 resolved() {
@@ -28,6 +32,7 @@ like() {
 
 # put KIND: the next directory of the stage, in place of $real.
 put() {
+	wanted
 	n=$((n + 1))
 	printf '%s\t%s\t%s\n' "$real" "$1" "$n" >>"$stage/list" || fail "the stage cannot be written"
 	at=$stage/$n
@@ -165,4 +170,6 @@ while [ ! -e "$stage/ready" ]; do
 	fi
 	sleep 0.1 2>/dev/null || sleep 1
 done
+if [ -d "${stage%/*}/token" ]; then kill -KILL "$(sed 's/ .*//' "$stage/pid")" 2>/dev/null; fi
+wanted
 printf 'up %s\n' "$(cat "$stage/pid")"
