@@ -87,16 +87,51 @@ func TestGroundSentNames(t *testing.T) {
 	}
 }
 
+// second is the plan of a run on what the first one left.
+func (g *ground) second(run string) Input {
+	was, now := "relay = nobody\n", "relay = none at all\n"
+	at := strings.Index(was, "nobody")
+	in := g.input(run)
+	in.Host.Changes = []plan.Change{{Kind: plan.EditFile, Path: g.main, PreHash: hash([]byte(was)), PostHash: hash([]byte(now)),
+		Edits: []plan.Edit{{Start: at, End: at + len("nobody"), OldHash: hash([]byte("nobody")), New: []byte("none at all")}}}}
+	in.Host.Expect[0].Before = plan.Pass
+	return in
+}
+
+// TestGroundOrder: the run that came first is not undone before the one that built on it, whatever the clocks said that named them; --to undoes
+// both.
+func TestGroundOrder(t *testing.T) {
+	for _, second := range []string{"r0", "r2"} {
+		t.Run(second, func(t *testing.T) {
+			t.Parallel()
+			g, _ := changed(t) // by r1
+			if o := Apply(t.Context(), g.second(second)); o.Ending != Changed {
+				t.Fatalf("the second run ended %s (%s)", o.Ending, o.Reason)
+			}
+			stood := g.state()
+			var later *LaterError
+			o := Rollback(t.Context(), g.undo("r3", "r1"))
+			if o.Ending != Unchanged || !errors.As(o.Err, &later) || len(later.Runs) != 1 || later.Runs[0] != second || g.state() != stood || len(g.left()) > 0 {
+				t.Fatalf("the first, undone before: %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+			}
+			if o := Rollback(t.Context(), g.undo("r4", second)); o.Ending != RolledBack || g.state() != "after" {
+				t.Fatalf("the second: %s (%s): %q", o.Ending, o.Reason, g.state())
+			}
+			if o := Apply(t.Context(), g.second(second+"again")); o.Ending != Changed {
+				t.Fatalf("the third run ended %s (%s)", o.Ending, o.Reason)
+			}
+			if o := RollbackTo(t.Context(), g.undo("r5", "r1")); o.Ending != RolledBack || g.state() != "before" || len(g.left()) > 0 {
+				t.Errorf("both: %s (%s): %q, left %v", o.Ending, o.Reason, g.state(), g.left())
+			}
+		})
+	}
+}
+
 // TestGroundToDamaged: where a later run's contents are damaged, --to brings the copy of that run, and leaves the folders of others alone.
 func TestGroundToDamaged(t *testing.T) {
 	t.Parallel()
 	g, first := changed(t)
-	was, now := "relay = nobody\n", "relay = none at all\n"
-	at := strings.Index(was, "nobody")
-	in := g.input("r2")
-	in.Host.Changes = []plan.Change{{Kind: plan.EditFile, Path: g.main, PreHash: hash([]byte(was)), PostHash: hash([]byte(now)),
-		Edits: []plan.Edit{{Start: at, End: at + len("nobody"), OldHash: hash([]byte("nobody")), New: []byte("none at all")}}}}
-	in.Host.Expect[0].Before = plan.Pass
+	in := g.second("r2")
 	var kept backup.Manifest
 	var contents map[int][]byte
 	in.Keep = func(m backup.Manifest, c map[int][]byte) error { kept, contents = m, c; return nil }

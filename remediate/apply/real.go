@@ -30,7 +30,7 @@ func (s shell) rooms() rooms {
 			return s.run(ctx, h, run, "confirm.sh")
 		},
 		read: s.read, scripts: s.scripts,
-		record: s.record, later: s.later, survey: s.survey, threeWays: s.threeWays, resave: s.resave, undo: s.undo, send: s.send, texts: s.texts, ownFiles: s.ownFiles, mend: s.mend, around: s.around, commit: s.commit,
+		record: s.record, others: s.others, survey: s.survey, threeWays: s.threeWays, resave: s.resave, undo: s.undo, send: s.send, texts: s.texts, ownFiles: s.ownFiles, mend: s.mend, around: s.around, commit: s.commit,
 	}
 }
 

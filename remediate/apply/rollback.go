@@ -192,13 +192,13 @@ func (u *undoing) undoable(rec *journal.Record) error {
 
 // first refuses where later runs changed the same files: those are undone before.
 func (u *undoing) first(ctx context.Context) error {
-	later, err := u.rooms.later(ctx, u.host, u.in.Of, u.runner.in.Run)
+	others, err := u.rooms.others(ctx, u.host, u.in.Of, u.runner.in.Run)
 	if err != nil {
 		return err
 	}
 	var names []string
-	for _, m := range slices.Backward(later) {
-		if shares(*u.was, m) {
+	for _, m := range slices.Backward(others) {
+		if shares(*u.was, m) && follows(m, *u.was) {
 			names = append(names, m.Run)
 		}
 	}
@@ -225,6 +225,33 @@ func shares(a, b backup.Manifest) bool {
 	return slices.ContainsFunc(a.Items, func(i backup.Item) bool {
 		return slices.ContainsFunc(b.Items, func(j backup.Item) bool { return i.Path == j.Path })
 	})
+}
+
+// follows says whether run b came after run a, which shares files with it: one that found what the other left. A run's name is the time at which
+// its controller's clock stood, which may be another controller's, or have been set: it counts where the files do not tell.
+func follows(b, a backup.Manifest) bool {
+	after, before := 0, 0
+	for _, i := range a.Items {
+		for _, j := range b.Items {
+			if i.Path != j.Path || i.Kind != j.Kind || i.Service != nil {
+				continue
+			}
+			if sameState(j.Before, i.After) {
+				after++
+			}
+			if sameState(i.Before, j.After) {
+				before++
+			}
+		}
+	}
+	if (after > 0) != (before > 0) {
+		return after > 0
+	}
+	return b.Run > a.Run
+}
+
+func sameState(a, b backup.State) bool {
+	return a.Absent == b.Absent && a.Hash == b.Hash && a.Mode == b.Mode && a.UID == b.UID && a.GID == b.GID
 }
 
 // survey asks restore.sh what it would do. Conflicts are shown to a person, three ways; with Force they are what is replaced.

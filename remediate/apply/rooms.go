@@ -37,7 +37,7 @@ type rooms struct {
 	scripts  func(ctx context.Context, h remote.Host, run string, m backup.Manifest) error
 	// A rollback's own.
 	record    func(ctx context.Context, h remote.Host, run string) (*journal.Record, error)
-	later     func(ctx context.Context, h remote.Host, of, own string) ([]backup.Manifest, error)
+	others    func(ctx context.Context, h remote.Host, of, own string) ([]backup.Manifest, error)
 	survey    func(ctx context.Context, h remote.Host, of string) ([]Line, error)
 	threeWays func(ctx context.Context, h remote.Host, of, mask string, n int, path string) (string, error)
 	resave    func(ctx context.Context, h remote.Host, run string, was *backup.Manifest) (*backup.Manifest, map[int][]byte, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/backup"
@@ -18,29 +19,39 @@ func (s shell) record(ctx context.Context, h remote.Host, run string) (*journal.
 	return journal.Read(ctx, h, s.l, run)
 }
 
-// later are the manifests of the runs after another that stand on the host, the oldest first: confirmed, and not put back. A rollback is none:
-// it changed what the run that it undid had changed.
-func (s shell) later(ctx context.Context, h remote.Host, of, own string) ([]backup.Manifest, error) {
+// mostBefore bounds how many runs with a name before another's are looked at: a clock is hours behind, not a hundred runs.
+const mostBefore = 20
+
+// others are the manifests of the runs but that one that stand on the host, in the order of their names: confirmed, and not put back. A rollback is
+// none: it changed what the run that it undid had changed. Of those with a name before that one's the last are enough.
+func (s shell) others(ctx context.Context, h remote.Host, of, own string) ([]backup.Manifest, error) {
 	ctx, cancel := context.WithTimeout(ctx, scriptTime)
 	defer cancel()
 	all, err := journal.List(ctx, h, s.l)
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(r journal.Record) bool {
+		return r.Run == of || r.Run == own || r.About.Command == "rollback" || !stands(&r)
+	})
+	slices.SortFunc(all, func(a, b journal.Record) int { return strings.Compare(a.Run, b.Run) })
+	before := 0
+	for before < len(all) && all[before].Run < of {
+		before++
+	}
 	var out []backup.Manifest
-	for _, r := range all {
-		if r.Run <= of || r.Run == own || r.About.Command == "rollback" || !stands(&r) {
-			continue
-		}
+	for _, r := range all[max(before-mostBefore, 0):] {
 		whole, err := journal.Read(ctx, h, s.l, r.Run)
 		if err != nil {
 			return nil, err
 		}
 		m, err := backup.Decode(whole.Manifest)
-		if err != nil {
+		switch {
+		case err == nil:
+			out = append(out, *m)
+		case r.Run > of:
 			return nil, fmt.Errorf("run %s: %w", r.Run, err)
 		}
-		out = append(out, *m)
 	}
 	return out, nil
 }
