@@ -189,7 +189,7 @@ func tooManyNames(value string) text {
 		name = rest // sendmail's access keys: "To:org"
 	}
 	bare := strings.Trim(strings.TrimLeft(name, "*"), ".")
-	if bare == "" {
+	if bare == "" || strings.HasSuffix(bare, "@") { // "postmaster@": that account of any domain
 		return say("it stands for every domain", "모든 도메인에 해당")
 	}
 	suffix, icann := publicsuffix.PublicSuffix(bare)

@@ -80,3 +80,46 @@ func (t *table) lookParts(key string) found {
 	}
 	return found{ok: len(values) > 0, value: strings.Join(values, ","), line: line}
 }
+
+// sources are the tables whose keys are looked up in a table that is made of others; keyed says that they hold them all.
+func (t *table) sources() (list []*table, keyed bool) {
+	parts := t.parts
+	if t.kind == "pipemap" {
+		parts = parts[:min(len(parts), 1)]
+	}
+	keyed = true
+	for _, p := range parts {
+		if p.parts != nil {
+			more, all := p.sources()
+			list, keyed = append(list, more...), keyed && all
+			continue
+		}
+		if p.keys == nil {
+			keyed = false
+			continue
+		}
+		list = append(list, p)
+	}
+	return list, keyed
+}
+
+// said are the values that the parts give which have the last word: each for itself, not joined.
+func (t *table) said() []string {
+	if t.parts == nil {
+		return t.values()
+	}
+	parts := t.parts
+	if t.kind == "pipemap" {
+		parts = parts[max(len(parts)-1, 0):]
+	}
+	var out []string
+	for _, p := range parts {
+		out = append(out, p.said()...)
+	}
+	return out
+}
+
+// opaque reports whether a part's values are not known, or more than are listed.
+func (t *table) opaque() bool {
+	return t.unread != "" || len(t.values()) > maxFollowed || slices.ContainsFunc(t.parts, (*table).opaque)
+}

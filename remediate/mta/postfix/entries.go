@@ -2,6 +2,7 @@ package postfix
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mtaharden/remediate/judge"
@@ -19,6 +20,10 @@ func (a *asker) entries(trusted []mta.Trust) {
 			continue
 		}
 		n++
+		if ofPatterns(t) {
+			a.plain(judge.Inside, t, a.outsider(), outsideName, "antispam@"+a.third, "relaytest@"+a.foreign)
+			continue
+		}
 		switch t.Kind {
 		case "client-net":
 			a.network(t)
@@ -41,10 +46,14 @@ func (a *asker) entries(trusted []mta.Trust) {
 	}
 }
 
-// ofPatterns reports entries that are regular expressions: no client, sender or domain is at hand that they surely cover.
+// ofPatterns reports entries that are regular expressions, or tables made of others: no client, sender or domain is at hand that they
+// surely cover.
 func ofPatterns(t mta.Trust) bool {
-	spec := strings.TrimPrefix(t.Value, "proxy:")
-	return t.Kind == "table" && (strings.HasPrefix(spec, "regexp:") || strings.HasPrefix(spec, "pcre:"))
+	if t.Kind != "table" && t.Kind != "sender" && t.Kind != "helo" {
+		return false
+	}
+	kind, _, _ := strings.Cut(strings.TrimPrefix(t.Value, "proxy:"), ":")
+	return slices.Contains([]string{"regexp", "pcre", "unionmap", "pipemap"}, kind)
 }
 
 func (a *asker) plain(class judge.Class, t mta.Trust, addr, name, sender, rcpt string) {

@@ -195,17 +195,20 @@ func (a *asker) sessions(addr string) {
 	}
 }
 
-// outsider is the first outsider that no narrow entry of mynetworks names and from whom mail for the host itself is taken: a list that
-// refuses the documentation networks, which nobody has, must not answer for all the rest.
+// outsider is the first outsider that no narrow entry names and from whom mail for the host itself is taken: a list that
+// refuses the documentation networks, which nobody has, must not answer for all the rest, and what one trusted client may says nothing of strangers.
 func (a *asker) outsider() string {
 	if a.stranger != "" {
 		return a.stranger
 	}
+	trusted := a.m.trustedAt(a.l.smtpd)
 	for _, addr := range outsiders {
 		ip := netip.MustParseAddr(addr)
 		named := slices.ContainsFunc(a.m.patterns("mynetworks", a.l.smtpd), func(p pattern) bool {
 			net, err := parseNet(p.text)
-			return err == nil && p.table == nil && net.Contains(ip) && (net.Bits() >= 16 || p.negate)
+			return err == nil && p.table == nil && net.Contains(ip) && p.negate
+		}) || slices.ContainsFunc(trusted, func(t mta.Trust) bool {
+			return t.Kind == "client-net" && t.Net.IsValid() && t.Net.Bits() >= 16 && t.Net.Contains(ip)
 		})
 		switch {
 		case named:

@@ -260,6 +260,8 @@ func (c *collectTrust) access(word string, it, arg member, name string) {
 		if c.mayPermit(t.every) {
 			c.add("any", word+" "+arg.text, name, netip.Prefix{}, it.origin, it.param)
 		}
+	case t.parts != nil:
+		c.accessParts(kind, t, arg)
 	case t.keys != nil:
 		for _, k := range sortedKeys(t) {
 			if c.mayPermit(t.keys[k].value) {
@@ -269,6 +271,30 @@ func (c *collectTrust) access(word string, it, arg member, name string) {
 	default:
 		c.accessRules(kind, t, arg)
 	}
+}
+
+// accessParts adds the keys for which a table that is made of others may say yes. Where one of these is no list of keys, nobody can list
+// whom the whole covers.
+func (c *collectTrust) accessParts(kind string, t *table, arg member) {
+	sources, keyed := t.sources()
+	for _, p := range sources {
+		for _, k := range sortedKeys(p) {
+			if f := t.look(k); f.ok && c.mayPermit(f.value) {
+				c.accessKey(kind, k, c.rowOrigin(p, p.keys[k].line, arg))
+			}
+		}
+	}
+	if !keyed && (t.opaque() || slices.ContainsFunc(t.said(), c.mayPermit)) {
+		c.add(patternKind(kind), arg.text, "access", netip.Prefix{}, arg.origin, arg.param)
+	}
+}
+
+// patternKind is the kind of an entry of patterns: what anyone can claim stays that, whatever the patterns cover.
+func patternKind(kind string) string {
+	if kind == "sender" || kind == "helo" {
+		return kind
+	}
+	return "table"
 }
 
 func (c *collectTrust) accessRules(kind string, t *table, arg member) {
@@ -281,7 +307,7 @@ func (c *collectTrust) accessRules(kind string, t *table, arg member) {
 			c.add("client-net", r.net.String(), "access", r.net, o, "")
 			continue
 		}
-		c.add("table", fmt.Sprintf("%s line %d", arg.text, r.line), "access", netip.Prefix{}, o, "")
+		c.add(patternKind(kind), fmt.Sprintf("%s line %d", arg.text, r.line), "access", netip.Prefix{}, o, "")
 	}
 }
 
