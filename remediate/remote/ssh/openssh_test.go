@@ -138,8 +138,23 @@ func sameRelease(image string) bool {
 	return id(a) != "" && id(a) == id(b)
 }
 
-// startOpenSSH boots it, with more daemons beside the first: each is options of sshd, or the word dropbear. Their ports are in more.
+// startOpenSSH boots it, with more daemons beside the first: each is options of sshd, or the word dropbear. Their ports are in more. A port that was free when
+// it was chosen may be somebody's when it is listened on: others are tried then.
 func startOpenSSH(t testing.TB, image string, daemons ...string) *openSSH {
+	t.Helper()
+	for range 5 {
+		if o := tryOpenSSH(t, freePort, image, daemons...); o != nil {
+			return o
+		}
+	}
+	t.Fatal("whatever port is chosen, another program listens on it")
+	return nil
+}
+
+const taken = "Address already in use"
+
+// tryOpenSSH boots it on ports as port gives them; nil where one of them is taken.
+func tryOpenSSH(t testing.TB, port func(testing.TB) int, image string, daemons ...string) *openSSH {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "m"), 0o700); err != nil {
@@ -151,10 +166,10 @@ func startOpenSSH(t testing.TB, image string, daemons ...string) *openSSH {
 	if err := os.WriteFile(filepath.Join(dir, "key"), xssh.MarshalAuthorizedKey(pub), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o.port = freePort(t)
+	o.port = port(t)
 	var more []string
 	for _, d := range daemons {
-		o.more = append(o.more, freePort(t))
+		o.more = append(o.more, port(t))
 		more = append(more, fmt.Sprint(o.more[len(o.more)-1]), d)
 	}
 	lend := "0"
@@ -180,17 +195,62 @@ func startOpenSSH(t testing.TB, image string, daemons ...string) *openSSH {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cmd.Process.Kill() // the namespace's first process goes with it, and all others with that one
 		<-ended
 	})
-	for deadline := time.Now().Add(60 * time.Second); !strings.Contains(o.log.String(), "Server listening on"); time.Sleep(20 * time.Millisecond) {
-		if len(ended) > 0 || time.Now().After(deadline) {
+	t.Cleanup(stop)
+	first := fmt.Sprintf("Server listening on 127.0.0.1 port %d.", o.port)
+	for deadline := time.Now().Add(60 * time.Second); !o.running(first, daemons); time.Sleep(20 * time.Millisecond) {
+		switch over := len(ended) > 0 || time.Now().After(deadline); {
+		case strings.Contains(o.log.String(), taken):
+			stop()
+			return nil
+		case over && strings.Contains(o.log.String(), first):
+			deadline = deadline.Add(time.Hour) // of the others, one that does not run is noticed where it is wanted
+			daemons = nil
+		case over:
 			t.Fatalf("sshd does not run:\n%s", o.log)
 		}
 	}
 	o.learn(t, dir)
 	return o
+}
+
+// running says whether the first daemon listens, and those of the others that are sshd's.
+func (o *openSSH) running(first string, daemons []string) bool {
+	log := o.log.String()
+	for i, d := range daemons {
+		if d != "dropbear" && !strings.Contains(log, fmt.Sprintf("Server listening on 127.0.0.1 port %d.", o.more[i])) {
+			return false
+		}
+	}
+	return strings.Contains(log, first)
+}
+
+// TestPortTaken: where another program listens on the port that was chosen, that is seen, and another port does.
+func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	image := anyRelease(t)
+	theirs := func(testing.TB) int { return l.Addr().(*net.TCPAddr).Port }
+	if o := tryOpenSSH(t, theirs, image); o != nil {
+		t.Fatalf("it runs on a port that is taken:\n%s", o.log)
+	}
+	calls := 0
+	second := func(t testing.TB) int {
+		if calls++; calls == 2 {
+			return theirs(t)
+		}
+		return freePort(t)
+	}
+	if o := tryOpenSSH(t, second, image, "-o LogLevel=INFO"); o != nil {
+		t.Fatalf("a second daemon runs on a port that is taken:\n%s", o.log)
+	}
+	dial(t, startOpenSSH(t, image, "-o LogLevel=INFO").target(t, "root"))
 }
 
 // freePort is a port that nobody listens on just now.

@@ -3,19 +3,15 @@ package ssh_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	xssh "golang.org/x/crypto/ssh"
 
 	"mtaharden/remediate/journal"
 	"mtaharden/remediate/remote"
@@ -303,80 +299,3 @@ while [ "$1" != -- ]; do shift; done; shift; PATH=TOOLS:/usr/sbin:/usr/bin:/sbin
 }
 
 const fileServer = "sftp-server"
-
-// TestFileServersOpenSSH: a long content goes up by the SFTP server of every release, of every kind, and through every way to root that leaves its streams alone; where
-// there is none that works, by a command.
-func TestFileServersOpenSSH(t *testing.T) {
-	const by = "uploaded 1440000 bytes by sftp"
-	for release, image := range releases(t) {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			o := startOpenSSH(t, image, "Subsystem sftp /usr/lib/openssh/sftp-server", "Subsystem sftp internal-sftp", "Subsystem sftp /nonexistent/sftp-server",
-				"Subsystem sftp echo noise; exec /usr/lib/openssh/sftp-server", "Subsystem sftp sleep 1000", "Subsystem sftp /usr/lib/openssh/sftp-server -R",
-				"Subsystem sftp ulimit -f 1000; exec /usr/lib/openssh/sftp-server")
-			ed25519 := o.hostKeys[xssh.KeyAlgoED25519]
-			for _, c := range []struct {
-				name, user, become, says string
-				daemon                   int // 0: the one without the subsystem
-			}{
-				{"sftp-server", "root", "", by, 1},
-				{"internal-sftp", "root", "", by, 2},
-				{"a program that is not there", "root", "", "no sftp, a command will do: ", 3},
-				{"one that prints", "root", "", "packet too long", 4},
-				{"one that hangs", "root", "", "the sftp server said nothing for 3s", 5},
-				{"one that may not write", "root", "", "permission denied", 6},
-				{"one that breaks off half-way", "root", "", "no sftp, a command will do: ", 7},
-				{"none", "root", "", "the host begins no sftp server", 0},
-				{"sudo", "free", "sudo", by, 0},
-				{"sudo that asks", "dashy", "sudo", by, 0},
-				{"sudo with a terminal of its own", "usepty", "sudo", by, 0},
-				{"sudo that wants a terminal", "needtty", "sudo", "no sftp, a command will do: ", 0},
-				{"sudo that asks on a terminal", "ttypw", "sudo", "no sftp, a command will do: ", 0},
-				{"a start-up file that prints, sudo", "noisy", "sudo", by, 0},
-				{"a PATH that leads nowhere, sudo", "nopath", "sudo", by, 0},
-				{"root of another name, sudo", "toor", "sudo", by, 0},
-				{"su", "nosudo", "su", "the way to root takes a terminal", 0},
-				{"csh, sudo", "ucsh", "sudo", by, 0},
-				{"fish, sudo", "ufish", "sudo", by, 0},
-			} {
-				if strings.HasPrefix(c.user, "u") && c.user != "usepty" && !slices.Contains(o.extra, c.user) {
-					continue
-				}
-				t.Run(c.name, func(t *testing.T) {
-					target := o.target(t, c.user)
-					if c.daemon > 0 {
-						target = o.other(t, c.daemon-1, ed25519)
-					}
-					target.Become = c.become
-					switch c.user {
-					case "free", "needtty", "root", "toor":
-					case "nosudo":
-						target.BecomePassword = given(rootSecret)
-					default:
-						target.BecomePassword = given(secret)
-					}
-					target.Timeouts.Channel, target.Timeouts.Run = 20*time.Second, 60*time.Second
-					if c.daemon == 5 {
-						target.Timeouts.Channel = 3 * time.Second
-					}
-					said := traced(t, &target)
-					h := dial(t, target)
-					dir := "/var/lib/up." + strings.ReplaceAll(c.name, " ", ".")
-					if r, err := h.Run(t.Context(), remote.Script("mkdir "+dir), 100); err != nil || r.Exit != 0 {
-						t.Fatalf("%+v, %v", r, err)
-					}
-					if err := journal.Upload(t.Context(), h, dir+"/up", long); err != nil {
-						t.Fatal(err)
-					}
-					r, err := h.Run(t.Context(), remote.Script(`set -- "$1" $(sha256sum <"$1"); stat -c "%u %a %h" "$1"; echo $2; ls -A ${1%/*}`, dir+"/up"), 1000)
-					if want := fmt.Sprintf("0 600 1\n%x\nup\n", sha256.Sum256(long)); err != nil || string(r.Stdout) != want {
-						t.Errorf("there is %q, %v; want %q", r.Stdout, err, want)
-					}
-					if !strings.Contains(said(), c.says) {
-						t.Errorf("it does not say %q", c.says)
-					}
-				})
-			}
-		})
-	}
-}
