@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -49,13 +50,31 @@ func images(t *testing.T) map[string]string {
 	return found
 }
 
-func startSSHDs(t *testing.T, image string) *sshds {
+// startSSHDs starts them; their accounts take a key file and more keys. Ports that were free when they were chosen may be somebody's when they are listened on:
+// others are tried then.
+func startSSHDs(t *testing.T, image string, more ...xssh.PublicKey) *sshds {
 	t.Helper()
-	s := &sshds{dir: t.TempDir(), port: freePorts(t, 4)}
+	for range 5 {
+		if s := trySSHDs(t, freePorts(t, 4), image, more...); s != nil {
+			return s
+		}
+	}
+	t.Fatal("whatever ports are chosen, another program listens on one of them")
+	return nil
+}
+
+// trySSHDs is startSSHDs on these ports; nil where one of them is taken.
+func trySSHDs(t *testing.T, port int, image string, more ...xssh.PublicKey) *sshds {
+	t.Helper()
+	s := &sshds{dir: t.TempDir(), port: port}
 	key, pub := remotetest.NewKeyFile(t, "")
 	s.key = key
 	public := filepath.Join(s.dir, "login.pub")
-	if err := os.WriteFile(public, xssh.MarshalAuthorizedKey(pub), 0o600); err != nil {
+	var keys []byte
+	for _, k := range append(more, pub) {
+		keys = append(keys, xssh.MarshalAuthorizedKey(k)...)
+	}
+	if err := os.WriteFile(public, keys, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("unshare", "-m", "-p", "-f", "--kill-child", "sh", "testdata/reach.sh", image, s.dir, public, fmt.Sprint(s.port))
@@ -76,14 +95,20 @@ func startSSHDs(t *testing.T, image string) *sshds {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		stdin.Close()
 		cmd.Process.Kill() // the namespace's first process goes with it, and all others with that one
 		cmd.Wait()
 	})
+	t.Cleanup(stop)
 	said := make([]byte, 100)
-	if n, err := stdout.Read(said); err != nil || !strings.Contains(string(said[:n]), "ready") {
-		log, _ := os.ReadFile(out.Name())
+	n, err := stdout.Read(said)
+	log, _ := os.ReadFile(out.Name())
+	switch {
+	case strings.Contains(string(log), "Address already in use"):
+		stop()
+		return nil
+	case err != nil || !strings.Contains(string(said[:n]), "ready"):
 		t.Fatalf("the sshds do not run: %v\n%s", err, log)
 	}
 	return s
