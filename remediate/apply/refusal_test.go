@@ -182,3 +182,35 @@ func TestCandidate(t *testing.T) {
 		}
 	}
 }
+
+// TestSurroundings: configuration management on a host is told of; a package manager at work keeps the host from being changed, also one that has
+// begun since the run did.
+func TestSurroundings(t *testing.T) {
+	for name, c := range map[string]struct {
+		busyFrom int // at which look a package manager has begun; 0: at none
+		ending   Ending
+	}{"nobody": {0, Changed}, "at work": {1, Unchanged}, "begun since": {2, Unchanged}} {
+		w := newWorld()
+		in := w.input(false)
+		r, looks := *in.rooms, 0
+		r.around = func(context.Context, remote.Host, string) (around, error) {
+			looks++
+			a := around{managers: []string{"salt"}}
+			if c.busyFrom > 0 && looks >= c.busyFrom {
+				a.busy = "process 826 (apt-get) has the lock of dpkg"
+			}
+			return a, nil
+		}
+		in.rooms = &r
+		o := Apply(context.Background(), in)
+		if o.Ending != c.ending || (o.Ending == Unchanged) != errors.Is(o.Err, ErrRefused) || w.lock != "" || w.armed || w.stage {
+			t.Errorf("%s: %s (%s); lock %q, guard %v, stage %v", name, o.Ending, o.Reason, w.lock, w.armed, w.stage)
+		}
+		if want := map[Ending]string{Changed: "after", Unchanged: "before"}[c.ending]; w.live != want {
+			t.Errorf("%s: the host is as %s, want %s", name, w.live, want)
+		}
+		if !strings.Contains(strings.Join(o.Warnings, "; "), "salt is set up on this host: it may undo the change") {
+			t.Errorf("%s: it warns of %q", name, o.Warnings)
+		}
+	}
+}
