@@ -54,7 +54,11 @@ var hostFaults = []hostFault{
 		after: "umount -l " + runsDir + " /run/full && rmdir /run/full"},
 	{name: "full-conf", prepare: smallConf, strike: `dd if=/dev/zero of="$(cat /run/conf-dir)/.fill" bs=512 2>/dev/null; :`,
 		heal: `rm -f "$(cat /run/conf-dir)/.fill"`, after: `umount -l "$(cat /run/conf-dir)"`},
-	{name: "read-only", strike: "mount --bind /etc /etc && mount -o remount,bind,ro /etc", heal: "umount -l /etc"},
+	// Debian's make of sendmail gives /etc/mail/databases to root:root and only then to root:smmsp, and builds maps under names beside theirs. Cut in
+	// between by a disk that has turned read-only it leaves the one so until the .mc is touched again, the others until their map is built again: that
+	// is Debian's, on a host without any run too, and is put right with the disk.
+	{name: "read-only", strike: "mount --bind /etc /etc && mount -o remount,bind,ro /etc",
+		heal: "umount -l /etc && { ! [ -f /etc/mail/databases ] || chgrp smmsp /etc/mail/databases; } && rm -f /etc/mail/*.new.db"},
 	{name: "clock-ahead", prepare: fakeDate, strike: "echo 86400 >/run/wrong-clock", kill: true, after: noFakeDate},
 	{name: "clock-behind", prepare: fakeDate, strike: "echo -86400 >/run/wrong-clock", kill: true, after: noFakeDate},
 }
