@@ -1,6 +1,6 @@
 # sendmail: the questions that are made of the keys found on the host, and the one process that answers them all.
 
-# sm_keys CF: what may let somebody relay, or change a client's features: "access KEY VALUE", "R NAME", "issuer NAME" (of certificates
+# sm_keys CF: what may let somebody relay, or change a client's features: "access KEY VALUE", "R NAME", "m NAME", "issuer NAME" (of certificates
 # whose subject decides), "avoid DOMAIN" and "daemon ADDRESS:PORT FLAGS" (a listener with modifiers), one a line.
 sm_keys() {
 	sm_list=$(sm_paths "$1")
@@ -23,6 +23,14 @@ sm_keys() {
 		while read -r sm_all sm_path; do
 			awk -v all="$sm_all" '{ if (all) sub(/#.*/, ""); for (i = 1; i <= (all ? NF : NF > 0); i++) if ($i ~ /^[A-Za-z0-9.[]/) print "R\t" tolower($i) "\tRELAY" }' "$sm_path" 2>/dev/null
 		done
+	# with relay_entire_domain whoever is in a domain of class m, which has the host's own from the start, and whatever goes there
+	if sm_lines "$1" | grep '^R.*[$]=m.*[$]@ *RELAY' >/dev/null 2>&1; then
+		{
+			case $sm_fqdn in *.*) printf '%s\n' "${sm_fqdn#*.}" ;; esac
+			sm_lines "$1" | awk '/^Cm/ { l = substr($0, 3) } /^C[{]m[}]/ { l = substr($0, 5) }
+				/^Cm/ || /^C[{]m[}]/ { n = split(l, w, /[ \t]+/); for (i = 1; i <= n; i++) if (w[i] ~ /^[A-Za-z0-9.-]+$/) print w[i] }'
+		} | awk '{ print "m\t" tolower($1) "\tRELAY" }'
+	fi
 	sm_daemons "$1"
 }
 
@@ -169,8 +177,8 @@ sm_questions() {
 		ask("localhost", "", "", "127.0.0.1", "localhost", "", "VRFY", "", "root"); ask("localhost", "", "", "127.0.0.1", "localhost", "", "EXPN", "", "root")
 		for (i = 1; i <= nk; i++) {
 			id = kind[i] ":" key[i]; k = key[i]
-			both = kind[i] == "R" || k !~ /^[a-z_]+:/
-			if (kind[i] == "R") { client(id, k); to(id, k) }
+			both = kind[i] != "access" || k !~ /^[a-z_]+:/
+			if (kind[i] == "R" || kind[i] == "m") { client(id, k); to(id, k) }
 			else if (k ~ /^srv_features:/) { sub(/^srv_features:/, "", k); feature(id, k) }
 			else if (k ~ /^certissuer:/) { sub(/^certissuer:/, "", k); cert(id, k, "") }
 			else if (k ~ /^certsubject:/) { sub(/^certsubject:/, "", k); cert(id, by, k) }

@@ -28,6 +28,7 @@ func (m *model) trusted(c *mta.Config) {
 			m.trustRelay(c, w, word)
 		}
 	}
+	m.trustDomains(c)
 	for _, h := range m.holes() {
 		c.Trusted = append(c.Trusted, h.Trust)
 	}
@@ -99,6 +100,48 @@ func (m *model) trustRelay(c *mta.Config, w member, word string) {
 	c.Trusted = append(c.Trusted, trust)
 	trust.ID, trust.Kind = "R:"+word+"/client", "client-name"
 	c.Trusted = append(c.Trusted, trust)
+}
+
+// trustDomains adds the domains of class m where the rules relay for whoever is in one, and for whatever goes there (relay_entire_domain).
+// A host that is named as its domain is, example.com, has the top-level domain for its own.
+func (m *model) trustDomains(c *mta.Config) {
+	line, ok := m.entireDomain()
+	if !ok {
+		return
+	}
+	add := func(word string, origin mta.Origin) {
+		id := "m:" + strings.ToLower(word)
+		if word == "" || slices.ContainsFunc(c.Trusted, func(t mta.Trust) bool { return t.ID == id }) {
+			return
+		}
+		trust := mta.Trust{ID: id, Kind: "recipient", Value: word, Name: "relay_entire_domain", Origin: origin}
+		c.Trusted = append(c.Trusted, trust)
+		trust.ID, trust.Kind = id+"/client", "client-name"
+		c.Trusted = append(c.Trusted, trust)
+	}
+	for _, w := range m.cf.classes["m"] {
+		add(w.word, mta.Origin{File: m.cf.path, Line: w.line.line, How: "file"})
+	}
+	rule := mta.Origin{File: m.cf.path, Line: line, How: "default"}
+	if m.said != nil {
+		for _, word := range m.said.classes["m"] {
+			add(word, rule)
+		}
+	}
+	_, domain, _ := strings.Cut(m.snap.Fact("sendmail:fqdn"), ".")
+	add(domain, rule)
+}
+
+// entireDomain is the line of the rule that relays to class m.
+func (m *model) entireDomain() (int, bool) {
+	for _, name := range slices.Sorted(maps.Keys(m.cf.rulesets)) {
+		for _, r := range m.cf.rulesets[name] {
+			if strings.Contains(r.lhs, "$=m") && strings.HasPrefix(r.rhs, "$@ RELAY") {
+				return r.line.line, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // fixRelay is what takes a word out of class R: out of its file, or out of the .mc.
