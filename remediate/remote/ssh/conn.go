@@ -19,7 +19,8 @@ func (t Target) tracef(format string, args ...any) {
 // watched is the connection underneath, which remembers what a failed login is explained with and when the host was last heard.
 type watched struct {
 	net.Conn
-	named func() // called once, when the server has named its version; nil: nobody wants to know
+	before *host  // the jump host that it runs through; nil: none
+	named  func() // called once, when the server has named its version; nil: nobody wants to know
 
 	mu    sync.Mutex
 	first []byte // the first bytes that came, at most 200
@@ -67,6 +68,11 @@ func (w *watched) over() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.gone
+}
+
+// jumpGone reports whether it ended because the jump host before it did: the host behind has said nothing.
+func (w *watched) jumpGone() bool {
+	return w.before != nil && w.over() && (w.before.lost.Load() != nil || w.before.conn.over())
 }
 
 func (w *watched) greeting() string {

@@ -93,7 +93,7 @@ func (t Target) connect(ctx context.Context, before *host) (*watched, error) {
 		}
 		return nil, remote.Wrap(opConnect, t.Name, remote.ErrUnreachable, t.unfollowed(err, "BindAddress", "BindInterface"))
 	}
-	return &watched{Conn: promptly(conn), heard: time.Now()}, nil
+	return &watched{Conn: promptly(conn), heard: time.Now(), before: before}, nil
 }
 
 // The phases of a login, each with its own time.
@@ -206,6 +206,8 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 		return unreachable(ended)
 	case ctx.Err() != nil && !late:
 		return unreachable(context.Cause(ctx))
+	case l.conn.jumpGone():
+		return unreachable(errors.New(l.conn.before.gone()))
 	case late && !l.unable():
 		return unreachable(l.late())
 	case errors.As(err, &algo):

@@ -67,5 +67,13 @@ func (h *host) cutOff() string {
 	if h.transport.Master != "" {
 		return fmt.Sprintf("the ControlMaster at %s ended, and the connection with it", h.transport.Master)
 	}
+	if h.conn.jumpGone() {
+		return h.conn.before.gone()
+	}
 	return "the connection was lost"
+}
+
+// gone says of a jump host that it ended what ran through it.
+func (h *host) gone() string {
+	return fmt.Sprintf("its jump host %s ended, and the connection with it", h.t.Name)
 }

@@ -137,6 +137,8 @@ func (h *host) open(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, erro
 	}
 	if why := h.lost.Load(); err != nil && why != nil {
 		err = errors.New(*why)
+	} else if err != nil && h.conn.over() {
+		err = errors.New(h.cutOff())
 	} else if err != nil {
 		err = fmt.Errorf("the host opens no channel: %s", reason(err))
 	}
