@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,8 +51,8 @@ var errRefused = errors.New("nothing left to offer")
 // may be locked after a few wrong ones.
 func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	l.begun, l.allowed, l.partial = true, c.AllowedMethods, c.PartialSuccessMethods
-	if l.conn.over() {
-		return nil, io.ErrUnexpectedEOF
+	if err := l.conn.why(); err != nil {
+		return nil, err
 	}
 	l.t.tracef("the host takes %s", strings.Join(c.AllowedMethods, ", "))
 	may := func(method string) bool {

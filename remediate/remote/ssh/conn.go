@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -26,8 +27,8 @@ type watched struct {
 	first []byte // the first bytes that came, at most 200
 	line  []byte // the line that is coming, until the version has come; at most 255 bytes (RFC 4253, 4.2)
 	heard time.Time
-	gone  bool // a read has failed
-	known bool // the version has come
+	gone  error // a read has failed, and why; nil: none has
+	known bool  // the version has come
 }
 
 func (w *watched) Read(p []byte) (int, error) {
@@ -39,7 +40,9 @@ func (w *watched) Read(p []byte) (int, error) {
 		w.first = append(w.first, p[:min(n, max(200-len(w.first), 0))]...)
 		w.look(p[:n])
 	}
-	w.gone = w.gone || err != nil
+	if w.gone == nil {
+		w.gone = err
+	}
 	is := w.known
 	w.mu.Unlock()
 	if is && !was && w.named != nil {
@@ -67,7 +70,21 @@ func (w *watched) look(p []byte) {
 func (w *watched) over() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.gone != nil
+}
+
+// why is why a read failed; nil where none has.
+func (w *watched) why() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.gone
+}
+
+// broken reports whether the link failed and no side has ended it: a route that is gone, nobody who answers any more.
+func (w *watched) broken() bool {
+	var link *net.OpError
+	err := w.why()
+	return errors.As(err, &link) && !hungUp(err) && !errors.Is(err, net.ErrClosed)
 }
 
 // jumpGone reports whether it ended because the jump host before it did: the host behind has said nothing.

@@ -208,6 +208,8 @@ func (l *login) failure(ctx context.Context, err, untrusted error, keySeen bool)
 		return unreachable(context.Cause(ctx))
 	case l.conn.jumpGone():
 		return unreachable(errors.New(l.conn.before.gone()))
+	case !late && l.conn.broken():
+		return unreachable(fmt.Errorf("the link was lost: %s", reason(l.conn.why())))
 	case late && !l.unable():
 		return unreachable(l.late())
 	case errors.As(err, &algo):
