@@ -11,14 +11,14 @@ import (
 
 // retiredSh says what serves port 25 on a host, and what starts the mail server at boot.
 const retiredSh = `ss -ltn | grep -c ':25 ' || true
-ls -d /etc/systemd/system/multi-user.target.wants/postfix.service /etc/rc[2-5].d/S*postfix 2>/dev/null || true`
+ls -d /etc/systemd/system/multi-user.target.wants/postfix.service /etc/rc[2-5].d/S*postfix /etc/runlevels/default/postfix 2>/dev/null || true`
 
 // TestLabRetire carries out what a host whose role is none is due, with a file and a mode beside it: the service stops and starts at boot no more,
-// under systemd, where Debian's postfix.service is but a name for another, and under sysvinit. Rolled back, it runs, and every link is back.
+// under systemd, where Debian's postfix.service is but a name for another, under sysvinit, and under OpenRC. Rolled back, it runs, and every link is back.
 func TestLabRetire(t *testing.T) {
 	l := needLab(t)
 	t.Parallel()
-	for host, links := range map[string]string{l.host(t, "deb11-postfix", "deb12-postfix"): "/etc/systemd/system/multi-user.target.wants/postfix.service", "deb12-sysvinit-postfix": "/etc/rc2.d/S"} {
+	for host, links := range map[string]string{l.host(t, "deb11-postfix", "deb12-postfix"): "/etc/systemd/system/multi-user.target.wants/postfix.service", "deb12-sysvinit-postfix": "/etc/rc2.d/S", "deb12-openrc-postfix": "/etc/runlevels/default/postfix"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			remotetest.Alone(t, host)

@@ -103,7 +103,7 @@ func TestCycleHosts(t *testing.T) {
 	}
 	got := strings.Fields(names(&Recipe{Name: "postfix/x", MTA: "postfix"}, true))
 	slices.Sort(got)
-	if strings.Join(got, " ") != "deb11-postfix deb12-postfix deb12-sudo-postfix deb12-sysvinit-postfix deb13-postfix" {
+	if strings.Join(got, " ") != "deb11-postfix deb12-openrc-postfix deb12-postfix deb12-sudo-postfix deb12-sysvinit-postfix deb13-postfix" {
 		t.Errorf("got %q", got)
 	}
 	if got := names(&Recipe{Name: "postfix/x", MTA: "postfix"}, false); len(strings.Fields(got)) != 1 {

@@ -31,7 +31,7 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%s: %s and %s are not on the bridge", h.Name, h.Addr, h.Addr6)
 		}
 	}
-	want := "deb11-exim deb11-login deb11-postfix deb11-sendmail deb12-cfonly-sendmail deb12-exim deb12-login deb12-none deb12-opensmtpd deb12-postfix deb12-rhel-sendmail " +
+	want := "deb11-exim deb11-login deb11-postfix deb11-sendmail deb12-cfonly-sendmail deb12-exim deb12-login deb12-none deb12-openrc-postfix deb12-opensmtpd deb12-postfix deb12-rhel-sendmail " +
 		"deb12-sendmail deb12-sudo-postfix deb12-sysvinit-postfix deb13-exim deb13-login deb13-postfix deb13-sendmail"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("hosts\n got %s\nwant %s", got, want)
