@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,10 +42,44 @@ var tarpits = []struct {
 	{"key exchange byte by byte", &remotetest.Server{Stall: remotetest.DripKeyExchange}, keyExchange, nil, remote.ErrUnreachable, "the key exchange was not finished within 2s"},
 	{"no answer to a login", &remotetest.Server{HangAfterKex: true}, func(x *remote.Timeouts) *time.Duration { return &x.Auth }, nil, remote.ErrUnreachable, "the authentication was not finished within 2s"},
 	{"new keys for ever", &remotetest.Server{HangAfterKex: true, Config: rekeying()}, func(x *remote.Timeouts) *time.Duration { return &x.Auth }, nil, remote.ErrUnreachable, "the authentication was not finished within 2s"},
+	{"a login byte by byte", &remotetest.Server{}, func(x *remote.Timeouts) *time.Duration { return &x.Auth }, drips("host key"), remote.ErrUnreachable, "the authentication was not finished within 2s"},
+	{"a channel byte by byte", &remotetest.Server{}, func(x *remote.Timeouts) *time.Duration { return &x.Channel }, drips("logged in as"), remote.ErrUnreachable, "the host opened no channel within 2s"},
+	{"a command byte by byte", &remotetest.Server{}, func(x *remote.Timeouts) *time.Duration { return &x.Run }, drips("running a command"), remote.ErrCut, "it did not end within 2s"},
 	{"no channel", &remotetest.Server{HangAfterAuth: true}, func(x *remote.Timeouts) *time.Duration { return &x.Channel }, nil, remote.ErrUnreachable, "the host opened no channel within 2s"},
 	{"a silent command", &remotetest.Server{HangExec: true}, func(x *remote.Timeouts) *time.Duration { return &x.Idle }, nil, remote.ErrCut, "it said nothing for 2s; the login shell never came to the command"},
 	{"a deaf command", &remotetest.Server{DeafExec: true}, func(x *remote.Timeouts) *time.Duration { return &x.Run }, nil, remote.ErrCut, "it did not end within 2s; the login shell never came to the command"},
 	{"a command that writes for ever", &remotetest.Server{Flood: true}, func(x *remote.Timeouts) *time.Duration { return &x.Run }, nil, remote.ErrCut, "it wrote more than 1000 bytes to standard output"},
+}
+
+// dripped is a connection that is read byte by byte; once it is slow, a byte comes now and then.
+type dripped struct {
+	net.Conn
+	slow *atomic.Bool
+}
+
+func (d dripped) Read(p []byte) (int, error) {
+	n, err := d.Conn.Read(p[:1])
+	if d.slow.Load() {
+		time.Sleep(short / 10)
+	}
+	return n, err
+}
+
+// drips makes a target's connection a slow one when it traces a line that begins so.
+func drips(from string) func(*ssh.Target) {
+	return func(x *ssh.Target) {
+		slow, trace := &atomic.Bool{}, x.Trace
+		x.Connect = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			return dripped{conn, slow}, err
+		}
+		x.Trace = func(line string) {
+			trace(line)
+			if strings.HasPrefix(line, from) {
+				slow.Store(true)
+			}
+		}
+	}
 }
 
 // rekeying is a server that has something to say for ever before anybody is let in, and makes new keys for each word of it.
