@@ -117,7 +117,7 @@ func (s shell) resave(ctx context.Context, h remote.Host, run string, was *backu
 // other run. A link that is lost does not end it.
 const undoSh = `trap '' HUP PIPE INT
 if mh_taken || ! mh_locked; then exit 4; fi
-mh_note swap doing "$1" && printf '%s\n' "$1" | mh_put "$mh_dir/undoes" && mkdir -p "$mh_dir/swapped" && : >"$mh_dir/swapped/all" &&
+mh_note swap doing "$1" && printf '%s\n' "$1" | mh_put "$mh_dir/undoes" && mkdir -p "$mh_dir/swapped" && true >"$mh_dir/swapped/all" &&
   mh_durable "$mh_dir/swapped" "$mh_dir" || exit 5
 sh "$mh_base/$1/restore.sh" --for "$mh_run" $2
 rc=$?
@@ -128,7 +128,7 @@ if [ "$rc" -ne 0 ]; then
   exit "$rc"
 fi
 mh_note swap done && mh_note reload doing && mh_note reload done || exit 6
-[ ! -d "$mh_dir/guard" ] || : >"$mh_dir/guard/again"
+[ ! -d "$mh_dir/guard" ] || true >"$mh_dir/guard/again"
 exit 0`
 
 func (s shell) undo(ctx context.Context, h remote.Host, run, of, how string) (int, error) {

@@ -101,9 +101,9 @@ func sendScript(m Manifest, contents map[int][]byte, long map[int]string, files 
 	b.WriteString(journal.Put(`"$mh_to"/`+journal.FileManifest, manifest) + "[ $? -eq 0 ] || return 1\n")
 	b.WriteString(journal.Put(`"$mh_to"/`+journal.FileSums, Sums(own)) + "[ $? -eq 0 ] || return 1\n")
 	// How far the swap had come is not known here: restore.sh looks at every item.
-	b.WriteString(`: >"$mh_to/swapped/all" || return 1
+	b.WriteString(`true >"$mh_to/swapped/all" || return 1
 for mh_f in about journal token owed end hooks hookdir; do [ ! -e "$mh_dir/$mh_f" ] || cp -pR "$mh_dir/$mh_f" "$mh_to/$mh_f" || return 1; done
-: >"$mh_to/sent" || return 1
+true >"$mh_to/sent" || return 1
 if [ ! -f "$mh_to/journal" ]; then
   mh_home=$mh_dir mh_dir=$mh_to
   mh_note swap doing "by the controller's copy, which does not know how far it came"

@@ -26,7 +26,7 @@ k=0
 if [ -f "$stage/sockets" ]; then
 	while IFS= read -r socket; do
 		k=$((k + 1))
-		: >"$stage/socket.$k" && mount -n --bind "$socket" "$stage/socket.$k" || fail "cannot bind $socket"
+		true >"$stage/socket.$k" && mount -n --bind "$socket" "$stage/socket.$k" || fail "cannot bind $socket"
 	done <"$stage/sockets"
 fi
 tab='	'
@@ -42,7 +42,7 @@ k=0
 if [ -f "$stage/sockets" ]; then
 	while IFS= read -r socket; do
 		k=$((k + 1))
-		mkdir -p "${socket%/*}" && : >"$socket" && mount -n --bind "$stage/socket.$k" "$socket" || fail "cannot bind $socket"
+		mkdir -p "${socket%/*}" && true >"$socket" && mount -n --bind "$stage/socket.$k" "$socket" || fail "cannot bind $socket"
 	done <"$stage/sockets"
 fi
 # below PATH: true for what a bound directory is or hides.
@@ -90,7 +90,7 @@ if command -v ip >/dev/null 2>&1; then
 else
 	ifconfig lo 127.0.0.1 up || fail "cannot start lo"
 fi
-printf '%s %s\n' "$pid" "$start" >"$stage/pid" && : >"$stage/ready" || fail "cannot say that the stage is up"
+printf '%s %s\n' "$pid" "$start" >"$stage/pid" && true >"$stage/ready" || fail "cannot say that the stage is up"
 # Whoever removes the stage ends it.
 while [ "$life" -gt 0 ] && [ -e "$stage/ready" ]; do
 	sleep 2

@@ -9,7 +9,7 @@ while [ $# -gt 2 ]; do
 	shift 3
 	out=$work/$n.$phase
 	if [ ! -e "$file" ]; then
-		: >"$out" || exit 5
+		true >"$out" || exit 5
 	elif [ "$k" = 0 ]; then
 		sed -e '/^[ 	]*#/d' -e '/^[ 	]*$/d' "$file" | mh_masked >"$out" || exit 5
 	else

@@ -46,7 +46,7 @@ mh_swap() {
   mh_swap_items last || return 1
   mh_paid && mh_note reload done || { mh_why "cannot write to $mh_dir"; return 1; }
   mh_tell 0 reloaded ''
-  [ ! -d "$mh_dir/guard" ] || : >"$mh_dir/guard/again" || { mh_why "cannot write to $mh_dir/guard"; return 1; }
+  [ ! -d "$mh_dir/guard" ] || true >"$mh_dir/guard/again" || { mh_why "cannot write to $mh_dir/guard"; return 1; }
   mh_may
 }
 

@@ -55,7 +55,7 @@ func validate(in mta.Install) []remote.Cmd {
 const applyNew = `now=$(postconf -c "$1" -h inet_interfaces inet_protocols | tr '\n' ';')
 moved=${MTAHARDEN_RUN:+$MTAHARDEN_RUN/restarted.${4##*/}}
 if [ "$now" = "$2" ] && { [ -z "$moved" ] || [ ! -e "$moved" ] && [ ! -e "$MTAHARDEN_RUN/sent" ]; }; then exec postfix -c "$1" reload; fi
-[ -z "$moved" ] || : >"$moved" || exit 1
+[ -z "$moved" ] || true >"$moved" || exit 1
 case $3 in
 systemd)
 	for unit in "postfix@$4.service" postfix.service; do
