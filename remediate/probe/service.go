@@ -287,7 +287,8 @@ func differ(a Reply, askedA string, b Reply, askedB string, texts bool) bool {
 	if a.Code != b.Code || a.Enhanced != b.Enhanced {
 		return true
 	}
-	return texts && neutral(a, askedA) != neutral(b, askedB)
+	// the same words tell nothing, also where the name of an account happens to be one of them: "Cannot VRFY user"
+	return texts && neutral(a, askedA) != neutral(b, askedB) && a.text() != b.text()
 }
 
 var spaces = regexp.MustCompile(`\s+`)
