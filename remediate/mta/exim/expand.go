@@ -14,12 +14,18 @@ func (e *evaluator) expand(s string) (value string, known bool) {
 
 // expandOrFail also says whether the expansion is made to fail ("fail" in place of a value): a list is then matched by nothing.
 func (e *evaluator) expandOrFail(s string) (value string, known, forced bool) {
+	value, known, forced, _ = e.expandList(s)
+	return value, known, forced
+}
+
+// expandList also says whether the string is one that Exim surely cannot expand: a list then ends the ACL with an error.
+func (e *evaluator) expandList(s string) (value string, known, forced, failed bool) {
 	if !strings.ContainsAny(s, `$\`) {
-		return s, true, false
+		return s, true, false, false
 	}
 	x := &expansion{e: e, s: s}
 	out := x.text("", 0)
-	return out.text, out.known && !x.broken && x.i == len(x.s), x.forced && !x.broken
+	return out.text, out.known && !x.broken && x.i == len(x.s), x.forced && !x.broken, x.failed
 }
 
 // maxExpanded bounds a value, in bytes.
@@ -32,6 +38,7 @@ type expansion struct {
 	i      int
 	forced bool
 	broken bool              // the string is not well formed, or beyond what is read here
+	failed bool              // it is surely not well formed
 	local  map[string]string // $value, $item and $0 to $9 where an item set them
 	dead   int               // within a branch that is not taken
 }
@@ -104,7 +111,8 @@ func (x *expansion) dollar(depth int) value {
 	if !x.take("{") {
 		name := x.word()
 		if name == "" || '0' <= name[0] && name[0] <= '9' && len(name) > 1 {
-			x.broken = true
+			// "$ not followed by letter, digit, or {" (expand.c): the end of a regular expression that nobody wrapped in \N
+			x.broken, x.failed = true, name == ""
 			return value{}
 		}
 		return x.variable(name)

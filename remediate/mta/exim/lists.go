@@ -88,10 +88,13 @@ func (e *evaluator) matchList(list, kind string, depth int, match matchItem) tru
 	if depth > maxDepth {
 		return maybe
 	}
-	value, known, forced := e.expandOrFail(list)
+	value, known, forced, failed := e.expandList(list)
 	switch {
 	case forced:
 		return no
+	case failed:
+		e.mistake = `a list cannot be expanded: "$" not followed by letter, digit, or {`
+		return later
 	case !known:
 		return maybe
 	}
