@@ -81,6 +81,7 @@ func (m *model) trustedAt(s *service) []mta.Trust {
 		c.list(m.members("smtpd_recipient_restrictions", s), "smtpd_recipient_restrictions", 0)
 	}
 	c.domains()
+	c.rewrites()
 	for _, p := range m.patterns("smtpd_authorized_xclient_hosts", s) {
 		c.client(p, "smtpd_authorized_xclient_hosts")
 	}

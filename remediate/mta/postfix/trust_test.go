@@ -53,6 +53,42 @@ func TestTrustedByTables(t *testing.T) {
 	}
 }
 
+// TestRewrites: a table that makes a foreign address of one's own, of a domain that the sender wrote left of the @, is not passed over.
+func TestRewrites(t *testing.T) {
+	for _, c := range []struct {
+		param, rule string
+		found       bool
+	}{
+		{"recipient_canonical_maps", `/^(.+)=(.+)@lab\.example\.edu$/ $1@$2`, true},
+		{"canonical_maps", `/^(.+)=(.+)@lab\.example\.edu$/ ${1}@${2}`, true},
+		{"virtual_alias_maps", `/^([^@]+)--(.+)@/ root, $(1)@$(2)`, true},
+		{"virtual_alias_maps", `/^(?:SRS0=)?(.+)=(.+)\@(.*)$/ $1@mail.$2`, true},
+		{"virtual_alias_maps", `/^(.+)=(.+)@lab\.example\.edu$/ $1@$2.example.com`, false},
+		{"virtual_alias_maps", `/^(.*)\+.*@(.*)$/ $1@$2`, false},
+		{"virtual_alias_maps", `/^(.*)@lab\.example\.edu$/ $1@example.org`, false},
+		{"virtual_alias_maps", `/^(.*)@lab\.example\.edu$/ $1`, false},
+		{"sender_canonical_maps", `/^(.+)=(.+)@lab\.example\.edu$/ $1@$2`, false},
+	} {
+		main := "compatibility_level = 2\nmyhostname = lab.example.edu\nmydestination = $myhostname\nmynetworks =\n" + c.param + " = regexp:/etc/postfix/rewrite\n"
+		s, cfg := testCase{name: c.param, addrs: labAddrs, files: map[string]string{"main.cf": main, "master.cf": stockMaster, "/etc/postfix/rewrite": c.rule + "\n"}}.config(t, "3.10")
+		if !c.found {
+			if len(cfg.Trusted) != 0 {
+				t.Errorf("%s %s: %v", c.param, c.rule, cfg.Trusted)
+			}
+			continue
+		}
+		if len(cfg.Trusted) != 1 || cfg.Trusted[0].File != "/etc/postfix/rewrite" || cfg.Trusted[0].Line != 1 {
+			t.Errorf("%s %s: %+v", c.param, c.rule, cfg.Trusted)
+			continue
+		}
+		for _, a := range answers(s, cfg) {
+			if a.Question.Entry == cfg.Trusted[0].ID && a.Outcome != judge.CannotTell {
+				t.Errorf("%s: %v: %s", c.rule, a.Question, a.Outcome)
+			}
+		}
+	}
+}
+
 // TestStrangerIsNotTrusted: what a client of a trusted network may is no answer for strangers, and every form is asked of one whom no
 // entry names.
 func TestStrangerIsNotTrusted(t *testing.T) {
