@@ -183,6 +183,18 @@ func (s *Server) serve(conn net.Conn) {
 	}
 }
 
+// counted counts each login before its client hears of it, and may look; then it logs as the server's own configuration says.
+func (s *Server) counted(log func(ssh.ConnMetadata, string, error)) func(ssh.ConnMetadata, string, error) {
+	return func(m ssh.ConnMetadata, method string, err error) {
+		if err == nil {
+			s.Logins.Add(1)
+		}
+		if log != nil {
+			log(m, method, err)
+		}
+	}
+}
+
 func (s *Server) config() *ssh.ServerConfig {
 	c := &ssh.ServerConfig{}
 	if s.Config != nil {
@@ -193,15 +205,7 @@ func (s *Server) config() *ssh.ServerConfig {
 	if c.ServerVersion == "" {
 		c.ServerVersion = "SSH-2.0-remotetest"
 	}
-	log := c.AuthLogCallback
-	c.AuthLogCallback = func(m ssh.ConnMetadata, method string, err error) {
-		if err == nil { // counted before the client hears of it, and may look
-			s.Logins.Add(1)
-		}
-		if log != nil {
-			log(m, method, err)
-		}
-	}
+	c.AuthLogCallback = s.counted(c.AuthLogCallback)
 	tried := func() {
 		s.AuthTries.Add(1)
 		if s.HangAfterKex {
